@@ -32,7 +32,7 @@ setup(
         "tensorflow>=2.21",
     ],
     extras_require={
-        "test": ["pytest", "ruff", "setuptools", "wheel", "hypothesis"],
+        "test": ["pytest", "pytest-xdist", "ruff", "setuptools", "wheel", "hypothesis"],
         # The libraries that `keras-vit parity` compares with.
         "parity": ["torch", "timm", "transformers", "flax", "jax"],
     },

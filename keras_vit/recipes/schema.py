@@ -8,6 +8,7 @@ from keras_vit.errors import UserError, unknown
 
 CROPS = ("none", "pad", "inception")
 ON_BAD = ("error", "skip")
+LOSSES = ("softmax", "sigmoid")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -123,16 +124,21 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Classify:
-    """Softmax cross-entropy over the classes.
+    """Cross-entropy over the classes.
 
     Attributes:
+        loss: "softmax" for one class per image, or "sigmoid", which treats each class as a question
+            of its own: the sum over the classes of binary cross-entropies.
         label_smoothing: share of the target that is spread over all classes (arXiv 1512.00567), 0
             to 1.
     """
 
+    loss: str = "softmax"
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise unknown("objective.loss", self.loss, LOSSES)
         _within("label_smoothing", self.label_smoothing, 0, 0.999)
 
 

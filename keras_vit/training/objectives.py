@@ -7,10 +7,32 @@ from keras_vit.recipes import Classify
 
 
 def make_loss(objective: Classify) -> keras.losses.Loss:
-    """Softmax cross-entropy of logits and one-hot labels."""
+    """The loss of logits and labels, both `(batch, classes)`; one-hot or several per image."""
+    if objective.loss == "sigmoid":
+        return SigmoidCrossEntropy(objective.label_smoothing)
     return keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=objective.label_smoothing
     )
+
+
+class SigmoidCrossEntropy(keras.losses.Loss):
+    """Binary cross-entropy of each class, summed over the classes (arXiv 2006.07159, §3).
+
+    Keras's own BinaryCrossentropy takes the mean over the classes, which divides the gradient by
+    their number.
+
+    Args:
+        label_smoothing: share `s` of the targets that becomes 1/2: `t (1 - s) + s / 2`, 0 to 1.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, name: str = "sigmoid_cross_entropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true, y_pred):
+        targets = y_true * (1 - self.label_smoothing) + self.label_smoothing / 2
+        losses = keras.ops.binary_crossentropy(targets, y_pred, from_logits=True)
+        return keras.ops.sum(losses, axis=-1)
 
 
 def make_metrics() -> list[keras.metrics.Metric]:

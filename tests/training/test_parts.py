@@ -108,3 +108,17 @@ def test_precision_rule(monkeypatch, capabilities, flags, width, expected):
     assert precision.choose_precision("auto", width) == expected
     assert precision.choose_precision("float32", width) == "float32"
     assert precision.choose_precision("mixed_bfloat16", 8) == "mixed_bfloat16"
+
+
+def test_sigmoid_loss_is_the_sum_of_binary_cross_entropies():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(5, 7)).astype("float32")
+    labels = (random.random((5, 7)) < 0.3).astype("float32")
+    for smoothing in (0.0, 0.1):
+        loss = make_loss(Classify(loss="sigmoid", label_smoothing=smoothing))
+        share = 1 / (1 + np.exp(-logits.astype("float64")))
+        targets = labels * (1 - smoothing) + smoothing / 2
+        terms = -targets * np.log(share) - (1 - targets) * np.log(1 - share)
+        expected = terms.sum(axis=1).mean()
+        # float32 arithmetic on values near 1: a few units in the seventh digit.
+        assert float(loss(labels, logits)) == pytest.approx(expected, rel=1e-6)
