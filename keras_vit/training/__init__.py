@@ -7,6 +7,8 @@ from keras_vit.training.exceptions import NonFiniteLoss as NonFiniteLoss
 from keras_vit.training.exceptions import Stopped as Stopped
 from keras_vit.training.exceptions import TimeIsUp as TimeIsUp
 from keras_vit.training.exceptions import WriteFailed as WriteFailed
+from keras_vit.training.rehearsal import Rehearsal as Rehearsal
+from keras_vit.training.rehearsal import rehearse as rehearse
 from keras_vit.training.session import Session as Session
 from keras_vit.training.trainer import Run as Run
 from keras_vit.training.trainer import resume as resume

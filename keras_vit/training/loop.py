@@ -3,19 +3,21 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from keras_vit.data import ImageSet, evaluation_batches, training_batches
+from keras_vit.data import ImageSet, evaluation_batches, load, training_batches
 from keras_vit.data.examine import broken_message, problems_of
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
 from keras_vit.models import config_of, vit
-from keras_vit.recipes import Recipe
+from keras_vit.recipes import Data, Recipe
 from keras_vit.training.averages import SwapAverages
 from keras_vit.training.bad_updates import CountBadUpdates, skip_bad_updates
 from keras_vit.training.callbacks import EpochLines, History, SaveBest, StopOnNonFinite
@@ -23,6 +25,7 @@ from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import NonFiniteLoss, WriteFailed, resume_command
 from keras_vit.training.objectives import make_loss, make_metrics
 from keras_vit.training.optimizers import make_optimizer
+from keras_vit.training.precision import choose_precision
 from keras_vit.training.saving import (
     ContinueEpoch,
     FinishEpoch,
@@ -51,9 +54,9 @@ class Job:
     images: ImageSet
     folder: Path
     precision: str
-    session: Session = Session()
-    callbacks: Sequence[keras.callbacks.Callback] = ()
-    began: float = dataclasses.field(default_factory=time.perf_counter)
+    session: Session
+    callbacks: Sequence[keras.callbacks.Callback]
+    began: float
 
     @property
     def batch_size(self) -> int:
@@ -79,6 +82,29 @@ class Job:
     def best(self) -> SaveBest:
         """Keeps the best weights in the run folder."""
         return SaveBest(self.folder / "model.keras", save_float32)
+
+
+def make_job(
+    recipe: Recipe,
+    workdir: str | os.PathLike | None,
+    data: ImageSet | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    session: Session | None = None,
+) -> Job:
+    """Finds the images and fills in what follows from them and from this machine."""
+    began = time.perf_counter()
+    images = data or _load(recipe.data)
+    config = dataclasses.replace(recipe.model, num_classes=len(images.classes))
+    recipe = dataclasses.replace(recipe, model=config)
+    precision = choose_precision(recipe.precision, config.width)
+    folder = Path(workdir or ".")
+    return Job(recipe, images, folder, precision, session or Session(), callbacks, began)
+
+
+def first_batch(job: Job) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of the first train step, as the model sees them."""
+    images, labels = next(iter(make_batches(job).take(1)))
+    return np.asarray(images), np.asarray(labels)
 
 
 def make_batches(job: Job, first_step: int = 0):
@@ -220,6 +246,13 @@ def _continue(
         callback.set_model(model)
         callback.set_params(everyone.params)
     everyone.callbacks[:] = [additional[0], *everyone.callbacks, *additional[1:]]
+
+
+def _load(plan: Data) -> ImageSet:
+    print(f"reading {plan.source}", file=sys.stderr)  # to check many images takes a while
+    return load(
+        plan.source, plan.data_dir, plan.test, plan.validation, plan.split_seed, plan.on_bad
+    )
 
 
 def _validation_batches(job: Job):

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable
 
 from keras_vit.errors import UserError
+from keras_vit.hardware import installed
 
 LEAST_SECONDS = 10.0  # between two checkpoints
 SHARE = 0.01  # of the time that checkpoints may take
@@ -41,6 +42,8 @@ class Session:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"{name}: expected a number above 0, received {value}.")
+        if self.tensorboard and installed("tensorboard") is None:
+            raise UserError("--tensorboard: is not installed. Run: pip install tensorboard")
 
     def is_due(self, step: int, seconds: float, cost: float) -> bool:
         """Whether a checkpoint is due.

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_vit import hardware, recipes
-from keras_vit.data import ImageSet, load
+from keras_vit.data import ImageSet
 from keras_vit.data.fingerprint import (
     differences,
     fingerprint,
@@ -29,8 +28,7 @@ from keras_vit.recipes import Recipe
 from keras_vit.training.callbacks import SaveBest
 from keras_vit.training.checkpoints import Checkpoint
 from keras_vit.training.delivery import FORMATS, export_and_check
-from keras_vit.training.loop import Job, fit, make_batches
-from keras_vit.training.precision import choose_precision
+from keras_vit.training.loop import Job, first_batch, fit, make_job
 from keras_vit.training.session import Session
 
 _INDEX = "data_index.json.gz"
@@ -90,14 +88,14 @@ def train(
     """
     if workdir is not None:
         check_free(workdir, "--workdir")
-    job = make_job(recipe, workdir, data, callbacks, session or Session())
+    job = make_job(recipe, workdir, data, callbacks, session)
     if workdir is None:
         folder = next_run_folder("runs", recipe.name)
         job = dataclasses.replace(job, folder=folder)
     job.folder.mkdir(parents=True, exist_ok=True)
     with job.checkpoints.locked():
         _describe(job)
-        say_plan(job)
+        _say_plan(job)
         if job.session.draw_samples is not None:
             job.session.draw_samples(
                 job.folder / "samples.jpg", *first_batch(job), job.images.classes
@@ -130,12 +128,12 @@ def resume(
         NonFiniteLoss, Stopped, WriteFailed: see `train`.
     """
     folder = Path(workdir)
-    recipe = read_recipe(folder)
+    recipe = recipes.of_run(folder)
     if (folder / "report.json").exists():
         print(f"{folder} is finished: nothing is left to do", file=sys.stderr)
         model = keras.saving.load_model(folder / "model.keras", compile=False)
         return Run(folder, recipe, model, json.loads((folder / "report.json").read_text("utf-8")))
-    job = make_job(recipe, folder, data, callbacks, session or Session())
+    job = make_job(recipe, folder, data, callbacks, session)
     with job.checkpoints.locked():
         _remove_leftovers(folder)
         job.checkpoints.remove_leftovers()
@@ -147,42 +145,7 @@ def resume(
         return _carry_out(job, start)
 
 
-def read_recipe(workdir: str | os.PathLike) -> Recipe:
-    """The recipe of a run folder; a `UserError` for any other folder."""
-    file = Path(workdir) / "recipe.json"
-    if not file.exists():
-        raise UserError(
-            f"{workdir}: expected the folder of a run (with recipe.json). "
-            "Start one with `keras-vit train --workdir`."
-        )
-    try:
-        return recipes.from_dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{file}: is not a recipe that can be read ({error}).") from error
-
-
-def make_job(
-    recipe: Recipe,
-    workdir: str | os.PathLike | None,
-    data: ImageSet | None,
-    callbacks: Sequence[keras.callbacks.Callback],
-    session: Session,
-) -> Job:
-    """Finds the images and fills in what follows from them and from this machine."""
-    images = data or _load(recipe.data)
-    config = dataclasses.replace(recipe.model, num_classes=len(images.classes))
-    recipe = dataclasses.replace(recipe, model=config)
-    precision = choose_precision(recipe.precision, config.width)
-    return Job(recipe, images, Path(workdir or "."), precision, session, callbacks)
-
-
-def first_batch(job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """The images and labels of the first train step, as the model sees them."""
-    images, labels = next(iter(make_batches(job).take(1)))
-    return np.asarray(images), np.asarray(labels)
-
-
-def say_plan(job: Job) -> None:
+def _say_plan(job: Job) -> None:
     """Says on standard error what will be trained."""
     images, recipe = job.images, job.recipe
     print(
@@ -255,13 +218,6 @@ def _formats() -> tuple[str, ...]:
         file=sys.stderr,
     )
     return ()
-
-
-def _load(plan: recipes.Data) -> ImageSet:
-    print(f"reading {plan.source}", file=sys.stderr)  # to check many images takes a while
-    return load(
-        plan.source, plan.data_dir, plan.test, plan.validation, plan.split_seed, plan.on_bad
-    )
 
 
 def _describe(job: Job) -> None:
