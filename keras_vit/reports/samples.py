@@ -42,12 +42,12 @@ def draw_samples(
 
 
 def label_text(label: np.ndarray, classes: Sequence[str]) -> str:
-    """The classes of a label, the larger share first: "cat", or "cat 0.8 + dog 0.2"."""
+    """The classes of a label, the larger share first: "cat", or "80% cat + 20% dog"."""
     shares = [i for i in np.argsort(-label, kind="stable")[:2] if label[i] > 0]
     names = [_short(classes[i]) for i in shares]
     if len(shares) == 1:
         return names[0]
-    return " + ".join(f"{name} {label[i]:.2g}" for name, i in zip(names, shares, strict=True))
+    return " + ".join(f"{label[i]:.0%} {name}" for name, i in zip(names, shares, strict=True))
 
 
 def _short(name: str) -> str:
