@@ -5,10 +5,10 @@
     KERAS_BACKEND=jax python benchmarks/kill_loop.py --kills 6 --epochs 10
 
 The run is `keras-vit train` on the digits with dropout, stochastic depth, mixup, clipping and an
-average of the weights, and writes a checkpoint after each step. A third of the kills comes while a
-checkpoint is being written, a third while a file of an epoch's end is, and the others a random time
-after a step. After each kill every checkpoint and model file is read back, and the newest
-checkpoint is compared, variable by variable, with that of the undisturbed run after the same step.
+average of the weights, and writes a checkpoint after each step. The kills come while a checkpoint
+is being written, while a file of an epoch's end is, or a random time after a step, as the seed
+draws. After each kill every checkpoint and model file is read back, and the newest checkpoint is
+compared, variable by variable, with that of the undisturbed run after the same step.
 Exit code 1: something was unreadable or different.
 """
 
