@@ -10,8 +10,11 @@ from keras_vit.recipes.edit import debug as debug
 from keras_vit.recipes.edit import from_dict as from_dict
 from keras_vit.recipes.edit import override as override
 from keras_vit.recipes.edit import to_dict as to_dict
+from keras_vit.recipes.objectives import Classify as Classify
+from keras_vit.recipes.objectives import Distill as Distill
+from keras_vit.recipes.objectives import Objective as Objective
+from keras_vit.recipes.objectives import Reconstruct as Reconstruct
 from keras_vit.recipes.schema import Augmentation as Augmentation
-from keras_vit.recipes.schema import Classify as Classify
 from keras_vit.recipes.schema import Data as Data
 from keras_vit.recipes.schema import Optimizer as Optimizer
 from keras_vit.recipes.schema import Recipe as Recipe

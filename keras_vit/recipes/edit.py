@@ -65,11 +65,28 @@ def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
     for name, value in values.items():
         if name not in fields:
             raise unknown("field", prefix + name, [prefix + field for field in fields])
-        nested = fields[name].type
-        if dataclasses.is_dataclass(nested) and isinstance(value, dict):
-            value = _build(nested, value, f"{prefix}{name}.")
+        if isinstance(value, dict):
+            value = _build_nested(fields[name].type, value, f"{prefix}{name}.")
         built[name] = value
     return kind(**built)
+
+
+def _build_nested(annotation: Any, values: dict[str, Any], prefix: str) -> Any:
+    kinds = _kinds(annotation)
+    if kinds:
+        # Recipes from before there were several kinds have the first, without its name.
+        values = {"kind": next(iter(kinds)), **values}
+        kind = values.pop("kind")
+        if kind not in kinds:
+            raise unknown(f"{prefix}kind", kind, kinds)
+        return _build(kinds[kind], values, prefix)
+    return _build(annotation, values, prefix)
+
+
+def _kinds(annotation: Any) -> dict[str, type]:
+    """The classes of a union by their `kind`; empty for any other annotation."""
+    classes = [c for c in typing.get_args(annotation) if dataclasses.is_dataclass(c)]
+    return {c.kind: c for c in classes}
 
 
 def _assign(node: Any, full_name: str, parts: list[str], text: str) -> Any:
@@ -80,7 +97,12 @@ def _assign(node: Any, full_name: str, parts: list[str], text: str) -> Any:
         raise unknown("field", full_name, _paths(node, prefix))
     current = getattr(node, first)
     if dataclasses.is_dataclass(current):
-        if rest:
+        kinds = _kinds(fields[first].type)
+        if kinds and rest == ["kind"]:
+            if text not in kinds:
+                raise unknown(full_name, text, kinds)
+            value = current if text == current.kind else kinds[text]()
+        elif rest:
             value = _assign(current, full_name, rest, text)
         elif isinstance(current, ViTConfig):
             keep = ("image_size", "channels", "num_classes", "pixel_mean", "pixel_std")

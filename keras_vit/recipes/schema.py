@@ -4,11 +4,12 @@
 import dataclasses
 
 from keras_vit.config import ViTConfig
-from keras_vit.errors import UserError, unknown
+from keras_vit.errors import unknown
+from keras_vit.recipes.checks import within
+from keras_vit.recipes.objectives import Classify, Objective
 
 CROPS = ("none", "pad", "inception")
 ON_BAD = ("error", "skip")
-LOSSES = ("softmax", "sigmoid")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -40,8 +41,8 @@ class Data:
         if self.on_bad not in ON_BAD:
             raise unknown("data.on_bad", self.on_bad, ON_BAD)
         for name in ("test", "validation"):
-            _within(name, getattr(self, name), 0.01, 0.9)
-        _within("crop", self.crop, 0.01, 1.0)
+            within(name, getattr(self, name), 0.01, 0.9)
+        within("crop", self.crop, 0.01, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +70,9 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
             raise unknown("augmentation.crop", self.crop, CROPS)
-        _within("min_area", self.min_area, 0.001, 1.0)
-        _within("pad", self.pad, 0, 10_000)
-        _within("mixup", self.mixup, 0, 100)
+        within("min_area", self.min_area, 0.001, 1.0)
+        within("pad", self.pad, 0, 10_000)
+        within("mixup", self.mixup, 0, 100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,10 +100,10 @@ class Optimizer:
     ema: float | None = None
 
     def __post_init__(self) -> None:
-        _within("learning_rate", self.learning_rate, 0, 1e3)
-        _within("weight_decay", self.weight_decay, 0, 1e3)
+        within("learning_rate", self.learning_rate, 0, 1e3)
+        within("weight_decay", self.weight_decay, 0, 1e3)
         if self.ema is not None:
-            _within("ema", self.ema, 0, 1)
+            within("ema", self.ema, 0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,28 +119,8 @@ class Schedule:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        _within("warmup_epochs", self.warmup_epochs, 0, 1e6)
-        _within("final", self.final, 0, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Classify:
-    """Cross-entropy over the classes.
-
-    Attributes:
-        loss: "softmax" for one class per image, or "sigmoid", which treats each class as a question
-            of its own: the sum over the classes of binary cross-entropies.
-        label_smoothing: share of the target that is spread over all classes (arXiv 1512.00567), 0
-            to 1.
-    """
-
-    loss: str = "softmax"
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise unknown("objective.loss", self.loss, LOSSES)
-        _within("label_smoothing", self.label_smoothing, 0, 0.999)
+        within("warmup_epochs", self.warmup_epochs, 0, 1e6)
+        within("final", self.final, 0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +147,7 @@ class Recipe:
     batch_size: int
     data: Data = dataclasses.field(default_factory=Data)
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    objective: Classify = dataclasses.field(default_factory=Classify)
+    objective: Objective = dataclasses.field(default_factory=Classify)
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     seed: int = 0
@@ -175,11 +156,6 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            _within(name, getattr(self, name), 1, 10**9)
+            within(name, getattr(self, name), 1, 10**9)
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UserError(f"{name}: expected a number from {low:g} to {high:g}, received {value}.")
