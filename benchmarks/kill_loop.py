@@ -33,7 +33,7 @@ from keras_vit.training.history import read_history
 
 FLAGS = (
     *("--debug", "--checkpoint_steps", "1"),
-    *("--set", "epochs=6", "--set", "batch_size=128", "--set", "model.depth=2"),
+    *("--set", "epochs=30", "--set", "batch_size=256", "--set", "model.depth=2"),
     *("--set", "model.dropout=0.1", "--set", "model.stochastic_depth=0.2"),
     *("--set", "optimizer.ema=0.9", "--set", "jit_compile=false", "--set", "precision=float32"),
 )
@@ -103,8 +103,8 @@ def finish(process: int) -> None:
 
 
 def kill(process: int, folder: Path, phase: str, draw: random.Random) -> None:
-    """Waits until a run has made up to 4 steps and is in a phase, and kills it."""
-    first, wanted = newest_step(folder), draw.randint(1, 4)
+    """Waits until a run has made up to 3 steps and is in a phase, and kills it."""
+    first, wanted = newest_step(folder), draw.randint(1, 3)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         seen = PHASES[phase] is None or any(folder.glob(PHASES[phase]))

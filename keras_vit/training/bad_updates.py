@@ -32,7 +32,7 @@ class _Skipping:
         grads = list(grads)
         weights = self._trainable_variables if trainable_variables is None else trainable_variables
         variables = [*weights, *self.variables]
-        before = [ops.convert_to_tensor(variable) for variable in variables]
+        before = [ops.copy(variable) for variable in variables]
         good = ops.all(
             ops.stack([ops.all(ops.isfinite(grad)) for grad in grads if grad is not None])
         )
