@@ -38,7 +38,7 @@ class _Skipping:
         )
         super().apply(grads, trainable_variables)
         for variable, old in zip(variables, before, strict=True):
-            variable.assign(ops.where(good, variable, old))
+            variable.assign(ops.where(good, variable.value, old))
         bad = ops.cast(ops.logical_not(good), "int32")
         self.skipped.assign_add(bad)
         self.skipped_in_a_row.assign((self.skipped_in_a_row + bad) * bad)
