@@ -33,7 +33,7 @@ from keras_vit.training.history import read_history
 
 FLAGS = (
     *("--debug", "--checkpoint_steps", "1"),
-    *("--set", "epochs=30", "--set", "batch_size=256", "--set", "model.depth=2"),
+    *("--set", "epochs=20", "--set", "batch_size=256", "--set", "model.depth=2"),
     *("--set", "model.dropout=0.1", "--set", "model.stochastic_depth=0.2"),
     *("--set", "optimizer.ema=0.9", "--set", "jit_compile=false", "--set", "precision=float32"),
 )
