@@ -94,9 +94,7 @@ def _merge(node: Any, values: dict[str, Any], prefix: str) -> Any:
         current = getattr(node, name)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, dict):
-                raise UserError(
-                    f"{prefix}{name}: expected {{...}} with fields, received {value!r}."
-                )
+                raise UserError(f"{prefix}{name}: expected its fields, received {value!r}.")
             value = _merge(current, value, f"{prefix}{name}.")
         else:
             value = _parse(prefix + name, types[name], str(value))

@@ -15,7 +15,7 @@ import pytest
 from keras_vit import UserError, ViTConfig, config_of, recipes
 from keras_vit.data import from_arrays, sources
 from keras_vit.export import open_runner
-from keras_vit.training import NonFiniteLoss, delivery, train
+from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, delivery, resume, train
 from keras_vit.training.checkpoints import Checkpoints
 from tests.contracts import to_numpy
 
@@ -181,6 +181,25 @@ def test_a_file_that_breaks_during_the_run_is_named(broken_photos, tmp_path, mon
     monkeypatch.setattr(sources, "_DECODED_FILES", 0)  # as for a large set
     with pytest.raises(UserError, match=r"dark/05\.png: .*truncated"):
         train(photo_recipe(broken_photos), tmp_path / "run")
+
+
+def test_a_run_goes_on_when_a_file_that_vanished_is_back(photos, tmp_path):
+    root, folder = tmp_path / "photos", tmp_path / "run"
+    shutil.copytree(photos, root)
+
+    class Vanish(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                (root / "dark").rename(tmp_path / "away")
+
+    recipe = dataclasses.replace(photo_recipe(root), epochs=50)
+    with pytest.raises(UserError, match=rf"dark/\d\d\.png(.|\n)*--resume {folder}"):
+        train(recipe, folder, callbacks=[Vanish()], session=Session(checkpoint_steps=1))
+    with pytest.raises(UserError):
+        resume(folder)
+    (tmp_path / "away").rename(root / "dark")
+    with pytest.raises(TimeIsUp):  # which is to say that it went on
+        resume(folder, session=Session(max_time=1e-3))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
