@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Kills a run with SIGKILL again and again, resumes it, and compares it with an undisturbed one.
 
-    python benchmarks/kill_loop.py                              24 kills on TensorFlow
-    KERAS_BACKEND=jax python benchmarks/kill_loop.py --kills 6
+    python benchmarks/kill_loop.py                  24 kills on TensorFlow
+    KERAS_BACKEND=jax python benchmarks/kill_loop.py --kills 6 --epochs 10
 
 The run is `keras-vit train` on the digits with dropout, stochastic depth, mixup, clipping and an
 average of the weights, and writes a checkpoint after each step. A third of the kills comes while a
@@ -33,7 +33,7 @@ from keras_vit.training.history import read_history
 
 FLAGS = (
     *("--debug", "--checkpoint_steps", "1"),
-    *("--set", "epochs=20", "--set", "batch_size=256", "--set", "model.depth=2"),
+    *("--set", "batch_size=256", "--set", "model.depth=2"),
     *("--set", "model.dropout=0.1", "--set", "model.stochastic_depth=0.2"),
     *("--set", "optimizer.ema=0.9", "--set", "jit_compile=false", "--set", "precision=float32"),
 )
@@ -48,19 +48,21 @@ TIMES = ("seconds", "images_per_second")  # what may differ between two historie
 def main() -> int:
     flags = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     flags.add_argument("--kills", type=int, default=24)
+    flags.add_argument("--epochs", type=int, default=20)
     flags.add_argument("--seed", type=int, default=0)
     flags = flags.parse_args()
+    recipe = (*FLAGS, "--set", f"epochs={flags.epochs}")
     draw, good = random.Random(flags.seed), True
     with tempfile.TemporaryDirectory() as folder:
         straight, killed = Path(folder) / "straight", Path(folder) / "killed"
-        finish(start("--workdir", straight, *FLAGS, keep_all=True))
+        finish(start("--workdir", straight, *recipe, keep_all=True))
         expected = {path.name: disk.read(path) for path in straight.glob("checkpoints/step_*")}
         print("| kill | phase | newest checkpoint | readable | bit-identical |")
         print("|---|---|---|---|---|", flush=True)
         for number in range(1, flags.kills + 1):
             phase = draw.choice(list(PHASES))
             begun = (killed / "recipe.json").exists()
-            arguments = ("--resume", killed) if begun else ("--workdir", killed, *FLAGS)
+            arguments = ("--resume", killed) if begun else ("--workdir", killed, *recipe)
             kill(start(*arguments, "--checkpoint_steps", "1"), killed, phase, draw)
             newest, readable, same = examine(killed, expected)
             good &= readable and same

@@ -28,8 +28,9 @@ def training_bytes(
     """Rough memory of a train step in bytes: variables in float32, and what backpropagation keeps.
 
     Kept of each block and token are about 10 vectors of the width, 3 of the MLP's width, and of
-    each head 3 matrices of tokens by tokens; of a ResNet stem nothing is counted. The backend may
-    keep more or recompute some: expect a factor of up to 2.
+    each head 3 matrices of tokens by tokens; of a ResNet stem nothing is counted. For the gradient
+    of S/16 at 160 pixels, batch 8, this makes 401 MB beside the variables, where XLA on a CPU plans
+    393 MB (`compiled.memory_analysis()`); for Ti/16 at 224 it makes 458 MB, and XLA plans 498 MB.
 
     Args:
         config: the model.

@@ -12,12 +12,12 @@ KILL_LOOP = Path(__file__).parents[2] / "benchmarks" / "kill_loop.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backend", "kills"), [("tensorflow", 20), ("jax", 4)])
-def test_a_run_survives_being_killed(backend, kills):
+@pytest.mark.parametrize(("backend", "kills", "epochs"), [("tensorflow", 20, 20), ("jax", 4, 6)])
+def test_a_run_survives_being_killed(backend, kills, epochs):
     if backend == "jax":
         pytest.importorskip("jax", reason="the JAX backend is not installed")
     done = subprocess.run(
-        [sys.executable, KILL_LOOP, "--kills", str(kills)],
+        [sys.executable, KILL_LOOP, "--kills", str(kills), "--epochs", str(epochs)],
         env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
