@@ -5,7 +5,6 @@ A `.tflite` file is used without importing TensorFlow or Keras.
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from keras_vit.errors import UserError
 from keras_vit.evaluation import softmax, summarize
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import Runner, format_of, open_runner
-from keras_vit.recipes import Recipe, from_dict
+from keras_vit.recipes import Recipe, of_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,12 +234,8 @@ def test_split(
 
 def _recipe_of(path: Path) -> Recipe | None:
     for folder in (path.parent, path.parent.parent):  # the run folder, or its export/
-        file = folder / "recipe.json"
-        if file.exists():
-            try:
-                return from_dict(json.loads(file.read_text(encoding="utf-8")))
-            except (ValueError, TypeError) as error:
-                raise UserError(f"{file}: is not a recipe that can be read ({error}).") from error
+        if (folder / "recipe.json").exists():
+            return of_run(folder)
     return None
 
 

@@ -30,16 +30,19 @@ ROOMS = {
         "AttentionPool FeedForward LayerScale PatchEncoder Patches QKNormAttention ResNetStem "
         "StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
     ),
-    "models": "blocks config_of vit",
+    "models": "blocks config_of forward_flops vit",
     "recipes": (
         "Augmentation Classify Data Optimizer Recipe Schedule cifar10_seed debug describe digits "
-        "from_dict get names override to_dict"
+        "from_dict get merge names of_run override to_dict"
     ),
     "reports": (
-        "audit_table draw_attention draw_test_attention evaluation_table export_table "
-        "markdown_report write_report"
+        "audit_table draw_attention draw_samples draw_test_attention evaluation_table "
+        "export_table markdown_report write_report"
     ),
-    "training": "Interrupted NonFiniteLoss Run export_run train",
+    "training": (
+        "Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp WriteFailed export_run "
+        "rehearse resume train"
+    ),
     "weights": "certify convert inspect load_model open_source save",
 }
 

@@ -3,8 +3,11 @@
 
 import ast
 import dataclasses
+import json
+import os
 import types
 import typing
+from pathlib import Path
 from typing import Any
 
 from keras_vit.config import ViTConfig
@@ -57,6 +60,46 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         UserError: for a field that does not exist.
     """
     return _build(Recipe, values, "")
+
+
+def of_run(workdir: str | os.PathLike) -> Recipe:
+    """Reads the recipe of a run folder; a `UserError` for any other folder."""
+    file = Path(workdir) / "recipe.json"
+    if not file.exists():
+        raise UserError(
+            f"{workdir}: expected the folder of a run (with recipe.json). "
+            "`keras-vit train` makes one."
+        )
+    try:
+        return from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file}: is not a recipe that can be read ({error}).") from error
+
+
+def merge(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+    """Returns a recipe with the fields that `values` has, in the shape of `to_dict`.
+
+    Raises:
+        UserError: for a field that does not exist, with the nearest ones that do.
+    """
+    return _merge(recipe, values, "")
+
+
+def _merge(node: Any, values: dict[str, Any], prefix: str) -> Any:
+    types = {field.name: field.type for field in dataclasses.fields(node)}
+    changes = {}
+    for name, value in values.items():
+        if name not in types:
+            raise unknown("field", prefix + name, _paths(node, prefix))
+        current = getattr(node, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, dict):
+                raise UserError(f"{prefix}{name}: expected its fields, received {value!r}.")
+            value = _merge(current, value, f"{prefix}{name}.")
+        else:
+            value = _parse(prefix + name, types[name], str(value))
+        changes[name] = value
+    return dataclasses.replace(node, **changes)
 
 
 def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:

@@ -139,6 +139,9 @@ class Recipe:
         jit_compile: whether XLA compiles the train step. On a CPU that halves the step of a narrow
             model and costs ten seconds at the start; None leaves the choice to Keras, which
             compiles on accelerators.
+        skip_bad_updates: leaves out (and counts) updates with a gradient that is NaN or infinite;
+            the run ends after 100 of them in a row. Without, it ends at the first loss that is not
+            finite.
     """
 
     name: str
@@ -153,6 +156,7 @@ class Recipe:
     seed: int = 0
     precision: str = "auto"
     jit_compile: bool | None = None
+    skip_bad_updates: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

@@ -91,3 +91,17 @@ def test_unknown_names_help():
 def test_recipes_are_values():
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipes.get("digits").epochs = 3
+
+
+def test_merge_takes_the_fields_that_are_given():
+    merged = recipes.merge(recipes.get("digits"), {"epochs": 3, "model": {"pixel_std": [0.2]}})
+    assert (merged.epochs, merged.model.pixel_std, merged.model.depth) == (3, (0.2,), 4)
+    assert recipes.merge(merged, json.loads(json.dumps(recipes.to_dict(merged)))) == merged
+    for wrong, message in (
+        ({"model": {"dept": 3}}, "Did you mean model.depth"),
+        ({"epoch": 3}, "Did you mean epochs"),
+        ({"epochs": "many"}, "epochs: expected int"),
+        ({"model": 3}, "model: expected its fields"),
+    ):
+        with pytest.raises(UserError, match=message):
+            recipes.merge(merged, wrong)
