@@ -4,6 +4,8 @@
 examples:
   keras-vit train                                       the bundled digits, two minutes
   keras-vit train photos/                               a folder for each class
+  keras-vit train photos/ --init B_16.npz               from a checkpoint, which needs fewer images
+  keras-vit train photos/ --recipe linear_probe --init runs/photos-1
   keras-vit train photos/ --on_bad skip                 without the files that cannot be decoded
   keras-vit train tfds:cifar10 --recipe cifar10_seed
   keras-vit train photos/ --set epochs=20 --set model.depth=6 --workdir runs/try
@@ -32,7 +34,13 @@ def add_flags(parser):
     )
     parser.add_argument(
         "--recipe",
-        help=f"one of: {', '.join(names())}; default: digits, or cifar10_seed for other data",
+        help=f"one of: {', '.join(names())}; default: digits, or finetune for other data",
+    )
+    parser.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="start from these weights: a run folder, a file or folder of any dialect, a URL, "
+        "hf:owner/name or a name of the catalog; the same as --set init=WEIGHTS",
     )
     parser.add_argument("--workdir", help="run folder, new or empty; default: runs/NAME-N")
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
@@ -60,10 +68,12 @@ def main(args) -> int:
     from keras_vit.data.sources import check_source
     from keras_vit.files import check_free
 
-    default = "digits" if args.data in (None, "digits") else "cifar10_seed"
+    default = "digits" if args.data in (None, "digits") else "finetune"
     recipe = recipes.get(args.recipe or default)
     if args.debug:
         recipe = recipes.debug(recipe)
+    if args.init is not None:
+        recipe = dataclasses.replace(recipe, init=args.init)
     recipe = recipes.override(recipe, *args.set)
     data = dataclasses.replace(
         recipe.data,

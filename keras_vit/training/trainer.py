@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_vit import hardware, recipes
 from keras_vit.data import ImageSet, evaluation_batches, load, training_batches
@@ -33,6 +34,7 @@ from keras_vit.training.objectives import make_loss, make_metrics
 from keras_vit.training.optimizers import make_optimizer
 from keras_vit.training.precision import choose_precision
 from keras_vit.training.schedules import make_schedule
+from keras_vit.training.starting import complete, starting_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +88,8 @@ def train(
         check_free(workdir, "--workdir")
     plan = recipe.data
     images = data or _load(plan)
-    config = dataclasses.replace(recipe.model, num_classes=len(images.classes))
-    recipe = dataclasses.replace(recipe, model=config)
+    recipe = complete(recipe, images)
+    config = recipe.model
 
     keras.utils.set_random_seed(recipe.seed)
     policy = choose_precision(recipe.precision, config.width)
@@ -96,13 +98,13 @@ def train(
         config.num_classes,
         config.image_size,
         config.channels,
-        recipe.batch_size,
+        recipe.part_size,
         recipe.epochs,
         recipe.seed,
         recipe.augmentation,
         plan.crop,
     )
-    model = _compiled_model(recipe, policy, steps)
+    model = _compiled_model(recipe, policy, steps, images)
 
     folder = Path(workdir) if workdir is not None else next_run_folder("runs", recipe.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,13 +119,19 @@ def train(
     return Run(folder, recipe, trained, report)
 
 
-def _compiled_model(recipe: Recipe, policy: str, steps: int) -> keras.Model:
+def _compiled_model(recipe: Recipe, policy: str, steps: int, images: ImageSet) -> keras.Model:
     with _dtype_policy(policy):
-        model = vit(recipe.model)
-    schedule = make_schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, recipe.epochs)
+        model = starting_model(recipe, images.classes)
+    schedule = make_schedule(
+        recipe.schedule, recipe.optimizer.learning_rate, steps / recipe.accumulate, recipe.epochs
+    )
     model.compile(
-        optimizer=make_optimizer(recipe.optimizer, schedule, model.trainable_variables),
-        loss=make_loss(recipe.objective),
+        optimizer=make_optimizer(
+            recipe.optimizer, schedule, model.trainable_variables, recipe.accumulate
+        ),
+        loss=make_loss(
+            recipe.objective, np.bincount(images.train.labels, minlength=len(images.classes))
+        ),
         metrics=make_metrics(),
         jit_compile="auto" if recipe.jit_compile is None else recipe.jit_compile,
     )
@@ -142,7 +150,7 @@ def _fit(
     """Runs `model.fit`; returns the callback that knows the best epoch and where its weights
     are."""
     best = SaveBest(folder / "model.keras", _save_float32)
-    history = History(folder, min(recipe.batch_size, len(images.train)), steps)
+    history = History(folder, min(recipe.part_size, len(images.train)), steps)
     stop = StopOnSignal(folder / "last.keras", _save_float32)
     # The average of the weights is swapped in first: what follows then evaluates and saves it.
     own = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.optimizer.ema else []
@@ -178,7 +186,7 @@ def _test_and_export(
         best.path,
         Metadata(recipe.name, images.classes, size, channels, crop),
         folder / "export",
-        split_batches(images.test, size, channels, crop, recipe.batch_size),
+        split_batches(images.test, size, channels, crop, recipe.part_size),
         images.test.labels,
         name_of=images.test.name_of,
     )
@@ -215,7 +223,7 @@ def _validation_batches(images: ImageSet, recipe: Recipe):
         config.num_classes,
         config.image_size,
         config.channels,
-        recipe.batch_size,
+        recipe.part_size,
         recipe.data.crop,
     )
 
