@@ -29,6 +29,6 @@ def digits() -> Recipe:
         augmentation=Augmentation(crop="pad", pad=1, mixup=0.2),
         objective=Classify(label_smoothing=0.1),
         optimizer=Optimizer(learning_rate=2e-3, weight_decay=0.5),
-        schedule=Schedule(warmup_epochs=5),
+        schedule=Schedule(warmup="5 epochs"),
         jit_compile=True,
     )

@@ -3,10 +3,10 @@
 
 import dataclasses
 
-from keras_vit.errors import unknown
+from keras_vit.errors import UserError, unknown
 from keras_vit.recipes.checks import within
 
-LOSSES = ("softmax", "sigmoid")
+LOSSES = ("softmax", "sigmoid", "bce")
 
 
 def _kind(name: str) -> str:
@@ -19,21 +19,43 @@ class Classify:
     """Cross-entropy over the classes.
 
     Attributes:
-        loss: "softmax" for one class per image, or "sigmoid", which treats each class as a question
-            of its own: the sum over the classes of binary cross-entropies.
-        label_smoothing: share of the target that is spread over all classes (arXiv 1512.00567), 0
-            to 1.
+        loss: "softmax" for one class per image; "sigmoid", which treats each class as a question of
+            its own: the sum over the classes of binary cross-entropies (arXiv 2006.07159); or
+            "bce", their mean (arXiv 2110.00476).
+        label_smoothing: share of the target that is spread over all classes (arXiv 1512.00567); of
+            "sigmoid" and "bce", share of each target that becomes 1/2; 0 to 1.
+        target_threshold: "sigmoid" and "bce": targets above become 1, the others 0, so that every
+            class of a mixed image is fully asked for (arXiv 2110.00476), or None.
+        class_weights: factor of each class's term of the loss, in the order of the class names;
+            "balanced" for examples / (classes * examples of the class); None for equal ones.
         kind: "classify".
     """
 
     loss: str = "softmax"
     label_smoothing: float = 0.0
+    target_threshold: float | None = None
+    class_weights: str | tuple[float, ...] | None = None
     kind: str = _kind("classify")
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise unknown("objective.loss", self.loss, LOSSES)
         within("label_smoothing", self.label_smoothing, 0, 0.999)
+        if self.target_threshold is not None:
+            within("target_threshold", self.target_threshold, 0, 1)
+            if self.loss == "softmax" or self.label_smoothing:
+                raise UserError(
+                    "objective.target_threshold goes with loss='sigmoid' or 'bce' and without "
+                    f"label_smoothing, which it would undo; received loss={self.loss!r} and "
+                    f"label_smoothing={self.label_smoothing}."
+                )
+        if isinstance(self.class_weights, list | tuple):
+            object.__setattr__(self, "class_weights", tuple(map(float, self.class_weights)))
+        elif self.class_weights not in (None, "balanced"):
+            raise UserError(
+                "objective.class_weights: expected 'balanced', none or one number for each class, "
+                f"as in (1, 2.5), received {self.class_weights!r}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

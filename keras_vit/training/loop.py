@@ -34,6 +34,7 @@ from keras_vit.training.saving import (
 )
 from keras_vit.training.schedules import make_schedule
 from keras_vit.training.session import Session
+from keras_vit.training.starting import complete, starting_model
 from keras_vit.training.state import build_metrics, metric_values, restore
 
 
@@ -61,7 +62,7 @@ class Job:
     @property
     def batch_size(self) -> int:
         """Examples in a batch, of a small split too."""
-        return min(self.recipe.batch_size, len(self.images.train))
+        return min(self.recipe.part_size, len(self.images.train))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -94,9 +95,8 @@ def make_job(
     """Finds the images and fills in what follows from them and from this machine."""
     began = time.perf_counter()
     images = data or _load(recipe.data)
-    config = dataclasses.replace(recipe.model, num_classes=len(images.classes))
-    recipe = dataclasses.replace(recipe, model=config)
-    precision = choose_precision(recipe.precision, config.width)
+    recipe = complete(recipe, images)
+    precision = choose_precision(recipe.precision, recipe.model.width)
     folder = Path(workdir or ".")
     return Job(recipe, images, folder, precision, session or Session(), callbacks, began)
 
@@ -115,7 +115,7 @@ def make_batches(job: Job, first_step: int = 0):
         config.num_classes,
         config.image_size,
         config.channels,
-        recipe.batch_size,
+        recipe.part_size,
         recipe.epochs,
         recipe.seed,
         recipe.augmentation,
@@ -130,14 +130,22 @@ def make_model(job: Job) -> keras.Model:
     recipe = job.recipe
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(job.precision):
-        model = vit(recipe.model)
+        model = starting_model(recipe, job.images.classes)
     schedule = make_schedule(
-        recipe.schedule, recipe.optimizer.learning_rate, job.steps_per_epoch, recipe.epochs
+        recipe.schedule,
+        recipe.optimizer.learning_rate,
+        job.steps_per_epoch / recipe.accumulate,
+        recipe.epochs,
     )
-    optimizer = make_optimizer(recipe.optimizer, schedule, model.trainable_variables)
+    optimizer = make_optimizer(
+        recipe.optimizer, schedule, model.trainable_variables, recipe.accumulate
+    )
     model.compile(
         optimizer=skip_bad_updates(optimizer) if recipe.skip_bad_updates else optimizer,
-        loss=make_loss(recipe.objective),
+        loss=make_loss(
+            recipe.objective,
+            np.bincount(job.images.train.labels, minlength=len(job.images.classes)),
+        ),
         metrics=make_metrics(),
         jit_compile="auto" if recipe.jit_compile is None else recipe.jit_compile,
     )
@@ -262,7 +270,7 @@ def _validation_batches(job: Job):
         config.num_classes,
         config.image_size,
         config.channels,
-        job.recipe.batch_size,
+        job.recipe.part_size,
         job.recipe.data.crop,
     )
 

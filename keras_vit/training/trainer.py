@@ -184,7 +184,7 @@ def _test_and_export(model: keras.Model, best: SaveBest, job: Job) -> dict:
         best.path,
         Metadata(recipe.name, images.classes, size, channels, crop),
         job.folder / "export",
-        split_batches(images.test, size, channels, crop, recipe.batch_size),
+        split_batches(images.test, size, channels, crop, recipe.part_size),
         images.test.labels,
         formats=_formats(),
         name_of=images.test.name_of,
