@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """An Image is Worth 16x16 Words: how ViT-B/16 was pre-trained (arXiv 2010.11929, table 3).
 
-The paper writes Adam with weight decay; the released code takes decay and rate times the weights off
-the weights: AdamW here. Fine-tuning is `paper_finetune` in finetune.py.
+The paper writes Adam with weight decay; the released code takes the weights times decay and rate
+off the weights: AdamW here. Fine-tuning is `paper_finetune` in finetune.py.
 """
 
 from keras_vit.config import ViTConfig
