@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.layers import TransformerBlock, sincos2d
 from keras_vit.models.vit import blocks, config_of
@@ -66,13 +67,6 @@ class MaskedAutoencoder(keras.Model):
                 "MaskedAutoencoder: expected an encoder without a ResNet stem, which would carry "
                 "hidden pixels into visible patches. Set resnet_stages=none."
             )
-        if not 0 < mask < 1:
-            raise UserError(f"mask: expected a share above 0 and below 1, received {mask}.")
-        if config.num_patches < 2:
-            raise UserError(
-                "MaskedAutoencoder: expected images of at least 2 patches, received "
-                f"{config.num_patches}. Choose a smaller patch_size."
-            )
         self.encoder = encoder
         self.mask = mask
         self.decoder_width = decoder_width
@@ -80,8 +74,8 @@ class MaskedAutoencoder(keras.Model):
         self.decoder_heads = decoder_heads
         self.normalize = normalize
         self.seed = seed
-        self.num_masked = min(max(round(mask * config.num_patches), 1), config.num_patches - 1)
-        self.num_visible = config.num_patches - self.num_masked
+        self.num_visible = num_visible(config, mask)
+        self.num_masked = config.num_patches - self.num_visible
         self._patches = config.num_patches
         self._prefix = config.num_prefix_tokens
         self._freeze_the_end()
@@ -211,6 +205,19 @@ class MaskedAutoencoder(keras.Model):
         )
         for layer in (*self.decoder_blocks, self.decoder_norm, self.decoder_head):
             layer.build(shape)
+
+
+def num_visible(config: ViTConfig, mask: float) -> int:
+    """How many patches an encoder sees when a share of them is hidden: at least 1, and not all."""
+    if not 0 < mask < 1:
+        raise UserError(f"mask: expected a share above 0 and below 1, received {mask}.")
+    if config.num_patches < 2:
+        raise UserError(
+            "masked autoencoding: expected images of at least 2 patches, received "
+            f"{config.num_patches}. Choose a smaller model.patch_size."
+        )
+    hidden = round(mask * config.num_patches)
+    return config.num_patches - min(max(hidden, 1), config.num_patches - 1)
 
 
 def _rows(tokens, positions):

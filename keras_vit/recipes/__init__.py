@@ -7,6 +7,7 @@ from collections.abc import Callable
 from keras_vit.errors import unknown
 from keras_vit.recipes import augreg as _augreg
 from keras_vit.recipes import deit as _deit
+from keras_vit.recipes import mae as _mae
 from keras_vit.recipes import plain as _plain
 from keras_vit.recipes.cifar import cifar10_seed as cifar10_seed
 from keras_vit.recipes.cifar import vit_cifar as vit_cifar
@@ -43,7 +44,8 @@ _RECIPES: dict[str, Callable[[], Recipe]] = {
         *(_augreg.augreg, _augreg.augreg_none, _augreg.augreg_light1, _augreg.augreg_light2),
         *(_augreg.augreg_medium1, _augreg.augreg_medium2),
         *(_augreg.augreg_strong1, _augreg.augreg_strong2),
-        *(_deit.deit_tiny, _deit.deit_small, _deit.deit_base),
+        *(_deit.deit_tiny, _deit.deit_small, _deit.deit_base, _deit.deit_distilled),
+        *(_mae.masked_autoencoder, _mae.masked_autoencoder_small),
         *(_plain.plain_s16_90, _plain.plain_s16_150, _plain.plain_s16_300),
     )
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError, unknown
+from keras_vit.recipes.objectives import Reconstruct
 from keras_vit.recipes.optimization import Schedule
 from keras_vit.recipes.schema import Recipe
 
@@ -44,6 +45,10 @@ def debug(recipe: Recipe) -> Recipe:
         sizes = {"width": 32, "depth": 1, "mlp_width": 64, "heads": 2, "resnet_stages": None}
         representation = 32 if model.representation else 0
         model = dataclasses.replace(model, **sizes, representation=representation)
+    objective = recipe.objective
+    if isinstance(objective, Reconstruct):
+        sizes = {"decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+        objective = dataclasses.replace(objective, **sizes)
     parts = min(recipe.accumulate, 2)
     return dataclasses.replace(
         recipe,
@@ -52,6 +57,7 @@ def debug(recipe: Recipe) -> Recipe:
         steps=None,
         batch_size=min(recipe.batch_size, 64) // parts * parts,
         accumulate=parts,
+        objective=objective,
         jit_compile=None,  # a short run does not earn back what XLA costs
         schedule=dataclasses.replace(recipe.schedule, warmup="0.5 epochs", cooldown="0 steps"),
     )

@@ -12,18 +12,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vit.data import ImageSet, evaluation_batches, load, training_batches
+from keras_vit.data import ImageSet, evaluation_batches, training_batches
 from keras_vit.data.examine import broken_message, problems_of
 from keras_vit.errors import UserError
-from keras_vit.files import replacing
-from keras_vit.models import config_of, vit
 from keras_vit.recipes import Data, Recipe
 from keras_vit.training.averages import SwapAverages
 from keras_vit.training.bad_updates import CountBadUpdates, skip_bad_updates
 from keras_vit.training.callbacks import EpochLines, History, SaveBest, StopOnNonFinite
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import NonFiniteLoss, WriteFailed, resume_command
-from keras_vit.training.objectives import make_loss, make_metrics
 from keras_vit.training.optimizers import make_optimizer
 from keras_vit.training.precision import choose_precision
 from keras_vit.training.saving import (
@@ -36,6 +33,7 @@ from keras_vit.training.schedules import make_schedule
 from keras_vit.training.session import Session
 from keras_vit.training.starting import complete, starting_model
 from keras_vit.training.state import build_metrics, metric_values, restore
+from keras_vit.training.tasks import Classification, task_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +80,12 @@ class Job:
     @property
     def best(self) -> SaveBest:
         """Keeps the best weights in the run folder."""
-        return SaveBest(self.folder / "model.keras", save_float32)
+        return SaveBest(self.folder / "model.keras", self.task.save)
+
+    @property
+    def task(self) -> Classification:
+        """What depends on the objective."""
+        return task_of(self.recipe)
 
 
 def make_job(
@@ -94,7 +97,8 @@ def make_job(
 ) -> Job:
     """Finds the images and fills in what follows from them and from this machine."""
     began = time.perf_counter()
-    images = data or _load(recipe.data)
+    task = task_of(recipe)
+    images = task.prepare(data or _load(task, recipe.data), recipe)
     recipe = complete(recipe, images)
     precision = choose_precision(recipe.precision, recipe.model.width)
     folder = Path(workdir or ".")
@@ -130,7 +134,7 @@ def make_model(job: Job) -> keras.Model:
     recipe = job.recipe
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(job.precision):
-        model = starting_model(recipe, job.images.classes)
+        model = job.task.learner(starting_model(recipe, job.images.classes), recipe, job.images)
     schedule = make_schedule(
         recipe.schedule,
         recipe.optimizer.learning_rate,
@@ -142,11 +146,7 @@ def make_model(job: Job) -> keras.Model:
     )
     model.compile(
         optimizer=skip_bad_updates(optimizer) if recipe.skip_bad_updates else optimizer,
-        loss=make_loss(
-            recipe.objective,
-            np.bincount(job.images.train.labels, minlength=len(job.images.classes)),
-        ),
-        metrics=make_metrics(),
+        **job.task.compile_arguments(recipe, job.images),
         jit_compile="auto" if recipe.jit_compile is None else recipe.jit_compile,
     )
     return model
@@ -210,14 +210,6 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
     return best
 
 
-def save_float32(model: keras.Model, path: Path) -> None:
-    """Saves the weights in a float32 model without optimizer, which is what a user shares."""
-    plain = vit(config_of(model))
-    plain.set_weights(model.get_weights())
-    with replacing(path) as temporary:
-        plain.save(temporary)
-
-
 def _watching(
     job: Job, best: SaveBest, history: History, first_step: int
 ) -> list[keras.callbacks.Callback]:
@@ -256,9 +248,9 @@ def _continue(
     everyone.callbacks[:] = [additional[0], *everyone.callbacks, *additional[1:]]
 
 
-def _load(plan: Data) -> ImageSet:
+def _load(task: Classification, plan: Data) -> ImageSet:
     print(f"reading {plan.source}", file=sys.stderr)  # to check many images takes a while
-    return load(
+    return task.load(
         plan.source, plan.data_dir, plan.test, plan.validation, plan.split_seed, plan.on_bad
     )
 
