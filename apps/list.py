@@ -4,7 +4,12 @@
 examples:
   keras-vit list recipes
   keras-vit list models
+  keras-vit list recipes --format json
+
+GFLOPs are those of a forward pass of one image, a multiplication and its addition counted as 2.
 """
+
+import json
 
 from keras_vit.apps.cli import run_script
 
@@ -16,40 +21,53 @@ from keras_vit.reports.tables import aligned
 
 def add_flags(parser):
     parser.add_argument("what", help="recipes or models")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def main(args) -> int:
     if args.what not in _TABLES:
         raise unknown("list", args.what, _TABLES)
-    print("\n".join(aligned(_TABLES[args.what]())))
+    rows = _TABLES[args.what]()
+    if args.format == "json":
+        print(json.dumps(rows, indent=2))
+    else:
+        cells = [[_cell(value) for value in row.values()] for row in rows]
+        print("\n".join(aligned([list(rows[0]), *cells])))
     return 0
 
 
 def _recipes():
-    rows = [("recipe", "image", "parameters", "epochs", "")]
+    rows = []
     for name in recipes.names():
         recipe = recipes.get(name)
-        config = recipe.model
-        size = f"{config.image_size[0]}x{config.image_size[1]}"
-        rows.append(
-            (
-                name,
-                size,
-                f"{config.num_parameters:,}",
-                str(recipe.epochs),
-                recipes.describe(name),
-            )
-        )
+        row = {"recipe": name, "paper": recipes.paper_of(name)}
+        row |= _sizes(recipe.model)
+        row |= {"batch": recipe.batch_size, "epochs": recipe.epochs, "steps": recipe.steps}
+        rows.append({**row, "description": recipes.describe(name)})
     return rows
 
 
 def _models():
-    rows = [("model", "width", "depth", "mlp", "heads", "parameters (224 px, 1000 classes)")]
+    rows = []
     for name in variant_names():
         config = ViTConfig.of(name)
-        sizes = (config.width, config.depth, config.mlp_width, config.heads)
-        rows.append((name, *map(str, sizes), f"{config.num_parameters:,}"))
+        fields = ("width", "depth", "mlp_width", "heads")
+        row = {"model": name} | {field: getattr(config, field) for field in fields}
+        rows.append(row | _sizes(config))
     return rows
+
+
+def _sizes(config: ViTConfig | None) -> dict:
+    """None for each where the checkpoint or the images decide."""
+    if config is None:
+        return dict.fromkeys(("image", "parameters", "GFLOPs"))
+    rows, columns = config.image_size
+    gflops = float(f"{config.flops / 1e9:.3g}")
+    return {"image": f"{rows}x{columns}", "parameters": config.num_parameters, "GFLOPs": gflops}
+
+
+def _cell(value) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int | float) else value
 
 
 _TABLES = {"recipes": _recipes, "models": _models}

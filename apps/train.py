@@ -5,6 +5,8 @@ examples:
   keras-vit train                                       the bundled digits, two minutes
   keras-vit train photos/                               a folder for each class
   keras-vit train photos/ --dry_run                     the plan, one step, samples.jpg; no run
+  keras-vit train photos/ --init B_16.npz               from a checkpoint, which needs fewer images
+  keras-vit train photos/ --recipe linear_probe --init runs/photos-1
   keras-vit train photos/ --on_bad skip                 without the files that cannot be decoded
   keras-vit train tfds:cifar10 --recipe cifar10_seed
   keras-vit train photos/ --set epochs=20 --set model.depth=6 --workdir runs/try
@@ -48,7 +50,13 @@ def add_flags(parser):
     )
     parser.add_argument(
         "--recipe",
-        help=f"one of: {', '.join(names())}; default: digits, or cifar10_seed for other data",
+        help=f"one of: {', '.join(names())}; default: digits, or finetune for other data",
+    )
+    parser.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="start from these weights: a run folder, a file or folder of any dialect, a URL, "
+        "hf:owner/name or a name of the catalog; the same as --set init=WEIGHTS",
     )
     parser.add_argument("--workdir", help="run folder, new or empty; default: runs/NAME-N")
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
@@ -111,9 +119,11 @@ def add_flags(parser):
 def main(args) -> int:
     from keras_vit.data.sources import check_source
     from keras_vit.files import check_free
+    from keras_vit.predictor import check_teacher
 
     recipe = _resumed_recipe(args) if args.resume else _new_recipe(args)
     check_source(recipe.data.source, recipe.data.data_dir)
+    check_teacher(recipe)
     if args.workdir is not None and not args.dry_run:
         check_free(args.workdir, "--workdir")
 
@@ -152,7 +162,7 @@ def main(args) -> int:
 def _new_recipe(args):
     from keras_vit import recipes
 
-    default = "digits" if args.data in (None, "digits") else "cifar10_seed"
+    default = "digits" if args.data in (None, "digits") else "finetune"
     recipe = recipes.get(args.recipe or default)
     if args.debug:
         recipe = recipes.debug(recipe)
@@ -193,6 +203,8 @@ def _changed(recipe, args):
         if not isinstance(values, dict):
             raise UserError(f"--config {args.config}: expected {{...}}, as in a recipe.json.")
         recipe = recipes.merge(recipe, values)
+    if args.init is not None:
+        recipe = dataclasses.replace(recipe, init=args.init)
     recipe = recipes.override(recipe, *args.set)
     given = {name: getattr(args, name) for name in ("data_dir", "on_bad") if getattr(args, name)}
     if args.data:

@@ -7,6 +7,7 @@ models without Keras.
 """
 
 import dataclasses
+import math
 import re
 from typing import Any, Self
 
@@ -130,7 +131,7 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         for name in ("image_size", "patch_size"):
-            object.__setattr__(self, name, _pair(name, getattr(self, name)))
+            object.__setattr__(self, name, pair(name, getattr(self, name)))
         for name in ("pixel_mean", "pixel_std"):
             value = getattr(self, name)
             value = (value,) if isinstance(value, int | float) else value
@@ -256,6 +257,46 @@ class ViTConfig:
             total += head * (2 if self.distillation_token else 1)
         return total
 
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of a forward pass of one image, in closed form.
+
+        A multiplication and its addition count as 2. Counted are products of matrices and
+        convolutions: patches, attention, MLPs, pooling, head, stem. Norms, softmax, activations,
+        biases and resizing are not.
+        """
+        d, m, tokens = self.width, self.mlp_width, self.num_tokens
+        projections = 4 * tokens * d * d
+        attention = 2 * tokens * tokens * d  # scores, then values
+        total = self._stem_multiply_adds() + self.num_patches * self.patch_pixels * d
+        total += self.depth * (projections + attention + 2 * tokens * d * m)
+        if self.pool == "map":  # the probe is one query
+            total += 2 * tokens * d * d + 2 * d * d + 2 * tokens * d + 2 * d * m
+        total += d * self.representation
+        heads = 2 if self.distillation_token else 1
+        total += heads * (self.representation or d) * self.num_classes
+        return 2 * total
+
+    def _stem_multiply_adds(self) -> int:
+        if self.resnet_stages is None:
+            return 0
+        half = [math.ceil(side / 2) for side in self.image_size]
+        total = math.prod(half) * 7 * 7 * self.channels * self.resnet_width
+        sides = [math.ceil(side / 2) for side in half]  # after the pooling
+        incoming = self.resnet_width
+        for stage, units in enumerate(self.resnet_stages):
+            inner = self.resnet_width * 2**stage
+            outgoing = 4 * inner
+            for unit in range(units):
+                before = math.prod(sides)
+                if unit == 0 and stage > 0:
+                    sides = [math.ceil(side / 2) for side in sides]
+                after = math.prod(sides)
+                total += before * incoming * inner + after * (9 * inner * inner + inner * outgoing)
+                total += after * incoming * outgoing if unit == 0 else 0
+                incoming = outgoing
+        return total
+
     def _stem_parameters(self) -> int:
         if self.resnet_stages is None:
             return 0
@@ -375,7 +416,8 @@ def _sizes(name: str) -> dict[str, Any]:
     }
 
 
-def _pair(name: str, value: Any) -> tuple[int, int]:
+def pair(name: str, value: Any) -> tuple[int, int]:
+    """One whole number above 0 twice, or two as they are; a `UserError` for anything else."""
     pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
     if len(pair) != 2 or not all(isinstance(v, int) and v > 0 for v in pair):
         raise UserError(

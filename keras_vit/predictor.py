@@ -18,7 +18,7 @@ from keras_vit.errors import UserError
 from keras_vit.evaluation import softmax, summarize
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import Runner, format_of, open_runner
-from keras_vit.recipes import Recipe, of_run
+from keras_vit.recipes import Distill, Recipe, of_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +174,18 @@ def locate(target: str | os.PathLike) -> tuple[Path, Recipe | None]:
     return path, _recipe_of(path)
 
 
+def check_teacher(recipe: Recipe) -> None:
+    """Raises the error of a recipe whose teacher is not there, without Keras."""
+    objective = recipe.objective
+    if isinstance(objective, Distill):
+        if objective.teacher is None:
+            raise UserError(
+                "objective.teacher: expected the run folder or model file of the teacher. Name it "
+                "with --set objective.teacher=runs/teacher."
+            )
+        locate(objective.teacher)
+
+
 def metadata_of(target: str | os.PathLike) -> Metadata:
     """Labels and input size of a target, from the file itself or from the run folder around it."""
     path, recipe = locate(target)
@@ -248,6 +260,11 @@ def _metadata_beside(path: Path, recipe: Recipe | None) -> Metadata:
             "recipe.json and labels.txt, or a file that `keras-vit export` made."
         )
     labels = tuple(file.read_text(encoding="utf-8").splitlines())
+    if not labels:
+        raise UserError(
+            f"{path}: is an encoder that was trained without labels, and names no classes. Train a "
+            f"head on it: keras-vit train DATA --init {path.parent}"
+        )
     return Metadata(
         recipe.name, labels, recipe.model.image_size, recipe.model.channels, recipe.data.crop
     )

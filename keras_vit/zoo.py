@@ -33,7 +33,7 @@ def create(
 
     Args:
         name: `"B/16"`, `"R50+L/32"`, ...: a size and a patch size (see `ViTConfig.of`).
-        weights: None for random weights; a path that `load_model` reads; a URL of such a file;
+        weights: None for random weights; a path that `load_model` reads; a run folder; a URL;
             `"hf:owner/name"`; or a name of the catalog, e.g. `"B/16-i21k"`.
         image_size: height and width in pixels. Default: that of the weights; 224 without.
         num_classes: outputs of the head, which is replaced where the weights have another number;
@@ -51,7 +51,7 @@ def create(
         given = {field: value for field, value in sizes.items() if value is not None}
         return vit(ViTConfig.of(name, **given, **options))
     wanted = ViTConfig.of(name)
-    path, told = _locate(weights)
+    path, told = locate(weights)
     model = load_model(path, **{**told, **options, **sizes})
     found = config_of(model)
     differ = [field for field in _SIZES if getattr(found, field) != getattr(wanted, field)]
@@ -66,9 +66,21 @@ def create(
     return model
 
 
-def _locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:
-    """A local path for any form of weights, and what is known about them."""
+def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:
+    """A local path for any form of weights, and what is known about them.
+
+    Args:
+        weights: a run folder, or what `create` takes.
+
+    Returns:
+        The path, and arguments of `load_model` for it.
+
+    Raises:
+        UserError: for weights that cannot be had.
+    """
     text = os.fspath(weights)
+    if (Path(text) / "recipe.json").is_file():
+        return Path(text) / "model.keras", {}
     if text in CATALOG:
         entry = CATALOG[text]
         return fetch(entry.url), dict(entry.options)

@@ -2,9 +2,11 @@
 """A labelled set of images, before any pixel is read."""
 
 import dataclasses
+import io
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from keras_vit.errors import UserError
 
@@ -51,7 +53,7 @@ class ImageSet:
 
     Attributes:
         name: what it is called in messages.
-        classes: class names; a label is a position in them.
+        classes: class names; a label is a position in them. Empty for images without labels.
         train, validation, test: the splits.
         notes: what a reader of the results must know about the splits.
         bad_files: what is wrong with each file that was left out of them.
@@ -78,7 +80,7 @@ def divide(
 
     Args:
         name: name of the set.
-        classes: class names.
+        classes: class names; empty for images without labels.
         splits: "train", and where the source has them "validation" and "test".
         test: share of "train" to hold out when there is neither a test nor a validation split.
         validation: share of the remaining "train" to hold out when there is no validation split.
@@ -88,7 +90,7 @@ def divide(
         The set. With a validation but no test split, both are the same and `notes` says so.
     """
     train, notes = splits["train"], []
-    if len(classes) < 2:
+    if len(classes) == 1:
         raise UserError(
             f"{name}: expected at least 2 classes, received {list(classes)}. "
             "Each class is a folder."
@@ -140,3 +142,16 @@ def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray,
         chosen.append(random.permutation(members)[:count])
     held = np.sort(np.concatenate(chosen))
     return held, np.setdiff1d(np.arange(len(labels)), held)
+
+
+def typical_side(split: Split, sample: int = 100) -> int:
+    """The median length in pixels of the shorter side of the images, from a sample of them."""
+    if split.arrays is not None:
+        return min(split.arrays.shape[1:3])
+    files = split.paths if split.paths is not None else split.encoded
+    sides = []
+    for i in np.linspace(0, len(files) - 1, min(sample, len(files)), dtype=int):
+        file = files[i] if split.paths is not None else io.BytesIO(files[i])
+        with Image.open(file) as image:  # reads the header alone
+            sides.append(min(image.size))
+    return int(np.median(sides))

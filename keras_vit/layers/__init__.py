@@ -5,6 +5,7 @@ from keras_vit.layers.attention import QKNormAttention as QKNormAttention
 from keras_vit.layers.attention_pool import AttentionPool as AttentionPool
 from keras_vit.layers.feed_forward import FeedForward as FeedForward
 from keras_vit.layers.layer_scale import LayerScale as LayerScale
+from keras_vit.layers.patch_dropout import PatchDropout as PatchDropout
 from keras_vit.layers.patch_encoder import PatchEncoder as PatchEncoder
 from keras_vit.layers.patch_encoder import sincos2d as sincos2d
 from keras_vit.layers.patches import Patches as Patches

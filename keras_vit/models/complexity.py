@@ -4,14 +4,19 @@
 from keras_vit.config import ViTConfig
 
 
-def forward_flops(config: ViTConfig) -> int:
+def forward_flops(config: ViTConfig, visible: int | None = None) -> int:
     """Floating-point operations of one image's forward pass.
 
     A multiplication with its addition counts as 2. Counted are the products of matrices and the
     convolutions: projection of the patches, attention, MLPs, pooling, head, stem. Norms,
     activations, softmax and additions of biases, about 1 % of a B/16, are not.
+
+    Args:
+        config: the model.
+        visible: patches that the blocks see; None for all.
     """
-    n, d, m = config.num_tokens, config.width, config.mlp_width
+    patches = config.num_patches if visible is None else visible
+    n, d, m = config.num_prefix_tokens + patches, config.width, config.mlp_width
     block = 4 * n * d * d + 2 * n * n * d + 2 * n * d * m  # projections, scores and values, MLP
     total = _stem(config) + config.num_patches * config.patch_pixels * d + config.depth * block
     if config.pool == "map":  # one query

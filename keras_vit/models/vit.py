@@ -7,6 +7,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.layers import (
     AttentionPool,
+    PatchDropout,
     PatchEncoder,
     Patches,
     ResNetStem,
@@ -15,7 +16,7 @@ from keras_vit.layers import (
 )
 
 
-def vit(config: ViTConfig, name: str = "vit") -> keras.Model:
+def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> keras.Model:
     """Builds a Vision Transformer.
 
     Pixels of 0 to 255 go in (any dtype, channels last), logits come out (float32); normalisation is
@@ -27,6 +28,8 @@ def vit(config: ViTConfig, name: str = "vit") -> keras.Model:
     Args:
         config: sizes and options.
         name: name of the model.
+        patch_dropout: share of the patches that training leaves out (see `PatchDropout`). It
+            belongs to a run and not to the model: `config_of` does not tell it.
 
     Returns:
         A functional model from `(batch, height, width, channels)` to `(batch, num_classes)`, or to
@@ -52,6 +55,8 @@ def vit(config: ViTConfig, name: str = "vit") -> keras.Model:
         dropout=config.dropout,
         name="patch_encoder",
     )(x)
+    if patch_dropout:
+        x = PatchDropout(patch_dropout, config.num_prefix_tokens, name="patch_dropout")(x)
     for i, stochastic_depth in enumerate(config.stochastic_depth_rates):
         x = TransformerBlock(  # equations 2 and 3
             config.heads,

@@ -2,7 +2,8 @@
 """Photographs of 32 x 32 pixels in ten classes."""
 
 from keras_vit.config import ViTConfig
-from keras_vit.recipes.schema import Augmentation, Classify, Data, Optimizer, Recipe, Schedule
+from keras_vit.recipes.objectives import Classify
+from keras_vit.recipes.schema import Augmentation, Data, Optimizer, Recipe, Schedule
 
 
 def cifar10_seed() -> Recipe:
@@ -34,5 +35,45 @@ def cifar10_seed() -> Recipe:
         augmentation=Augmentation(crop="pad", pad=4, flip=True),
         objective=Classify(label_smoothing=0.1),
         optimizer=Optimizer(learning_rate=2e-3, weight_decay=0.05),
-        schedule=Schedule(warmup_epochs=5),
+        schedule=Schedule(warmup="5 epochs"),
+    )
+
+
+def vit_cifar() -> Recipe:
+    """CIFAR-10 with a model of 6.3 million parameters, from scratch (github omihub777/ViT-CIFAR).
+
+        keras-vit train tfds:cifar10 --recipe vit_cifar
+
+    Adam (0.9, 0.999) with an L2 penalty of 5e-5 on every weight, batch 128, 200 epochs, rate 1e-3
+    to 1e-5 along a cosine after 5 epochs of warm-up, padded crops, flips, AutoAugment, label
+    smoothing. Its smoothing of 0.1 goes to the 9 wrong classes alone, which is 1/9 spread over
+    all ten. Published: CIFAR-10 90.92 %, CIFAR-100 66.54 %, SVHN 97.31 %; CIFAR-10 took 2 h 14 min
+    on a V100 in half precision.
+    """
+    return Recipe(
+        name="vit_cifar",
+        model=ViTConfig(
+            image_size=32,
+            num_classes=10,
+            patch_size=4,
+            width=384,
+            depth=7,
+            mlp_width=384,
+            heads=12,
+            pixel_mean=(0.4914, 0.4822, 0.4465),
+            pixel_std=(0.2470, 0.2435, 0.2616),
+        ),
+        epochs=200,
+        batch_size=128,
+        data=Data(source="tfds:cifar10"),
+        augmentation=Augmentation(crop="pad", pad=4, flip=True),
+        objective=Classify(label_smoothing=0.1 * 10 / 9),
+        optimizer=Optimizer(
+            name="adam",
+            learning_rate=1e-3,
+            weight_decay=5e-5,
+            weight_decay_factors=((".", 1.0),),
+            clip_norm=None,
+        ),
+        schedule=Schedule(kind="cosine", warmup="5 epochs", final=0.01),
     )

@@ -2,7 +2,8 @@
 """Handwritten digits of 8 x 8 pixels: the run that needs nothing but the package."""
 
 from keras_vit.config import ViTConfig
-from keras_vit.recipes.schema import Augmentation, Classify, Data, Optimizer, Recipe, Schedule
+from keras_vit.recipes.objectives import Classify
+from keras_vit.recipes.schema import Augmentation, Data, Optimizer, Recipe, Schedule
 
 
 def digits() -> Recipe:
@@ -28,6 +29,6 @@ def digits() -> Recipe:
         augmentation=Augmentation(crop="pad", pad=1, mixup=0.2),
         objective=Classify(label_smoothing=0.1),
         optimizer=Optimizer(learning_rate=2e-3, weight_decay=0.5),
-        schedule=Schedule(warmup_epochs=5),
+        schedule=Schedule(warmup="5 epochs"),
         jit_compile=True,
     )

@@ -12,6 +12,8 @@ from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError, unknown
+from keras_vit.recipes.objectives import Reconstruct
+from keras_vit.recipes.optimization import Schedule
 from keras_vit.recipes.schema import Recipe
 
 
@@ -38,13 +40,26 @@ def override(recipe: Recipe, *assignments: str) -> Recipe:
 
 def debug(recipe: Recipe) -> Recipe:
     """Shrinks any recipe to a few seconds: one block, narrow, two epochs; the rest stays."""
+    model = recipe.model
+    if model is not None:
+        sizes = {"width": 32, "depth": 1, "mlp_width": 64, "heads": 2, "resnet_stages": None}
+        representation = 32 if model.representation else 0
+        model = dataclasses.replace(model, **sizes, representation=representation)
+    objective = recipe.objective
+    if isinstance(objective, Reconstruct):
+        sizes = {"decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+        objective = dataclasses.replace(objective, **sizes)
+    parts = min(recipe.accumulate, 2)
     return dataclasses.replace(
         recipe,
-        model=dataclasses.replace(recipe.model, width=32, depth=1, mlp_width=64, heads=2),
+        model=model,
         epochs=2,
-        batch_size=min(recipe.batch_size, 64),
+        steps=None,
+        batch_size=min(recipe.batch_size, 64) // parts * parts,
+        accumulate=parts,
+        objective=objective,
         jit_compile=None,  # a short run does not earn back what XLA costs
-        schedule=dataclasses.replace(recipe.schedule, warmup_epochs=0.5),
+        schedule=dataclasses.replace(recipe.schedule, warmup="0.5 epochs", cooldown="0 steps"),
     )
 
 
@@ -95,6 +110,9 @@ def _merge(node: Any, values: dict[str, Any], prefix: str) -> Any:
         if dataclasses.is_dataclass(current):
             if not isinstance(value, dict):
                 raise UserError(f"{prefix}{name}: expected its fields, received {value!r}.")
+            if "kind" in value and _kinds(types[name]):
+                value = dict(value)
+                current = _of_kind(current, types[name], f"{prefix}{name}.kind", value.pop("kind"))
             value = _merge(current, value, f"{prefix}{name}.")
         else:
             value = _parse(prefix + name, types[name], str(value))
@@ -104,15 +122,42 @@ def _merge(node: Any, values: dict[str, Any], prefix: str) -> Any:
 
 def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
+    if kind is Schedule and "warmup_epochs" in values:  # run folders of version 0.1
+        values = dict(values)
+        values["warmup"] = f"{values.pop('warmup_epochs')} epochs"
     built = {}
     for name, value in values.items():
         if name not in fields:
             raise unknown("field", prefix + name, [prefix + field for field in fields])
-        nested = fields[name].type
-        if dataclasses.is_dataclass(nested) and isinstance(value, dict):
-            value = _build(nested, value, f"{prefix}{name}.")
+        if isinstance(value, dict):
+            value = _build_nested(fields[name].type, value, f"{prefix}{name}.")
         built[name] = value
     return kind(**built)
+
+
+def _build_nested(annotation: Any, values: dict[str, Any], prefix: str) -> Any:
+    kinds = _kinds(annotation)
+    if not kinds:
+        return _build(_options(annotation)[0], values, prefix)
+    # Recipes from before there were several kinds have the first, without its name.
+    values = {"kind": next(iter(kinds)), **values}
+    kind = values.pop("kind")
+    if kind not in kinds:
+        raise unknown(f"{prefix}kind", kind, kinds)
+    return _build(kinds[kind], values, prefix)
+
+
+def _kinds(annotation: Any) -> dict[str, type]:
+    """The classes of a union by their `kind`; empty for any other annotation."""
+    return {c.kind: c for c in typing.get_args(annotation) if hasattr(c, "kind")}
+
+
+def _of_kind(current: Any, annotation: Any, name: str, kind: str) -> Any:
+    """An object of a union: the present one if it is of that kind, else a new one."""
+    kinds = _kinds(annotation)
+    if kind not in kinds:
+        raise unknown(name, kind, kinds)
+    return current if kind == current.kind else kinds[kind]()
 
 
 def _assign(node: Any, full_name: str, parts: list[str], text: str) -> Any:
@@ -122,12 +167,23 @@ def _assign(node: Any, full_name: str, parts: list[str], text: str) -> Any:
     if first not in fields:
         raise unknown("field", full_name, _paths(node, prefix))
     current = getattr(node, first)
-    if dataclasses.is_dataclass(current):
-        if rest:
+    options = _options(fields[first].type)
+    if dataclasses.is_dataclass(options[0]):
+        if rest and current is None:
+            raise UserError(
+                f"{full_name}: this recipe chooses its model itself. Set {prefix}{first} first, as "
+                f"in {prefix}{first}=S/16, or {prefix}image_size."
+            )
+        if rest == ["kind"] and _kinds(fields[first].type):
+            value = _of_kind(current, fields[first].type, full_name, text)
+        elif rest:
             value = _assign(current, full_name, rest, text)
-        elif isinstance(current, ViTConfig):
+        elif type(None) in options and text.lower() in ("none", "null"):
+            value = None
+        elif options[0] is ViTConfig:
             keep = ("image_size", "channels", "num_classes", "pixel_mean", "pixel_std")
-            value = ViTConfig.of(text, **{name: getattr(current, name) for name in keep})
+            kept = {} if current is None else {name: getattr(current, name) for name in keep}
+            value = ViTConfig.of(text, **kept)
         else:
             raise UserError(
                 f"{full_name} has fields of its own: expected one of "
@@ -150,12 +206,17 @@ def _paths(node: Any, prefix: str = "") -> list[str]:
     return paths
 
 
+def _options(kind: Any) -> tuple:
+    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+
+
 def _parse(name: str, kind: Any, text: str) -> Any:
     """Casts text to a field's type: str, int, float, bool, a tuple of numbers, or None of these."""
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    options = _options(kind)
     if type(None) in options and text.lower() in ("none", "null"):
         return None
-    if str in options:
+    takes_tuple = any(typing.get_origin(option) is tuple for option in options)
+    if str in options and not (takes_tuple and text.startswith(("(", "["))):
         return text
     try:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))

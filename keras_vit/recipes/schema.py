@@ -3,12 +3,14 @@
 
 import dataclasses
 
-from keras_vit.config import ViTConfig
+from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError, unknown
+from keras_vit.recipes.checks import within
+from keras_vit.recipes.objectives import Classify, Objective
+from keras_vit.recipes.optimization import Optimizer, Schedule
 
 CROPS = ("none", "pad", "inception")
 ON_BAD = ("error", "skip")
-LOSSES = ("softmax", "sigmoid")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -40,8 +42,8 @@ class Data:
         if self.on_bad not in ON_BAD:
             raise unknown("data.on_bad", self.on_bad, ON_BAD)
         for name in ("test", "validation"):
-            _within(name, getattr(self, name), 0.01, 0.9)
-        _within("crop", self.crop, 0.01, 1.0)
+            within(name, getattr(self, name), 0.01, 0.9)
+        within("crop", self.crop, 0.01, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,77 +71,9 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
             raise unknown("augmentation.crop", self.crop, CROPS)
-        _within("min_area", self.min_area, 0.001, 1.0)
-        _within("pad", self.pad, 0, 10_000)
-        _within("mixup", self.mixup, 0, 100)
-
-
-@dataclasses.dataclass(frozen=True)
-class Optimizer:
-    """AdamW (arXiv 1711.05101).
-
-    Attributes:
-        learning_rate: the peak, after warm-up.
-        weight_decay: what Keras multiplies by the learning rate and the weight at each step. It
-            acts on kernels alone: no bias, norm, token or position.
-        beta_1: decay of the first moment.
-        beta_2: decay of the second moment.
-        epsilon: added to the root of the second moment.
-        clip_norm: global norm above which gradients are scaled down; None for no clipping.
-        ema: momentum of an average of the weights that is evaluated and saved in their place, or
-            None.
-    """
-
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    clip_norm: float | None = 1.0
-    ema: float | None = None
-
-    def __post_init__(self) -> None:
-        _within("learning_rate", self.learning_rate, 0, 1e3)
-        _within("weight_decay", self.weight_decay, 0, 1e3)
-        if self.ema is not None:
-            _within("ema", self.ema, 0, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """Linear warm-up from 0, then a cosine to `final` times the peak (arXiv 1608.03983).
-
-    Attributes:
-        warmup_epochs: length of the warm-up in epochs; fractions are fine.
-        final: learning rate at the end, as a share of the peak, 0 to 1.
-    """
-
-    warmup_epochs: float = 5.0
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        _within("warmup_epochs", self.warmup_epochs, 0, 1e6)
-        _within("final", self.final, 0, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Classify:
-    """Cross-entropy over the classes.
-
-    Attributes:
-        loss: "softmax" for one class per image, or "sigmoid", which treats each class as a question
-            of its own: the sum over the classes of binary cross-entropies.
-        label_smoothing: share of the target that is spread over all classes (arXiv 1512.00567), 0
-            to 1.
-    """
-
-    loss: str = "softmax"
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise unknown("objective.loss", self.loss, LOSSES)
-        _within("label_smoothing", self.label_smoothing, 0, 0.999)
+        within("min_area", self.min_area, 0.001, 1.0)
+        within("pad", self.pad, 0, 10_000)
+        within("mixup", self.mixup, 0, 100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,8 +83,21 @@ class Recipe:
     Attributes:
         name: names the run folder.
         model: sizes and options; `num_classes` is replaced by the number of classes in the data.
-        epochs: passes over the training split.
-        batch_size: examples in a step.
+            None for the model of `init`, or without one for a small model chosen by the images.
+        epochs: passes over the training split, at most.
+        batch_size: examples in an update of the weights.
+        steps: updates of the weights, at most, rounded to whole epochs (at least one); None where
+            `epochs` alone decides.
+        accumulate: parts in which a batch goes through the model, one after the other, for less
+            memory; the gradient is their mean, and mixers stay within a part. It divides the batch.
+        image_size: height and width in pixels where `model` is None; None for that of `init`, or
+            for one chosen by the images.
+        init: where the weights come from: a run folder, a file or folder of any dialect, a URL,
+            `"hf:owner/name"` or a name of the catalog; None for random ones. The model is then that
+            of the checkpoint, but for the image size and the rates of dropout and stochastic depth,
+            which `model` gives. The head starts from zero unless a run folder has the same classes.
+        patch_dropout: share of the patches that each training image loses before the first block
+            (arXiv 2208.07220), 0 to 1; the trained model does not have it.
         data, augmentation, objective, optimizer, schedule: see each class.
         seed: seed of the initial weights, the order and the augmentation.
         precision: "float32", "mixed_bfloat16", or "auto", which takes the second where the hardware
@@ -164,12 +111,17 @@ class Recipe:
     """
 
     name: str
-    model: ViTConfig
+    model: ViTConfig | None
     epochs: int
     batch_size: int
+    steps: int | None = None
+    accumulate: int = 1
+    image_size: tuple[int, int] | None = None
+    init: str | None = None
+    patch_dropout: float = 0.0
     data: Data = dataclasses.field(default_factory=Data)
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    objective: Classify = dataclasses.field(default_factory=Classify)
+    objective: Objective = dataclasses.field(default_factory=Classify)
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     seed: int = 0
@@ -178,12 +130,30 @@ class Recipe:
     skip_bad_updates: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            _within(name, getattr(self, name), 1, 10**9)
+        for name in ("epochs", "batch_size", "accumulate"):
+            within(name, getattr(self, name), 1, 10**9)
+        if self.steps is not None:
+            within("steps", self.steps, 1, 10**9)
+        if self.batch_size % self.accumulate:
+            raise UserError(
+                f"accumulate: expected a divisor of batch_size={self.batch_size}, received "
+                f"{self.accumulate}."
+            )
+        if self.image_size is not None:
+            if self.model is not None:
+                raise UserError("image_size goes with model=none; set model.image_size.")
+            object.__setattr__(self, "image_size", pair("image_size", self.image_size))
+        within("patch_dropout", self.patch_dropout, 0, 0.99)
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
 
+    @property
+    def part_size(self) -> int:
+        """Examples that go through the model at once."""
+        return self.batch_size // self.accumulate
 
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UserError(f"{name}: expected a number from {low:g} to {high:g}, received {value}.")
+    def epochs_of(self, steps_per_epoch: float) -> int:
+        """Epochs of the run, given the updates in one."""
+        if self.steps is None:
+            return self.epochs
+        return min(self.epochs, max(1, round(self.steps / steps_per_epoch)))

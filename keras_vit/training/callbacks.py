@@ -17,6 +17,8 @@ import numpy as np
 from keras_vit.training.exceptions import NonFiniteLoss
 from keras_vit.training.history import draw_curves, write_history
 
+MEASURED = ("loss", "accuracy", "val_loss", "val_accuracy")  # in this order, where logged
+
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Raises `NonFiniteLoss` at the first step whose loss is not finite.
@@ -40,7 +42,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
 
 class SaveBest(keras.callbacks.Callback):
-    """Saves the weights of the best epoch: highest validation accuracy, then lowest loss.
+    """Saves the weights of the best epoch: highest validation accuracy, where there is one, then
+    lowest loss.
 
     Args:
         path: the `.keras` file.
@@ -55,9 +58,10 @@ class SaveBest(keras.callbacks.Callback):
         self.epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
-        score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
+        accuracy = [float(logs["val_accuracy"])] if "val_accuracy" in logs else []
+        score = (*accuracy, -float(logs["val_loss"]))
         # A gradient can be NaN while the loss of its step is not: then the validation loss is.
-        if not math.isfinite(score[1]):
+        if not math.isfinite(score[-1]):
             raise NonFiniteLoss(
                 f"the validation loss became {logs['val_loss']} in epoch {epoch + 1}."
             )
@@ -76,9 +80,10 @@ class SaveBest(keras.callbacks.Callback):
 class History(keras.callbacks.Callback):
     """Writes `history.csv` and `curves.png` at the end of each epoch.
 
-    Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate, seconds,
-    images_per_second (training alone, without the first step, which traces the graph), and
-    skipped_updates (of all epochs so far) where bad updates are skipped.
+    Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy (without the accuracies where
+    there are no classes), learning_rate, seconds, images_per_second (training alone, without the
+    first step, which traces the graph), and skipped_updates (of all epochs so far) where bad
+    updates are skipped.
     """
 
     def __init__(self, folder: Path, batch_size: int, steps: int):
@@ -110,9 +115,7 @@ class History(keras.callbacks.Callback):
             self.epoch_seconds = training / (self._done - 1) * self.steps + validation
         row = {
             "epoch": epoch + 1,
-            **{
-                name: float(logs[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy")
-            },
+            **{name: float(logs[name]) for name in MEASURED if name in logs},
             "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
             "seconds": self._seconds(),
             "images_per_second": speed,
@@ -145,10 +148,10 @@ class EpochLines(keras.callbacks.Callback):
         row, epochs = self.history.rows[-1], self.params["epochs"]
         left = (epochs - epoch - 1) * self.history.epoch_seconds
         skipped = row.get("skipped_updates", 0)
+        measured = "".join(f"{name} {row[name]:.4f}  " for name in MEASURED if name in row)
         print(
-            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  "
-            f"accuracy {row['accuracy']:.4f}  val_loss {row['val_loss']:.4f}  "
-            f"val_accuracy {row['val_accuracy']:.4f}  {row['images_per_second']:,.0f} images/s  "
+            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {measured}"
+            f"{row['images_per_second']:,.0f} images/s  "
             f"{int(left // 60)}:{int(left % 60):02d} left"
             f"{f'  {skipped} bad updates skipped' if skipped else ''}",
             file=sys.stderr,

@@ -12,18 +12,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vit.data import ImageSet, evaluation_batches, load, training_batches
+from keras_vit.data import ImageSet, evaluation_batches, training_batches
 from keras_vit.data.examine import broken_message, problems_of
 from keras_vit.errors import UserError
-from keras_vit.files import replacing
-from keras_vit.models import config_of, vit
 from keras_vit.recipes import Data, Recipe
 from keras_vit.training.averages import SwapAverages
 from keras_vit.training.bad_updates import CountBadUpdates, skip_bad_updates
 from keras_vit.training.callbacks import EpochLines, History, SaveBest, StopOnNonFinite
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import NonFiniteLoss, WriteFailed, resume_command
-from keras_vit.training.objectives import make_loss, make_metrics
 from keras_vit.training.optimizers import make_optimizer
 from keras_vit.training.precision import choose_precision
 from keras_vit.training.saving import (
@@ -34,7 +31,9 @@ from keras_vit.training.saving import (
 )
 from keras_vit.training.schedules import make_schedule
 from keras_vit.training.session import Session
+from keras_vit.training.starting import complete, starting_model
 from keras_vit.training.state import build_metrics, metric_values, restore
+from keras_vit.training.tasks import Classification, task_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Job:
     @property
     def batch_size(self) -> int:
         """Examples in a batch, of a small split too."""
-        return min(self.recipe.batch_size, len(self.images.train))
+        return min(self.recipe.part_size, len(self.images.train))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -81,7 +80,12 @@ class Job:
     @property
     def best(self) -> SaveBest:
         """Keeps the best weights in the run folder."""
-        return SaveBest(self.folder / "model.keras", save_float32)
+        return SaveBest(self.folder / "model.keras", self.task.save)
+
+    @property
+    def task(self) -> Classification:
+        """What depends on the objective."""
+        return task_of(self.recipe)
 
 
 def make_job(
@@ -93,10 +97,10 @@ def make_job(
 ) -> Job:
     """Finds the images and fills in what follows from them and from this machine."""
     began = time.perf_counter()
-    images = data or _load(recipe.data)
-    config = dataclasses.replace(recipe.model, num_classes=len(images.classes))
-    recipe = dataclasses.replace(recipe, model=config)
-    precision = choose_precision(recipe.precision, config.width)
+    task = task_of(recipe)
+    images = task.prepare(data or _load(task, recipe.data), recipe)
+    recipe = complete(recipe, images)
+    precision = choose_precision(recipe.precision, recipe.model.width)
     folder = Path(workdir or ".")
     return Job(recipe, images, folder, precision, session or Session(), callbacks, began)
 
@@ -115,7 +119,7 @@ def make_batches(job: Job, first_step: int = 0):
         config.num_classes,
         config.image_size,
         config.channels,
-        recipe.batch_size,
+        recipe.part_size,
         recipe.epochs,
         recipe.seed,
         recipe.augmentation,
@@ -130,15 +134,19 @@ def make_model(job: Job) -> keras.Model:
     recipe = job.recipe
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(job.precision):
-        model = vit(recipe.model)
+        model = job.task.learner(starting_model(recipe, job.images.classes), recipe, job.images)
     schedule = make_schedule(
-        recipe.schedule, recipe.optimizer.learning_rate, job.steps_per_epoch, recipe.epochs
+        recipe.schedule,
+        recipe.optimizer.learning_rate,
+        job.steps_per_epoch / recipe.accumulate,
+        recipe.epochs,
     )
-    optimizer = make_optimizer(recipe.optimizer, schedule, model.trainable_variables)
+    optimizer = make_optimizer(
+        recipe.optimizer, schedule, model.trainable_variables, recipe.accumulate
+    )
     model.compile(
         optimizer=skip_bad_updates(optimizer) if recipe.skip_bad_updates else optimizer,
-        loss=make_loss(recipe.objective),
-        metrics=make_metrics(),
+        **job.task.compile_arguments(recipe, job.images),
         jit_compile="auto" if recipe.jit_compile is None else recipe.jit_compile,
     )
     return model
@@ -202,14 +210,6 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
     return best
 
 
-def save_float32(model: keras.Model, path: Path) -> None:
-    """Saves the weights in a float32 model without optimizer, which is what a user shares."""
-    plain = vit(config_of(model))
-    plain.set_weights(model.get_weights())
-    with replacing(path) as temporary:
-        plain.save(temporary)
-
-
 def _watching(
     job: Job, best: SaveBest, history: History, first_step: int
 ) -> list[keras.callbacks.Callback]:
@@ -248,9 +248,9 @@ def _continue(
     everyone.callbacks[:] = [additional[0], *everyone.callbacks, *additional[1:]]
 
 
-def _load(plan: Data) -> ImageSet:
+def _load(task: Classification, plan: Data) -> ImageSet:
     print(f"reading {plan.source}", file=sys.stderr)  # to check many images takes a while
-    return load(
+    return task.load(
         plan.source, plan.data_dir, plan.test, plan.validation, plan.split_seed, plan.on_bad
     )
 
@@ -262,7 +262,7 @@ def _validation_batches(job: Job):
         config.num_classes,
         config.image_size,
         config.channels,
-        job.recipe.batch_size,
+        job.recipe.part_size,
         job.recipe.data.crop,
     )
 

@@ -1,38 +1,102 @@
 # SPDX-License-Identifier: MIT
 """Loss and metrics of a recipe."""
 
-import keras
+from collections.abc import Sequence
 
+import keras
+from keras import ops
+
+from keras_vit.errors import UserError
 from keras_vit.recipes import Classify
 
 
-def make_loss(objective: Classify) -> keras.losses.Loss:
-    """The loss of logits and labels, both `(batch, classes)`; one-hot or several per image."""
-    if objective.loss == "sigmoid":
-        return SigmoidCrossEntropy(objective.label_smoothing)
-    return keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=objective.label_smoothing
+def make_loss(objective: Classify, counts: Sequence[int] = ()) -> keras.losses.Loss:
+    """The loss of logits and labels, both `(batch, classes)`; one-hot or several per image.
+
+    Args:
+        objective: of the recipe.
+        counts: training examples of each class, for `class_weights`.
+    """
+    weights = class_weights(objective, counts)
+    if objective.loss == "softmax" and weights is None:
+        return keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=objective.label_smoothing
+        )
+    return WeightedCrossEntropy(
+        objective.loss, objective.label_smoothing, objective.target_threshold, weights
     )
 
 
-class SigmoidCrossEntropy(keras.losses.Loss):
-    """Binary cross-entropy of each class, summed over the classes (arXiv 2006.07159, §3).
+def class_weights(objective: Classify, counts: Sequence[int]) -> tuple[float, ...] | None:
+    """The weight of each class, or None where all are equal.
 
-    Keras's own BinaryCrossentropy takes the mean over the classes, which divides the gradient by
-    their number.
+    Raises:
+        UserError: for another number of weights than there are classes.
+    """
+    if objective.class_weights == "balanced":
+        present = [max(1, count) for count in counts]
+        return tuple(sum(counts) / (len(present) * count) for count in present)
+    if objective.class_weights is not None and len(objective.class_weights) != len(counts):
+        raise UserError(
+            f"objective.class_weights: expected {len(counts)} numbers, one for each class, "
+            f"received {len(objective.class_weights)}."
+        )
+    return objective.class_weights
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class WeightedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy with a weight for each class: `sum over k of w_k loss_k`.
+
+    Keras's own BinaryCrossentropy takes the mean over the classes where "sigmoid" wants the sum,
+    and its weights belong to whole images, which a mixed image has several of.
 
     Args:
-        label_smoothing: share `s` of the targets that becomes 1/2: `t (1 - s) + s / 2`, 0 to 1.
+        kind: "softmax", "sigmoid" (the sum over the classes, arXiv 2006.07159, section 3) or "bce"
+            (their mean).
+        label_smoothing: "softmax": targets become `t (1 - s) + s / classes`; else `t (1 - s) +
+            s / 2`.
+        target_threshold: targets above become 1, others 0, or None.
+        weights: one for each class, or None.
     """
 
-    def __init__(self, label_smoothing: float = 0.0, name: str = "sigmoid_cross_entropy", **kwargs):
+    def __init__(
+        self,
+        kind: str,
+        label_smoothing: float = 0.0,
+        target_threshold: float | None = None,
+        weights: Sequence[float] | None = None,
+        name: str = "weighted_cross_entropy",
+        **kwargs,
+    ):
         super().__init__(name=name, **kwargs)
+        self.kind = kind
         self.label_smoothing = label_smoothing
+        self.target_threshold = target_threshold
+        self.weights = weights
 
     def call(self, y_true, y_pred):
-        targets = y_true * (1 - self.label_smoothing) + self.label_smoothing / 2
-        losses = keras.ops.binary_crossentropy(targets, y_pred, from_logits=True)
-        return keras.ops.sum(losses, axis=-1)
+        targets = ops.cast(y_true, y_pred.dtype)
+        if self.target_threshold is not None:
+            targets = ops.cast(targets > self.target_threshold, y_pred.dtype)
+        spread = 1 / y_pred.shape[-1] if self.kind == "softmax" else 1 / 2
+        targets = targets * (1 - self.label_smoothing) + self.label_smoothing * spread
+        if self.kind == "softmax":
+            losses = -targets * ops.log_softmax(y_pred, axis=-1)
+        else:
+            losses = ops.binary_crossentropy(targets, y_pred, from_logits=True)
+        if self.weights is not None:
+            losses = losses * ops.convert_to_tensor(self.weights, losses.dtype)
+        return (ops.mean if self.kind == "bce" else ops.sum)(losses, axis=-1)  # (B,)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "label_smoothing": self.label_smoothing,
+            "target_threshold": self.target_threshold,
+            "weights": self.weights,
+        }
 
 
 def make_metrics() -> list[keras.metrics.Metric]:

@@ -1,43 +1,220 @@
 # SPDX-License-Identifier: MIT
-"""The optimizer of a recipe."""
+"""The optimizer of a recipe: Keras's own, with a factor for each variable."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 import keras
+from keras import ops
 
+from keras_vit.errors import UserError
 from keras_vit.recipes import Optimizer
 
 
+class PerVariable:
+    """What goes before a Keras optimizer among the base classes, so that variables may differ.
+
+    It also makes gradient accumulation equal to a larger batch: in Keras 3.15 the schedule and the
+    average of the weights advance with each small batch; here, with each update.
+
+    Args:
+        scales: for the path of each variable, the factor of its learning rate and its weight decay.
+        l2: whether the decay is added to the gradient (an L2 penalty) or taken from the weight.
+        **kwargs: those of the Keras optimizer.
+    """
+
+    def __init__(self, *, scales: dict[str, tuple[float, float]], l2: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.scales = scales
+        self.l2 = l2
+
+    def build(self, variables):
+        super().build(variables)
+        self.scale_of_index = [tuple(self.scales[variable.path]) for variable in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor, decay = self.scale_of_index[self._get_variable_index(variable)]
+        rate = ops.cast(learning_rate, variable.dtype) * factor
+        if decay and self.l2:
+            gradient = gradient + decay * variable
+        elif decay:
+            self.assign_sub(variable, variable * (rate * decay))
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables):
+        """Nothing: the decay of a variable is part of its step, which knows its rate."""
+
+    def _get_current_learning_rate(self):
+        if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+            return self._learning_rate(self.iterations)
+        return super()._get_current_learning_rate()
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        if not self.use_ema:
+            return
+        steps = self.gradient_accumulation_steps or 1
+        done = self._iterations + 1
+        started = ops.where(ops.equal(done, steps), 0.0, self.ema_momentum)
+        momentum = ops.where(ops.equal(done % steps, 0), started, 1.0)
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            share = ops.cast(momentum, variable.dtype)
+            average.assign(share * average + (1 - share) * variable)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "scales": {path: list(pair) for path, pair in self.scales.items()},
+            "l2": self.l2,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class AdamW(PerVariable, keras.optimizers.AdamW):
+    """Adam, with the decay beside it or, as an L2 penalty, inside."""
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class SGD(PerVariable, keras.optimizers.SGD):
+    """Momentum. Keras multiplies a gradient by the rate of its own step, most others by that of the
+    step in which it is used: with a momentum of 0.9 the rate seems some ten steps older."""
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class Lamb(PerVariable, keras.optimizers.Lamb):
+    """LAMB. Keras decays the weights outside of the trust ratio, the paper inside."""
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class Lion(PerVariable, keras.optimizers.Lion):
+    """Lion."""
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class Adafactor(PerVariable, keras.optimizers.Adafactor):
+    """Adafactor. Its rate is at most 1 / sqrt(step), and is multiplied by the size of the
+    weights."""
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class Muon(PerVariable, keras.optimizers.Muon):
+    """Muon for the kernels of the blocks, AdamW elsewhere.
+
+    Keras leaves kernels of three axes to AdamW, and with them all of the attention; here each one
+    is the matrix that it stands for.
+    """
+
+    def _should_use_adamw(self, variable):
+        return not re.match(r"block_\d+/.*/kernel$", variable.path)
+
+    def _muon_update_step(self, gradient, variable, lr, m):
+        self.assign(m, self.momentum * m + gradient)
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        shape = variable.shape
+        # query, key, value: (width, heads, size); attention_output: (heads, size, width).
+        matrix = (-1, shape[-1]) if "/attention_output/" in path else (shape[0], -1)
+        update = ops.reshape(gradient + self.momentum * m, matrix)
+        update = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(update, self.ns_steps))
+        self.assign_sub(variable, ops.reshape(update, shape))
+
+
+_CLASSES = {
+    "adamw": AdamW,
+    "adam": AdamW,
+    "sgd": SGD,
+    "lamb": Lamb,
+    "lion": Lion,
+    "muon": Muon,
+    "adafactor": Adafactor,
+}
+_MUON_NAMES = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"}
+
+
 def make_optimizer(
-    plan: Optimizer, learning_rate, variables: Sequence[keras.Variable]
+    plan: Optimizer,
+    learning_rate,
+    variables: Sequence[keras.Variable],
+    accumulate: int = 1,
 ) -> keras.optimizers.Optimizer:
-    """Makes and builds AdamW with weight decay on kernels alone.
+    """Makes and builds the optimizer of a recipe.
 
     Args:
         plan: numbers of the recipe.
-        learning_rate: a schedule or a number.
+        learning_rate: a schedule over updates, or a number.
         variables: the trainable variables, in the model's order.
+        accumulate: batches whose gradients are averaged into one update.
 
     Returns:
         The optimizer, built: `fit` then traces the train step once and not twice, which halves the
         time to the first step.
+
+    Raises:
+        UserError: for a pattern that is found in no path.
     """
-    optimizer = keras.optimizers.AdamW(
+    settings = plan.settings
+    if plan.name == "muon":
+        settings = {_MUON_NAMES.get(name, name): value for name, value in settings.items()}
+    optimizer = _CLASSES[plan.name](
+        scales=scales_of(plan, [variable.path for variable in variables]),
+        l2=plan.name == "adam",
         learning_rate=learning_rate,
         weight_decay=plan.weight_decay,
-        beta_1=plan.beta_1,
-        beta_2=plan.beta_2,
-        epsilon=plan.epsilon,
         global_clipnorm=plan.clip_norm,
         use_ema=plan.ema is not None,
         ema_momentum=plan.ema if plan.ema is not None else 0.99,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        **settings,
     )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decays(v)])
     optimizer.build(variables)
     return optimizer
 
 
-def decays(variable: keras.Variable) -> bool:
-    """Whether weight decay acts on a variable: on kernels, not on biases, norms, tokens,
-    positions."""
-    return variable.path.endswith("/kernel")
+def scales_of(plan: Optimizer, paths: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """The factor of the learning rate and the weight decay of each variable.
+
+    Args:
+        plan: numbers of the recipe.
+        paths: those of all trainable variables of a model.
+    """
+    for pairs in (plan.learning_rate_factors, plan.weight_decay_factors):
+        for pattern, _ in pairs:
+            found(pattern, paths)
+    layers = _layer_numbers(paths)
+    last = max(layers.values(), default=0)
+    scales = {}
+    for path in paths:
+        factor = _first_match(plan.learning_rate_factors, path, 1.0)
+        if plan.layer_decay is not None:
+            factor *= plan.layer_decay ** (last - layers[path])
+        decay = _first_match(plan.weight_decay_factors, path, float(path.endswith("/kernel")))
+        scales[path] = (factor, decay * plan.weight_decay)
+    return scales
+
+
+def found(pattern: str, paths: Iterable[str]) -> list[str]:
+    """The paths in which a pattern is found.
+
+    Raises:
+        UserError: when there are none, with examples of paths.
+    """
+    paths = list(paths)
+    matching = [path for path in paths if re.search(pattern, path)]
+    if not matching:
+        raise UserError(
+            f"the pattern {pattern!r} is found in no variable. Paths are like "
+            f"{', '.join(paths[:: max(1, len(paths) // 4)][:4])}."
+        )
+    return matching
+
+
+def _first_match(pairs, path: str, default: float) -> float:
+    return next((value for pattern, value in pairs if re.search(pattern, path)), default)
+
+
+def _layer_numbers(paths: Sequence[str]) -> dict[str, int]:
+    """Patches and positions 0, block i i + 1, what follows the blocks one more (arXiv
+    2106.08254)."""
+    blocks = {p: int(match[1]) + 1 for p in paths if (match := re.match(r"block_(\d+)/", p))}
+    after = max(blocks.values(), default=0) + 1
+    first = ("patch_encoder", "resnet_stem")
+    return {p: blocks.get(p, 0 if p.startswith(first) else after) for p in paths}

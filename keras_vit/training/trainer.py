@@ -20,14 +20,12 @@ from keras_vit.data.fingerprint import (
     read_fingerprint,
     write_fingerprint,
 )
-from keras_vit.data.images import split_batches
 from keras_vit.errors import UserError
-from keras_vit.export import Metadata
 from keras_vit.files import check_free, next_run_folder, write_text
 from keras_vit.recipes import Recipe
 from keras_vit.training.callbacks import SaveBest
 from keras_vit.training.checkpoints import Checkpoint
-from keras_vit.training.delivery import FORMATS, export_and_check
+from keras_vit.training.delivery import FORMATS
 from keras_vit.training.loop import Job, first_batch, fit, make_job
 from keras_vit.training.session import Session
 
@@ -148,8 +146,9 @@ def resume(
 def _say_plan(job: Job) -> None:
     """Says on standard error what will be trained."""
     images, recipe = job.images, job.recipe
+    classes = f"{len(images.classes)} classes, " if images.classes else ""
     print(
-        f"{images.name}: {len(images.classes)} classes, {len(images.train):,} images to train, "
+        f"{images.name}: {classes}{len(images.train):,} images to train, "
         f"{len(images.validation):,} to validate, {len(images.test):,} to test\n"
         f"{recipe.name}: {recipe.model.num_parameters:,} parameters, {recipe.epochs} epochs of "
         f"{job.steps_per_epoch} steps, {job.precision}\n"
@@ -168,32 +167,20 @@ def _carry_out(job: Job, start: Checkpoint | None) -> Run:
     else:
         best = fit(job, start)
     trained = keras.saving.load_model(best.path, compile=False)
-    report = _test_and_export(trained, best, job)
-    report["precision"] = job.precision
+    report = {**_facts(job, best), **job.task.deliver(trained, job)}
     write_text(job.folder / "report.json", json.dumps(report, indent=2) + "\n")
     job.checkpoints.prune(1)
     return Run(job.folder, job.recipe, trained, report)
 
 
-def _test_and_export(model: keras.Model, best: SaveBest, job: Job) -> dict:
-    """Measures the model and its exports on the test split; returns the report."""
-    images, recipe = job.images, job.recipe
-    size, channels, crop = recipe.model.image_size, recipe.model.channels, recipe.data.crop
-    checked = export_and_check(
-        model,
-        best.path,
-        Metadata(recipe.name, images.classes, size, channels, crop),
-        job.folder / "export",
-        split_batches(images.test, size, channels, crop, recipe.batch_size),
-        images.test.labels,
-        formats=_formats(),
-        name_of=images.test.name_of,
-    )
+def _facts(job: Job, best: SaveBest) -> dict:
+    """What the report says of every run."""
+    images, *accuracy, loss = job.images, *best.best
     return {
-        "top1": checked["top1"],
-        "top5": checked["top5"],
+        "objective": job.recipe.objective.kind,
         "best_epoch": best.epoch + 1,
-        "validation_top1": float(best.best[0]),
+        "validation_loss": -loss,
+        "validation_top1": accuracy[0] if accuracy else None,
         "data": {
             "source": images.name,
             "classes": len(images.classes),
@@ -202,22 +189,9 @@ def _test_and_export(model: keras.Model, best: SaveBest, job: Job) -> dict:
             "test": len(images.test),
             "notes": list(images.notes),
         },
-        "parameters": recipe.model.num_parameters,
-        "keras": checked["keras"],
-        "exports": [{**e, "path": f"export/{e['path']}"} for e in checked["exports"]],
+        "parameters": job.recipe.model.num_parameters,
+        "precision": job.precision,
     }
-
-
-def _formats() -> tuple[str, ...]:
-    """The exports that this backend of Keras can write."""
-    if keras.backend.backend() == "tensorflow":
-        return tuple(FORMATS)
-    print(
-        f"note: the {keras.backend.backend()} backend writes no exports; "
-        "`keras-vit export` does on TensorFlow",
-        file=sys.stderr,
-    )
-    return ()
 
 
 def _describe(job: Job) -> None:

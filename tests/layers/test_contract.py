@@ -31,6 +31,7 @@ CASES = {
         lambda **k: layers.PatchEncoder(8, (2, 3), class_token=False, position="none", **k),
         (6, 12),
     ),
+    "PatchDropout": (lambda **k: layers.PatchDropout(0.5, 2, seed=1, **k), TOKENS),
     "FeedForward": (lambda **k: layers.FeedForward(16, "exact", 0.1, **k), TOKENS),
     "FeedForward, tanh": (lambda **k: layers.FeedForward(16, "tanh", **k), TOKENS),
     "StochasticDepth": (lambda **k: layers.StochasticDepth(0.5, seed=1, **k), TOKENS),

@@ -14,9 +14,59 @@ def test_every_recipe(name):
     assert recipes.describe(name).endswith(".")
     assert recipes.from_dict(json.loads(json.dumps(recipes.to_dict(recipe)))) == recipe
     small = recipes.debug(recipe)
-    assert small.model.num_parameters < 30_000
-    assert small.epochs == 2
+    if recipe.model is not None:
+        # Apart from what the size and number of images decides: positions, projection, head.
+        body = dataclasses.replace(small.model, image_size=small.model.patch_size, num_classes=10)
+        assert body.num_parameters < 60_000
+    assert (small.epochs, small.steps) == (2, None)
     assert small.data == recipe.data
+
+
+def test_run_folders_of_old_have_a_warm_up_in_epochs():
+    values = json.loads(json.dumps(recipes.to_dict(recipes.get("digits"))))
+    del values["schedule"]["warmup"]
+    values["schedule"]["warmup_epochs"] = 5.0
+    assert recipes.from_dict(values).schedule.warmup == "5.0 epochs"
+
+
+def test_override_of_fields_that_may_be_none_or_pairs():
+    changed = recipes.override(
+        recipes.get("finetune"),
+        "image_size=96",
+        "schedule.warmup=0.1",
+        "optimizer.learning_rate_factors=(('head', 10),)",
+        "objective.class_weights=(1, 2.5)",
+        "init=runs/a-1",
+    )
+    assert changed.image_size == (96, 96)
+    assert changed.schedule.warmup == "0.1"
+    assert changed.optimizer.learning_rate_factors == (("head", 10.0),)
+    assert changed.objective.class_weights == (1.0, 2.5)
+    assert recipes.override(changed, "objective.class_weights=balanced", "init=none").init is None
+    chosen = recipes.override(recipes.get("finetune"), "model=S/16", "model.depth=6")
+    assert (chosen.model.width, chosen.model.depth) == (384, 6)
+    assert recipes.override(chosen, "model=none") == recipes.get("finetune")
+
+
+def test_explain():
+    recipe = recipes.get("digits")
+    merged = recipes.override(recipe, "epochs=3", "batch_size=8")
+    final = recipes.override(merged, "batch_size=16")
+    rows = recipes.explain(recipe, ("--config", merged), ("--set", final))
+    origins = {name: (value, origin) for name, value, origin in rows}
+    assert origins["epochs"] == ("3", "--config")
+    assert origins["batch_size"] == ("16", "--set")
+    assert origins["model.width"] == ("64", "recipe")
+    assert origins["model.qk_norm"] == ("False", "default")
+    assert origins["optimizer.learning_rate"] == ("0.002", "recipe")
+    assert origins["optimizer.beta_1"] == ("None", "default")
+
+
+def test_a_run_ends_with_its_epochs_or_its_steps():
+    recipe = dataclasses.replace(recipes.get("digits"), epochs=100, steps=500)
+    assert recipe.epochs_of(1) == 100
+    assert recipe.epochs_of(20) == 25
+    assert recipe.epochs_of(5_000) == 1
 
 
 def test_the_notebook_s_shape():
@@ -74,11 +124,18 @@ def test_a_published_size_keeps_the_images():
         ("model=S16", "Did you mean S/16"),
         ("model.heads=5", "divisor"),
         ("data.test=2", "0.01 to 0.9"),
+        ("accumulate=3", "divisor of batch_size=64"),
+        ("image_size=8", "goes with model=none"),
     ],
 )
 def test_a_wrong_override_helps(assignment, message):
     with pytest.raises(UserError, match=message):
         recipes.override(recipes.get("digits"), assignment)
+
+
+def test_a_model_that_is_chosen_later_has_no_fields_yet():
+    with pytest.raises(UserError, match="chooses its model itself"):
+        recipes.override(recipes.get("finetune"), "model.depth=6")
 
 
 def test_unknown_names_help():

@@ -22,11 +22,11 @@ from keras_vit.training import (
     TimeIsUp,
     WriteFailed,
     bad_updates,
-    loop,
     resume,
     session,
+    starting,
+    tasks,
     train,
-    trainer,
 )
 from keras_vit.training.checkpoints import Checkpoints, read
 from keras_vit.training.history import read_history
@@ -51,7 +51,7 @@ def quick():
     """Without exports, and with a model that is traced in a tenth of the time of a Transformer;
     test_kill.py has both as they are."""
 
-    def small_model(config):
+    def small_model(config, patch_dropout):
         pixels = keras.Input((*config.image_size, config.channels))
         x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
         x = keras.layers.Dropout(config.dropout)(keras.layers.Dense(8, "tanh", name="hidden")(x))
@@ -63,9 +63,9 @@ def quick():
             model.save(temporary, include_optimizer=False)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "_formats", tuple)
-        patch.setattr(loop, "vit", small_model)
-        patch.setattr(loop, "save_float32", save)
+        patch.setattr(tasks, "_formats", tuple)
+        patch.setattr(starting, "vit", small_model)
+        patch.setattr(tasks.Classification, "save", staticmethod(save))
         yield
 
 

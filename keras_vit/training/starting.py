@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Where a run starts: which model, and from which weights."""
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vit import zoo
+from keras_vit.config import ViTConfig
+from keras_vit.data import ImageSet
+from keras_vit.data.image_set import typical_side
+from keras_vit.errors import UserError
+from keras_vit.models import vit
+from keras_vit.recipes import Recipe, model_for
+from keras_vit.training.optimizers import found
+from keras_vit.weights.loading import fill
+from keras_vit.weights.opening import open_fitted
+
+_HEADS = ("pre_logits", "head", "distillation_head")
+_RATES = ("dropout", "attention_dropout", "stochastic_depth")
+
+
+def complete(recipe: Recipe, images: ImageSet) -> Recipe:
+    """Fills in what a recipe leaves to the images and to the checkpoint; again changes nothing.
+
+    Args:
+        recipe: what to train.
+        images: on what.
+
+    Returns:
+        A recipe with a model for the classes of the images.
+
+    Raises:
+        UserError: for a checkpoint that cannot be used, and for frozen weights without one.
+    """
+    classes = len(images.classes)
+    if recipe.init is not None:
+        config = _config_from(recipe, images.classes)
+    elif recipe.optimizer.freeze is not None:
+        raise UserError(
+            f"{recipe.name}: optimizer.freeze={recipe.optimizer.freeze!r} would keep random "
+            "weights. Name a checkpoint: --init B_16.npz, a run folder or hf:owner/name."
+        )
+    else:
+        recipe = _from_scratch(recipe)
+        config = recipe.model or _chosen(recipe, images)
+        config = dataclasses.replace(config, num_classes=classes)
+    part = min(recipe.part_size, len(images.train))
+    epochs = recipe.epochs_of(len(images.train) // part / recipe.accumulate)
+    return dataclasses.replace(recipe, model=config, image_size=None, epochs=epochs)
+
+
+def starting_model(recipe: Recipe, classes: Sequence[str]) -> keras.Model:
+    """The model of a completed recipe, with random weights or those of its checkpoint.
+
+    Args:
+        recipe: from `complete`.
+        classes: names of the classes.
+    """
+    model = vit(recipe.model, patch_dropout=recipe.patch_dropout)
+    if recipe.init is not None:
+        _, arrays = _open(recipe, recipe.model.image_size)
+        if not _has_classes(recipe.init, classes):
+            arrays = _with_head_of(model, arrays)
+        fill(model, arrays)
+    if recipe.optimizer.freeze is not None:
+        freeze(model, recipe.optimizer.freeze)
+    return model
+
+
+def freeze(model: keras.Model, pattern: str) -> None:
+    """Makes the variables in whose path a pattern is found stay as they are."""
+    variables = {variable.path: variable for variable in model.trainable_variables}
+    for path in found(pattern, variables):
+        variables[path].trainable = False
+    if not model.trainable_variables:
+        raise UserError(f"optimizer.freeze={pattern!r} leaves nothing to train.")
+
+
+def _config_from(recipe: Recipe, classes: Sequence[str]) -> ViTConfig:
+    """That of the checkpoint, with what the recipe has the last word on."""
+    changes = {}
+    if recipe.model is not None:
+        changes = {name: getattr(recipe.model, name) for name in _RATES}
+    if not _has_classes(recipe.init, classes):
+        changes |= {"num_classes": len(classes), "representation": 0, "head_bias": 0.0}
+    size = recipe.model.image_size if recipe.model else recipe.image_size
+    config, _ = _open(recipe, size)
+    return dataclasses.replace(config, **changes)
+
+
+def _open(recipe: Recipe, image_size) -> tuple[ViTConfig, Iterable[tuple[str, np.ndarray]]]:
+    path, told = zoo.locate(recipe.init)
+    return open_fitted(path, image_size=image_size, **told)
+
+
+def _has_classes(init: str, classes: Sequence[str]) -> bool:
+    """Whether a checkpoint is a run with just these classes."""
+    labels = Path(init) / "labels.txt"
+    return labels.is_file() and labels.read_text("utf-8").splitlines() == list(classes)
+
+
+def _with_head_of(
+    model: keras.Model, arrays: Iterable[tuple[str, np.ndarray]]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays with the head of a new model in place of theirs."""
+    yield from ((path, array) for path, array in arrays if not _in_head(path))
+    for variable in model.weights:
+        if _in_head(variable.path):
+            yield variable.path, keras.ops.convert_to_numpy(variable.value)
+
+
+def _in_head(path: str) -> bool:
+    return path.partition("/")[0] in _HEADS
+
+
+def _from_scratch(recipe: Recipe) -> Recipe:
+    """Without what protects the knowledge of a checkpoint."""
+    if recipe.model is None:
+        print(
+            f"warning: {recipe.name} starts from random weights, which takes many more images than "
+            "a checkpoint does. Name one: --init B_16.npz, a run folder or hf:owner/name.",
+            file=sys.stderr,
+        )
+    if recipe.optimizer.layer_decay is None:
+        return recipe
+    print("note: optimizer.layer_decay is dropped: there is no checkpoint", file=sys.stderr)
+    return dataclasses.replace(
+        recipe, optimizer=dataclasses.replace(recipe.optimizer, layer_decay=None)
+    )
+
+
+def _chosen(recipe: Recipe, images: ImageSet) -> ViTConfig:
+    side = max(recipe.image_size) if recipe.image_size else typical_side(images.train)
+    config = model_for(side, len(images.train))
+    if images.train.arrays is not None:
+        config = dataclasses.replace(config, channels=images.train.arrays.shape[-1])
+    if recipe.image_size:
+        config = dataclasses.replace(config, image_size=recipe.image_size)
+    return config
