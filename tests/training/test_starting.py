@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""Which model a run starts with, and from which weights."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from keras_vit import UserError, ViTConfig, config_of, recipes, vit
+from keras_vit.data import from_arrays
+from keras_vit.recipes import model_for
+from keras_vit.training import train
+from keras_vit.training.starting import complete, starting_model
+from keras_vit.weights import save
+from tests.contracts import randomize, to_numpy
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Two classes: bright above or bright below."""
+    random = np.random.default_rng(0)
+    labels = np.arange(64) % 2
+    pixels = random.integers(0, 40, (64, 16, 16, 3))
+    pixels[labels == 0, :8] += 200
+    pixels[labels == 1, 8:] += 200
+    return from_arrays(pixels.astype("uint8"), labels, ["above", "below"], name="bars")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An official-looking file for 32 pixels and 2 classes that are not ours."""
+    model = vit(ViTConfig.of("mu/8", gelu="tanh", image_size=32, num_classes=2))
+    randomize(model)
+    path = tmp_path_factory.mktemp("weights") / "mu_8.npz"
+    save(model, path, "flax_published")
+    return path, model
+
+
+def quick(name, **changes):
+    return dataclasses.replace(
+        recipes.get(name), epochs=2, batch_size=16, precision="float32", **changes
+    )
+
+
+def test_a_checkpoint_brings_its_sizes_and_loses_its_head(checkpoint, images):
+    path, source = checkpoint
+    recipe = complete(quick("finetune", init=str(path)), images)
+    assert (recipe.model.width, recipe.model.depth, recipe.model.image_size) == (32, 1, (32, 32))
+    assert complete(recipe, images) == recipe
+    model = starting_model(recipe, images.classes)
+    for mine, theirs in zip(model.weights, source.weights, strict=True):
+        expected = np.zeros(mine.shape) if mine.path.startswith("head/") else to_numpy(theirs)
+        np.testing.assert_array_equal(to_numpy(mine), expected, err_msg=mine.path)
+
+
+def test_positions_are_resampled_and_rates_come_from_the_recipe(checkpoint, images):
+    path, source = checkpoint
+    plan = ViTConfig.of("B/16", image_size=48, stochastic_depth=0.2)
+    recipe = complete(quick("digits", model=plan, init=str(path)), images)
+    assert (recipe.model.width, recipe.model.image_size) == (32, (48, 48))
+    assert recipe.model.stochastic_depth == 0.2
+    table = starting_model(recipe, images.classes).get_layer("patch_encoder").position_embedding
+    assert table.shape == (1, 1 + 36, 32)
+    old = to_numpy(source.get_layer("patch_encoder").position_embedding)
+    new = to_numpy(table)
+    np.testing.assert_array_equal(new[0, 0], old[0, 0])
+    # The files' "zoom" aligns the corners.
+    np.testing.assert_allclose(new[0, [1, -1]], old[0, [1, -1]], atol=1e-6)
+
+
+def test_a_run_can_start_from_a_run(checkpoint, images, tmp_path):
+    (tmp_path / "recipe.json").write_text("{}")
+    (tmp_path / "labels.txt").write_text("above\nbelow\n")
+    _, source = checkpoint
+    source.save(tmp_path / "model.keras")
+    recipe = complete(quick("finetune", init=str(tmp_path)), images)
+    assert recipe.model == config_of(source)
+    started = starting_model(recipe, images.classes).weights
+    for a, b in zip(started, source.weights, strict=True):
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))  # the head too: the same classes
+    head = starting_model(recipe, ("left", "right")).get_layer("head")
+    assert not to_numpy(head.kernel).any()
+
+
+def test_a_probe_moves_the_head_alone(checkpoint, images, tmp_path):
+    path, _ = checkpoint
+    run = train(
+        quick("linear_probe", init=str(path), patch_dropout=0.5, accumulate=2, image_size=16),
+        tmp_path / "run",
+        images,
+    )
+    started = starting_model(run.recipe, images.classes)
+    for before, after in zip(started.weights, run.model.weights, strict=True):
+        moved = (to_numpy(before) != to_numpy(after)).any()
+        assert moved == after.path.startswith("head/"), after.path
+    assert "patch_dropout" not in {layer.name for layer in run.model.layers}
+    saved = recipes.from_dict(json.loads((tmp_path / "run" / "recipe.json").read_text()))
+    assert saved == run.recipe
+    assert run.ok
+
+
+def test_frozen_random_weights_are_an_error(images):
+    with pytest.raises(UserError, match=r"would keep random weights. Name a checkpoint: --init"):
+        complete(quick("linear_probe"), images)
+
+
+def test_without_a_checkpoint_the_images_choose(images, capsys):
+    recipe = complete(quick("finetune"), images)
+    err = capsys.readouterr().err
+    assert "warning: finetune starts from random weights" in err
+    assert "layer_decay is dropped" in err
+    assert recipe.optimizer.layer_decay is None
+    assert (recipe.model.num_classes, recipe.model.image_size) == (2, (32, 32))
+    assert complete(quick("finetune", image_size=(48, 64)), images).model.image_size == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("side", "count", "size", "width"),
+    [(8, 60, 32, 64), (32, 5_000, 32, 128), (64, 900, 64, 64), (500, 50_000, 128, 192)],
+)
+def test_models_for_images(side, count, size, width):
+    model = model_for(side, count)
+    assert (model.image_size, model.width, model.num_patches) == ((size, size), width, 64)
+
+
+def test_files_are_measured_by_their_headers(photos):
+    from keras_vit.data import load
+    from keras_vit.data.image_set import typical_side
+
+    assert typical_side(load(str(photos)).train) == 14
