@@ -33,6 +33,9 @@ setup(
     ],
     extras_require={
         "test": ["pytest", "pytest-xdist", "ruff", "setuptools", "wheel", "hypothesis"],
+        "onnx": ["onnx", "onnxruntime"],
+        # Selective static int8 of LiteRT files.
+        "quantize": ["ai-edge-quantizer"],
         # The libraries that `keras-vit parity` compares with.
         "parity": ["torch", "timm", "transformers", "flax", "jax"],
     },

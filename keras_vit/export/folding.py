@@ -43,6 +43,12 @@ class Folded:
         """Bytes of all weights in float32."""
         return sum(array.nbytes for array in self.weights.values())
 
+    @property
+    def dense_layers(self) -> tuple[str, ...]:
+        """Names of the dense layers in the order of the graph."""
+        matrices = [name for name, array in self.weights.items() if array.ndim == 2]
+        return tuple(n.removesuffix("/kernel") for n in matrices if n.endswith("/kernel"))
+
 
 def fold(model: keras.Model) -> Folded:
     """Derives the weights of the exported graph.

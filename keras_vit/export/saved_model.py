@@ -135,4 +135,3 @@ def _read_batch(image_bytes, read: Callable, shape: tuple[int, int, int]):
     pixels = tf.scatter_nd(places, pixels, tf.stack([count + 1, *shape]))[:-1]
     found = tf.scatter_nd(places, tf.ones_like(places[:, 0]), count[None] + 1)[:-1]
     return tf.ensure_shape(pixels, (None, *shape)), found > 0
-
