@@ -6,8 +6,8 @@ examples:
   keras-vit export runs/photos-1 --format litert --quantize auto --out phone/ --check new_photos/
   keras-vit export runs/photos-1 --format saved_model,onnx --out server/
 
-A file takes the sizes, statistics and labels of the model with it; images of another size have to be
-resized before (`keras-vit predict FILE` does). Modes of --quantize:
+A file takes the sizes, statistics and labels of the model with it; images of another size have to
+be resized before (`keras-vit predict FILE` does). Modes of --quantize:
   none          float32
   float16       half the size; computed in float32 on a CPU
   dynamic_int8  a quarter of the size

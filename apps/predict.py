@@ -6,8 +6,8 @@ examples:
   keras-vit predict runs/photos-1 'new/*.jpg' --top_k 3 --format csv > out.csv
   find . -name '*.jpg' | keras-vit predict runs/photos-1/export/model.tflite - --format jsonl
 
-A .tflite or .onnx file is run without TensorFlow. A file that cannot be read is reported on standard error
-and left behind; the exit code is then 1.
+A .tflite or .onnx file is run without TensorFlow. An image that cannot be read is reported on
+standard error and left behind; the exit code is then 1.
 """
 
 import csv

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,7 +64,12 @@ def static_int8(content: bytes, calibration: np.ndarray) -> bytes:
     # outlying activations; it does not take another rule, hence the private attribute.
     ranges = calibrator.Calibrator(content, qsv_update_func=qsv_utils.min_max_update)
     examples = {"serving_default": [{"pixels": image[None]} for image in calibration]}
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        contextlib.redirect_stderr(io.StringIO()),  # progress bars
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # that keeping every tensor takes memory
         ranges.calibrate(examples, quantize._recipe_manager)
         return bytes(quantize.quantize(ranges.get_model_qsvs()).quantized_model)
 

@@ -55,12 +55,11 @@ def quantization_card(
 
 
 def _figures(entry: dict, float32: dict) -> dict:
-    names = "top1 drop agreement bytes ms_per_image".split()
     latency = entry["ms_per_image"] / float32["ms_per_image"]
     notes = [f"rejected: {entry['problem']}"] if entry["problem"] else []
     notes += ["slower than float32"] if latency > SLOWER else []
     return {
-        **{name: entry[name] for name in names},
+        **{name: entry[name] for name in ("top1", "drop", "agreement", "bytes", "ms_per_image")},
         "logit_sqnr": _decibels(entry["logit_sqnr"]),
         "size_ratio": entry["bytes"] / float32["bytes"],
         "latency_ratio": latency,
