@@ -104,7 +104,7 @@ def jpeg_orientation(contents):
         return tf.logical_and(segment, tf.logical_not(is_exif(position)))
 
     def next_segment(position):
-        return position + 2 + tf.maximum(number(position + 2, 2), 2)
+        return [position + 2 + tf.maximum(number(position + 2, 2), 2)]
 
     def orientation():
         start = tf.while_loop(goes_on, next_segment, [tf.constant(2, tf.int64)])[0]
