@@ -60,9 +60,6 @@ def static_int8(content: bytes, calibration: np.ndarray) -> bytes:
     plan = [{**rule, "operation": "FULLY_CONNECTED"} for rule in recipe.static_wi8_ai8()]
     quantize = quantizer.Quantizer(bytearray(content))
     quantize.load_quantization_recipe(plan)
-    # True minima and maxima. Quantizer.calibrate has a moving average instead, which cuts off
-    # outlying activations; it does not take another rule, hence the private attribute.
-    ranges = calibrator.Calibrator(content, qsv_update_func=qsv_utils.min_max_update)
     examples = {"serving_default": [{"pixels": image[None]} for image in calibration]}
     with (
         contextlib.redirect_stderr(io.StringIO()),  # progress bars
@@ -70,6 +67,9 @@ def static_int8(content: bytes, calibration: np.ndarray) -> bytes:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # that keeping every tensor takes memory
+        # True minima and maxima. Quantizer.calibrate has a moving average instead, which cuts off
+        # outlying activations; it does not take another rule, hence the private attribute.
+        ranges = calibrator.Calibrator(content, qsv_update_func=qsv_utils.min_max_update)
         ranges.calibrate(examples, quantize._recipe_manager)
         return bytes(quantize.quantize(ranges.get_model_qsvs()).quantized_model)
 
