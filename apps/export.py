@@ -33,7 +33,7 @@ def add_flags(parser):
     )
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
     parser.add_argument(
-        "--quantize", default="none", help="mode of LiteRT and ONNX files, see above"
+        "--quantize", default="none", help="mode of LiteRT and ONNX files, see below"
     )
     parser.add_argument(
         "--max_drop",

@@ -2,6 +2,7 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -20,6 +21,7 @@ METADATA = Metadata("tiny", ("cat", "dög", "bird"), (16, 24), 3, 0.9)
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(0)
     model = vit(tiny())
     randomize(model)
     return model
