@@ -32,7 +32,13 @@ setup(
         "tensorflow>=2.21",
     ],
     extras_require={
-        "test": ["pytest", "pytest-xdist", "ruff", "setuptools", "wheel", "hypothesis"],
+        "test": [
+            *("pytest", "pytest-xdist", "ruff", "setuptools", "wheel", "hypothesis"),
+            *("onnx", "onnxruntime", "ai-edge-quantizer"),
+        ],
+        "onnx": ["onnx", "onnxruntime"],
+        # Selective static int8 of LiteRT files.
+        "quantize": ["ai-edge-quantizer"],
         # The libraries that `keras-vit parity` compares with.
         "parity": ["torch", "timm", "transformers", "flax", "jax"],
     },

@@ -25,7 +25,7 @@ ROOMS = {
         "few_shot_accuracy knn_accuracy mean_average_precision most_confused predicted_classes "
         "reliability ridge_scores softmax summarize top_k_accuracy wilson_interval"
     ),
-    "export": "Agreement Metadata compare open_runner operators to_saved_model to_tflite",
+    "export": "Agreement Metadata compare open_runner operators to_onnx to_saved_model to_tflite",
     "layers": (
         "AttentionPool FeedForward LayerScale PatchEncoder Patches QKNormAttention ResNetStem "
         "StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
@@ -37,11 +37,11 @@ ROOMS = {
     ),
     "reports": (
         "audit_table draw_attention draw_samples draw_test_attention evaluation_table "
-        "export_table markdown_report write_report"
+        "export_table markdown_report quantization_table write_report"
     ),
     "training": (
-        "Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp WriteFailed export_run "
-        "rehearse resume train"
+        "ExportOptions Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp "
+        "WriteFailed export_run rehearse resume train"
     ),
     "weights": "certify convert inspect load_model open_source save",
 }
