@@ -4,13 +4,13 @@
 from collections.abc import Callable
 
 from keras_vit.errors import unknown
+from keras_vit.recipes.augmentation import Augmentation as Augmentation
 from keras_vit.recipes.cifar import cifar10_seed as cifar10_seed
 from keras_vit.recipes.digits import digits as digits
 from keras_vit.recipes.edit import debug as debug
 from keras_vit.recipes.edit import from_dict as from_dict
 from keras_vit.recipes.edit import override as override
 from keras_vit.recipes.edit import to_dict as to_dict
-from keras_vit.recipes.schema import Augmentation as Augmentation
 from keras_vit.recipes.schema import Classify as Classify
 from keras_vit.recipes.schema import Data as Data
 from keras_vit.recipes.schema import Optimizer as Optimizer

@@ -4,9 +4,11 @@
 import dataclasses
 
 from keras_vit.config import ViTConfig
-from keras_vit.errors import UserError, unknown
+from keras_vit.errors import unknown
+from keras_vit.recipes.augmentation import Augmentation
+from keras_vit.recipes.checks import within
 
-CROPS = ("none", "pad", "inception")
+CACHES = ("auto", "memory", "none")
 ON_BAD = ("error", "skip")
 LOSSES = ("softmax", "sigmoid")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
@@ -26,6 +28,10 @@ class Data:
         crop: share of the largest centred box that evaluation sees before resizing, above 0 to 1.
         on_bad: what happens when files of a folder cannot be decoded: "error" stops before the
             first step, "skip" trains without them and lists them in the run folder.
+        cache: whether images stay in memory, which changes no pixel: decoded and resized, or for
+            an inception crop as the contents of their files. "memory" keeps them, "none" reads them
+            anew in each epoch, "auto" keeps them where that takes at most a quarter of the free
+            memory.
     """
 
     source: str = "digits"
@@ -35,43 +41,16 @@ class Data:
     split_seed: int = 0
     crop: float = 1.0
     on_bad: str = "error"
+    cache: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.cache not in CACHES:
+            raise unknown("data.cache", self.cache, CACHES)
         if self.on_bad not in ON_BAD:
             raise unknown("data.on_bad", self.on_bad, ON_BAD)
         for name in ("test", "validation"):
-            _within(name, getattr(self, name), 0.01, 0.9)
-        _within("crop", self.crop, 0.01, 1.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """What happens to a training image; each choice is a function of (seed, epoch, index).
-
-    Attributes:
-        crop: "none" (as in evaluation), "pad" (zeros around, then a random window of the image's
-            size) or "inception" (a random box of `min_area` to all of the image, aspect ratio 3/4
-            to 4/3, arXiv 1409.4842).
-        pad: pixels of zeros on each side for "pad".
-        min_area: least share of the image for "inception", above 0 to 1.
-        flip: mirrors left and right with probability 1/2.
-        mixup: blends each batch with itself shifted by one, images and labels alike, by a share
-            drawn from Beta(mixup, mixup) for the batch (arXiv 1710.09412, in the form of
-            big_vision); 0 for none.
-    """
-
-    crop: str = "none"
-    pad: int = 4
-    min_area: float = 0.08
-    flip: bool = False
-    mixup: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.crop not in CROPS:
-            raise unknown("augmentation.crop", self.crop, CROPS)
-        _within("min_area", self.min_area, 0.001, 1.0)
-        _within("pad", self.pad, 0, 10_000)
-        _within("mixup", self.mixup, 0, 100)
+            within(name, getattr(self, name), 0.01, 0.9)
+        within("crop", self.crop, 0.01, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,10 +78,10 @@ class Optimizer:
     ema: float | None = None
 
     def __post_init__(self) -> None:
-        _within("learning_rate", self.learning_rate, 0, 1e3)
-        _within("weight_decay", self.weight_decay, 0, 1e3)
+        within("learning_rate", self.learning_rate, 0, 1e3)
+        within("weight_decay", self.weight_decay, 0, 1e3)
         if self.ema is not None:
-            _within("ema", self.ema, 0, 1)
+            within("ema", self.ema, 0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +97,8 @@ class Schedule:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        _within("warmup_epochs", self.warmup_epochs, 0, 1e6)
-        _within("final", self.final, 0, 1)
+        within("warmup_epochs", self.warmup_epochs, 0, 1e6)
+        within("final", self.final, 0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +118,7 @@ class Classify:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise unknown("objective.loss", self.loss, LOSSES)
-        _within("label_smoothing", self.label_smoothing, 0, 0.999)
+        within("label_smoothing", self.label_smoothing, 0, 0.999)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,11 +154,6 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            _within(name, getattr(self, name), 1, 10**9)
+            within(name, getattr(self, name), 1, 10**9)
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UserError(f"{name}: expected a number from {low:g} to {high:g}, received {value}.")

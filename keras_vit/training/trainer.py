@@ -101,6 +101,7 @@ def train(
         recipe.seed,
         recipe.augmentation,
         plan.crop,
+        plan.cache,
     )
     model = _compiled_model(recipe, policy, steps)
 
@@ -217,6 +218,7 @@ def _validation_batches(images: ImageSet, recipe: Recipe):
         config.channels,
         recipe.batch_size,
         recipe.data.crop,
+        recipe.data.cache,
     )
 
 
