@@ -37,7 +37,7 @@ ROOMS = {
     ),
     "reports": (
         "audit_table draw_attention draw_test_attention evaluation_table export_table "
-        "markdown_report write_report"
+        "markdown_report pipeline_table write_report"
     ),
     "training": "Interrupted NonFiniteLoss Run export_run train",
     "weights": "certify convert inspect load_model open_source save",

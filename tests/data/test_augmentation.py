@@ -131,13 +131,18 @@ def test_moves_are_those_of_pillow(name, arguments, matrix):
 
 def test_rotation_is_that_of_pillow():
     for pixels in pictures(1, 3):
-        picture, channels = pillow(pixels), pixels.shape[-1]
+        height, width, channels = pixels.shape
         fill = (geometry.FILL,) * channels if channels > 1 else geometry.FILL
         for degrees in (-60.0, 0.0, 13.0, 135.0):
-            expected = array(picture.rotate(degrees, fillcolor=fill))
+            expected = array(pillow(pixels).rotate(degrees, fillcolor=fill))
             result = geometry.rotate(tf.constant(pixels), tf.constant(degrees)).numpy()
-            # The centre of odd sides falls on a border between pixels for the one or the other.
-            assert (result != expected).any(-1).mean() < 0.02
+            cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+            y, x = np.mgrid[0.5:height, 0.5:width] - np.reshape([height / 2, width / 2], (2, 1, 1))
+            sources = np.stack([cos * x - sin * y + width / 2, sin * x + cos * y + height / 2])
+            # Where the source is between two pixels, float32 and Pillow's fixed point may differ.
+            clear = (np.abs(sources - np.round(sources)) > 1e-2).all(0)
+            assert clear.mean() > 0.8
+            np.testing.assert_array_equal(result[clear], expected[clear])
 
 
 def test_cutout_covers_a_box_of_twice_the_reach():

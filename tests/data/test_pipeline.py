@@ -118,9 +118,7 @@ def test_mixup_in_the_pipeline_can_be_repeated():
 EVERYTHING = Augmentation(
     crop="inception",
     flip=True,
-    policy="randaugment",
-    magnitude_std=0.5,
-    op_prob=0.5,
+    policy="3augment",
     color_jitter=0.4,
     erasing=0.5,
 )
@@ -165,7 +163,7 @@ def files(tmp_path_factory, photo):
 @pytest.mark.parametrize("size", [(40, 60), (16, 20)])
 @pytest.mark.parametrize("crop", ["none", "pad", "inception"])
 def test_a_cache_changes_no_pixel(files, size, crop):
-    for plan in (Augmentation(crop=crop), Augmentation(crop=crop, policy="trivialaugment")):
+    for plan in (Augmentation(crop=crop), Augmentation(crop=crop, policy="3augment")):
         _, plain = seen(files, plan, 4, size=size)
         for cache in ("memory", "auto"):
             np.testing.assert_array_equal(seen(files, plan, 4, size=size, cache=cache)[1], plain)
