@@ -6,7 +6,8 @@
 Inception crop, flip and RandAugment(2, 15), batches of 64. FOLDER holds JPEG files at any depth;
 400 of them are enlarged to 500 x 375 pixels with a little noise, so that they are as many bytes as
 photographs are, and saved with quality 90 in a temporary folder. Every contender is a process of
-its own on the same cores; they take turns, a few seconds each, and the table has their medians.
+its own on the same cores; they take turns, a few seconds each, and are stopped in between, so that
+nobody fills a buffer while another one is measured. The table has the medians.
 
 timm runs in `--peer_python`, an interpreter with torch, torchvision and timm (extra `bench`), with
 as many loader processes as cores; its RandAugment applies each operation with probability 0.5
@@ -16,6 +17,7 @@ unless told otherwise ("timm, p 1.0" is told), as uint8 batches, without normali
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -54,15 +56,21 @@ def main() -> None:
         _make_images(Path(args.folder), Path(folder))
         processes = {name: _start(name, folder, args) for name in _CONTENDERS}
         turns = {name: [] for name in processes}
-        for process in processes.values():
-            process.stdout.readline()  # it is ready
-        for _ in range(args.rounds):
+        for name, process in processes.items():
+            if not process.stdout.readline():  # it is ready, or has written why not
+                raise SystemExit(f"{name} did not start")
+            os.killpg(process.pid, signal.SIGSTOP)
+        for turn in range(args.rounds + 1):
             for name, process in processes.items():
+                os.killpg(process.pid, signal.SIGCONT)
                 process.stdin.write(f"{args.seconds}\n")
                 process.stdin.flush()
-                turns[name].append(json.loads(process.stdout.readline()))
+                result = json.loads(process.stdout.readline())
+                os.killpg(process.pid, signal.SIGSTOP)
+                if turn:  # the first one empties the buffers that were filled before it
+                    turns[name].append(result)
         for process in processes.values():
-            process.stdin.close()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     _print_table(turns, args.cores)
 
@@ -83,7 +91,10 @@ def _start(name: str, folder: str, args: argparse.Namespace) -> subprocess.Popen
     python = args.peer_python if name.startswith("timm") else sys.executable
     command = [python, __file__, folder, "--contender", name, "--cores", str(args.cores)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True
+    )
 
 
 def _take_turns(args: argparse.Namespace) -> None:
@@ -142,7 +153,8 @@ def _keras_layers(paths, cores):
     crop = keras.layers.RandomCrop(_SIDE, _SIDE)
 
     def read(path):
-        return crop(tf.io.decode_jpeg(tf.io.read_file(path), channels=3), training=True)
+        image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+        return crop(tf.ensure_shape(image, (375, 500, 3)), training=True)
 
     def augment(images):
         for layer in layers:

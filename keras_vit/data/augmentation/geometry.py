@@ -59,7 +59,6 @@ def cutout(image, reach, place):
         reach: half of the box's side; rounded down.
         place: float32 `(2,)`, the box's centre as shares of height and width, 0 to 1.
     """
-
     height, width, channels = image.shape
     reach = tf.floor(reach)
     top, bottom = _ends(place[0], reach, height)

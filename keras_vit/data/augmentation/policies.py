@@ -2,7 +2,7 @@
 """Which operations an image undergoes, and how strongly.
 
 A policy draws numbers: for each operation in sequence its position in a list of names and its
-argument (a factor, degrees, pixels, bits or a threshold). One function applies them, with one
+argument (a factor, degrees, pixels, bits or a threshold). Another function applies them, with one
 branch for each name.
 """
 
@@ -123,34 +123,53 @@ def apply_policy(image, plan: Augmentation, seed):
         The same shape and type.
     """
     names, draw = policy(plan, image.shape[:2])
+    apply = applier(names, image.shape)
     choices, arguments, places = draw(seed)
     for layer in range(choices.shape[0]):
-        image = apply_op(image, names, choices[layer], arguments[layer], places[layer])
+        image = apply(image, choices[layer], arguments[layer], places[layer])
     return image
 
 
-def apply_op(image, names, choice, argument, place):
-    """Applies one of several operations to one image.
+def applier(names, shape):
+    """Makes the function that applies one of several operations to one image.
 
     Args:
-        image: see `apply_policy`.
         names: of operations, or "identity".
-        choice: int32, position in `names`.
-        argument: float32, its strength.
-        place: float32 `(2,)`, where `cutout` covers.
+        shape: height, width and channels.
+
+    Returns:
+        A function of a uint8 image, the position of a name (int32), the operation's strength
+        (float32) and a place (float32 `(2,)`, for `cutout`).
     """
+    image, number = tf.TensorSpec(shape, tf.uint8), tf.TensorSpec([], tf.float32)
+    signature = (image, number, tf.TensorSpec([2], tf.float32))
+    with tf.init_scope():
+        branches = [
+            tf.function(_operation(name), autograph=False).get_concrete_function(*signature)
+            for name in names
+        ]
 
-    def branch(name):
-        if name == "identity":
-            return lambda: image
-        if name in ("auto_contrast", "equalize", "invert"):
-            return lambda: getattr(values, name)(image)
-        if name == "cutout":
-            return lambda: geometry.cutout(image, argument, place)
-        room = geometry if hasattr(geometry, name) else values
-        return lambda: getattr(room, name)(image, argument)
+    def apply(image, choice, argument, place):
+        # `tf.switch_case` would lay the nodes of all branches into one graph, where each of them
+        # costs time for each image, taken or not.
+        (result,) = tf.raw_ops.StatelessCase(
+            branch_index=choice, input=[image, argument, place], Tout=[tf.uint8], branches=branches
+        )
+        return tf.ensure_shape(result, shape)
 
-    return tf.switch_case(choice, [branch(name) for name in names])
+    return apply
+
+
+def _operation(name: str):
+    """The operation of a name as a function of image, strength and place."""
+    if name == "identity":
+        return lambda image, argument, place: tf.identity(image)
+    if name in ("auto_contrast", "equalize", "invert"):
+        return lambda image, argument, place: getattr(values, name)(image)
+    if name == "cutout":
+        return geometry.cutout
+    room = geometry if hasattr(geometry, name) else values
+    return lambda image, argument, place: getattr(room, name)(image, argument)
 
 
 def color_jitter(image, strength: float, seed):
@@ -164,9 +183,9 @@ def color_jitter(image, strength: float, seed):
     draws = tf.random.stateless_uniform([2, 3], seed)
     order = tf.argsort(draws[0])
     factors = 1 + strength * (2 * draws[1] - 1)
+    apply = applier(("brightness", "contrast", "color"), image.shape)
     for turn in range(3):
-        names = ("brightness", "contrast", "color")
-        image = apply_op(image, names, order[turn], factors[turn], place=None)
+        image = apply(image, order[turn], factors[turn], tf.zeros([2]))
     return image
 
 
