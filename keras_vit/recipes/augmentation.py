@@ -81,7 +81,7 @@ class Augmentation:
             if getattr(self, name) not in choices:
                 raise unknown(f"augmentation.{name}", getattr(self, name), choices)
         for name, (low, high) in _RANGES.items():
-            within(name, getattr(self, name), low, high)
+            within(f"augmentation.{name}", getattr(self, name), low, high)
 
 
 _CHOICES = {
