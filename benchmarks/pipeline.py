@@ -70,7 +70,8 @@ def main() -> None:
                 if turn:  # the first one empties the buffers that were filled before it
                     turns[name].append(result)
         for process in processes.values():
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGCONT)
+            process.stdin.close()
             process.wait()
     _print_table(turns, args.cores)
 

@@ -48,6 +48,22 @@ def cut(image, box):
     return tf.ensure_shape(part, (None, None, channels))
 
 
+def paste(images, patch, box):
+    """Puts a patch in the place of a box of top, left, height and width.
+
+    Args:
+        images: `(height, width, channels)` or a batch of them.
+        patch: what the box becomes, with as many axes.
+        box: int32 `(4,)`.
+    """
+    top, left, height, width = tf.unstack(box)
+    bottom, right = top + height, left + width
+    rows = images[..., top:bottom, :, :]
+    rows = tf.concat([rows[..., :left, :], patch, rows[..., right:, :]], -2)
+    pasted = tf.concat([images[..., :top, :, :], rows, images[..., bottom:, :, :]], -3)
+    return tf.ensure_shape(pasted, images.shape)
+
+
 def resized(image, size: tuple[int, int], interpolation: str):
     """Resizes a box to float32 of `size`, antialiased; what bicubic overshoots is cut off."""
     image = tf.image.resize(image, size, method=_METHODS[interpolation], antialias=True)

@@ -5,6 +5,8 @@ import math
 
 import tensorflow as tf
 
+from keras_vit.data.augmentation.crops import paste
+
 _ATTEMPTS = 10
 _AREA = (0.02, 1 / 3)  # shares of the image
 _ASPECT = (0.3, 1 / 0.3)
@@ -53,14 +55,9 @@ def _box(shape, seed):
 
 
 def _filled(image, box, seed):
-    height, width, channels = image.shape
-    top, left, tall, wide = tf.unstack(box)
+    channels = image.shape[-1]
     mean, std = tf.constant(MEAN), tf.constant(STD)
     if channels == 1:
         mean, std = tf.reduce_mean(mean), tf.reduce_mean(std)
-    noise = mean + std * tf.random.stateless_normal([tall, wide, channels], seed)
-    bottom, right = height - top - tall, width - left - wide
-    noise = tf.pad(noise, [[top, bottom], [left, right], [0, 0]])
-    rows, columns = tf.range(height)[:, None], tf.range(width)
-    inside = (rows >= top) & (rows < top + tall) & (columns >= left) & (columns < left + wide)
-    return tf.where(inside[..., None], tf.ensure_shape(noise, image.shape), image)
+    noise = tf.random.stateless_normal([box[2], box[3], channels], seed)
+    return paste(image, mean + std * noise, box)

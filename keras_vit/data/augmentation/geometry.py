@@ -10,6 +10,8 @@ import math
 
 import tensorflow as tf
 
+from keras_vit.data.augmentation.crops import paste
+
 FILL = 128
 
 
@@ -59,20 +61,14 @@ def cutout(image, reach, place):
         reach: half of the box's side; rounded down.
         place: float32 `(2,)`, the box's centre as shares of height and width, 0 to 1.
     """
-    height, width, channels = image.shape
     reach = tf.floor(reach)
-    top, bottom = _ends(place[0], reach, height)
-    left, right = _ends(place[1], reach, width)
-    covered = _grey(bottom - top, right - left, channels)
-    middle = tf.concat([image[top:bottom, :left], covered, image[top:bottom, right:]], 1)
-    return tf.ensure_shape(tf.concat([image[:top], middle, image[bottom:]], 0), image.shape)
-
-
-def _ends(place, reach, side: int):
-    """Where a box begins and ends along one side."""
-    centre = tf.floor(place * side)
-    ends = tf.clip_by_value(tf.stack([centre - reach, centre + reach]), 0.0, float(side))
-    return tf.unstack(tf.cast(ends, tf.int32))
+    sides = tf.constant(tuple(image.shape[:2]), tf.float32)
+    centre = tf.floor(place * sides)
+    begin = tf.cast(tf.clip_by_value(centre - reach, 0.0, sides), tf.int32)
+    end = tf.cast(tf.clip_by_value(centre + reach, 0.0, sides), tf.int32)
+    extent = end - begin
+    patch = _grey(extent[0], extent[1], image.shape[-1])
+    return paste(image, patch, tf.concat([begin, extent], 0))
 
 
 def _grey(height, width, channels):
