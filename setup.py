@@ -41,6 +41,8 @@ setup(
         "quantize": ["ai-edge-quantizer"],
         # The libraries that `keras-vit parity` compares with.
         "parity": ["torch", "timm", "transformers", "flax", "jax"],
+        # What benchmarks/pipeline.py compares with.
+        "bench": ["timm", "torch", "torchvision"],
     },
     entry_points={"console_scripts": ["keras-vit = keras_vit.apps.cli:main"]},
     classifiers=[

@@ -39,7 +39,8 @@ ROOMS = {
     ),
     "reports": (
         "audit_table draw_attention draw_reconstruction draw_samples draw_test_attention "
-        "evaluation_table export_table markdown_report quantization_table write_report"
+        "evaluation_table export_table markdown_report pipeline_table quantization_table "
+        "write_report"
     ),
     "training": (
         "ExportOptions Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp "

@@ -7,8 +7,9 @@ decoded. The pixels are those of `keras_vit.data.read_image`, EXIF orientation o
 
 import tensorflow as tf
 
+from keras_vit.data.decoding import decode, upright
 from keras_vit.data.images import MAX_PIXELS
-from keras_vit.data.pipeline import decode, resize_to_fit, upright
+from keras_vit.data.reading import resize_to_fit
 
 _HEADER = 1 << 17  # bytes in which a JPEG's EXIF segment is looked for; it is the first or second
 
