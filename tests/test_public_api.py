@@ -17,7 +17,7 @@ NAMES = {
 ROOMS = {
     "analysis": "attention_maps attention_of_the_output",
     "data": (
-        "Audit Finding ImageSet Split audit_folder evaluation_batches from_arrays load read_image "
+        "Audit Finding ImageSet Split audit_files evaluation_batches from_arrays load read_image "
         "training_batches"
     ),
     "evaluation": (

@@ -136,22 +136,17 @@ def _reader(split: Split, channels: int):
         def read(index):
             return tf.cast(_with_channels(tf.gather(arrays, index), channels), tf.float32)
 
-    elif split.encoded is not None:
-        encoded = tf.constant(split.encoded)
-
-        def read(index):
-            return tf.cast(decode(tf.gather(encoded, index), channels), tf.float32)
-
     else:
-        paths, orientations = tf.constant(split.paths), tf.constant(split.orientation)
-        rotated = bool(
-            (split.orientation != 1).any()
-        )  # most sets have none: spare them the branches
+        contents = tf.constant(split.encoded if split.paths is None else split.paths)
+        orientations = split.orientation
+        # Most sets have none that is turned: spare them the branches.
+        turned = orientations is not None and bool((orientations != 1).any())
 
         def read(index):
-            image = decode(tf.io.read_file(tf.gather(paths, index)), channels)
-            if rotated:
-                image = upright(image, tf.gather(orientations, index))
+            content = tf.gather(contents, index)
+            image = decode(content if split.paths is None else tf.io.read_file(content), channels)
+            if turned:
+                image = upright(image, tf.gather(tf.constant(orientations), index))
             return tf.cast(tf.ensure_shape(image, [None, None, channels]), tf.float32)
 
     return read
@@ -196,4 +191,7 @@ def _with_channels(image, channels: int):
 
 
 def _one_hot(split: Split, index, num_classes: int):
-    return tf.one_hot(tf.gather(tf.constant(split.labels), index), num_classes)
+    label = tf.gather(tf.constant(split.labels), index)
+    if split.labels.ndim == 2:  # already one place for each class
+        return tf.cast(label, tf.float32)
+    return tf.one_hot(label, num_classes)

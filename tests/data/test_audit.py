@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_vit import UserError
-from keras_vit.data import audit_folder
+from keras_vit.data import audit_files
 
 
 def save(path, seed=0, size=(12, 16), **options):
@@ -28,7 +28,7 @@ def divided(tmp_path):
 
 
 def findings(root):
-    found = audit_folder(str(root))
+    found = audit_files(str(root))
     return {finding.kind: finding for finding in found.findings}, found
 
 
@@ -133,12 +133,12 @@ def test_warnings(divided):
 
 def test_what_cannot_be_audited(tmp_path):
     for source, message in (
-        ("digits", "not a folder"),
+        ("digits", "has no image files"),
         (str(tmp_path / "nowhere"), "no data at"),
         (str(tmp_path), "has no folders"),
     ):
         with pytest.raises(UserError, match=message):
-            audit_folder(source)
+            audit_files(source)
 
 
 def test_nothing_is_changed(divided):
@@ -148,5 +148,5 @@ def test_nothing_is_changed(divided):
         return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in divided.rglob("*.*")}
 
     before = state()
-    audit_folder(str(divided))
+    audit_files(str(divided))
     assert state() == before
