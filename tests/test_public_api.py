@@ -22,8 +22,9 @@ ROOMS = {
     ),
     "evaluation": (
         "ClassScores Confusion Reliability average_precision class_scores confusion_matrix "
-        "few_shot_accuracy knn_accuracy mean_average_precision most_confused predicted_classes "
-        "reliability ridge_scores softmax summarize top_k_accuracy wilson_interval"
+        "few_shot_accuracy headline knn_accuracy mean_average_precision most_confused "
+        "predicted_classes reliability ridge_scores sigmoid softmax summarize "
+        "summarize_multilabel top_k_accuracy wilson_interval"
     ),
     "export": "Agreement Metadata compare open_runner operators to_saved_model to_tflite",
     "layers": (

@@ -16,10 +16,11 @@ class Agreement:
     """How far two sets of logits agree.
 
     Attributes:
-        agreement: share of images with the same top-1 class, 0 to 1.
+        agreement: share of images with the same answer, 0 to 1: the top-1 class, or for several
+            classes to an image, all that have a logit above 0.
         max_abs_diff: largest absolute difference of a logit.
         worst: position of the image with that difference, or of the first that is not finite.
-        disagreeing: positions of images whose top-1 class differs by more than a tie.
+        disagreeing: positions of images whose answer differs by more than a tie.
         finite: whether every number is finite.
         tolerance: what `max_abs_diff` was compared with.
     """
@@ -38,7 +39,10 @@ class Agreement:
 
 
 def compare(
-    reference: np.ndarray, candidate: np.ndarray, tolerance: float = TOLERANCE
+    reference: np.ndarray,
+    candidate: np.ndarray,
+    tolerance: float = TOLERANCE,
+    task: str = "single",
 ) -> Agreement:
     """Compares logits.
 
@@ -46,15 +50,22 @@ def compare(
         reference: float `(n, classes)`, of the Keras model.
         candidate: float `(n, classes)`, of the exported one.
         tolerance: largest difference that is accepted. Classes whose reference logits lie closer
-            together than twice this are a tie: to swap them is no disagreement.
+            together than twice this are a tie: to swap them is no disagreement. Nor is a logit that
+            close to 0, with several classes to an image.
+        task: "single" or "multi", see `Metadata.task`.
     """
     finite = bool(np.isfinite(candidate).all())
     difference = np.abs(np.where(np.isfinite(candidate), candidate - reference, np.inf))
-    first, second = reference.argmax(axis=1), candidate.argmax(axis=1)
-    rows = np.arange(len(reference))
-    margin = reference[rows, first] - reference[rows, second]
+    if task == "multi":
+        differs = (reference > 0) != (candidate > 0)
+        same = ~differs.any(axis=1)
+        margin = 2 * np.where(differs, np.abs(reference), 0).max(axis=1)
+    else:
+        first, second = reference.argmax(axis=1), candidate.argmax(axis=1)
+        same, rows = first == second, np.arange(len(reference))
+        margin = reference[rows, first] - reference[rows, second]
     return Agreement(
-        agreement=float(np.mean(first == second)),
+        agreement=float(np.mean(same)),
         max_abs_diff=float(difference.max()),
         worst=int(difference.max(axis=1).argmax()),
         disagreeing=tuple(int(i) for i in np.flatnonzero(margin > 2 * tolerance)),

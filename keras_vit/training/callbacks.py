@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vit.training.history import draw_curves, write_history
+from keras_vit.training.history import draw_curves, score_name, write_history
 
 
 class Interrupted(Exception):
@@ -58,6 +58,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
 class SaveBest(keras.callbacks.Callback):
     """Saves the weights of the best epoch: highest validation accuracy, then lowest loss.
 
+    With several classes to an image, average precision stands for accuracy, here and below.
+
     Args:
         path: the `.keras` file.
         save: writes the model being trained to a path.
@@ -71,7 +73,7 @@ class SaveBest(keras.callbacks.Callback):
         self.epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
-        score = (logs["val_accuracy"], -logs["val_loss"])
+        score = (logs[f"val_{score_name(logs)}"], -logs["val_loss"])
         # A gradient can be NaN while the loss of its step is not: then the validation loss is.
         if not math.isfinite(score[1]):
             raise NonFiniteLoss(
@@ -156,13 +158,11 @@ class History(keras.callbacks.Callback):
         self.steady_seconds = time.perf_counter() - self._first_step
         training = self._last_step - self._first_step
         images = self.batch_size * (self.steps - 1)
+        score = score_name(logs)
         self.rows.append(
             {
                 "epoch": epoch + 1,
-                **{
-                    name: float(logs[name])
-                    for name in ("loss", "accuracy", "val_loss", "val_accuracy")
-                },
+                **{name: float(logs[name]) for name in ("loss", score, "val_loss", f"val_{score}")},
                 "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
                 "seconds": time.perf_counter() - self._began,
                 "images_per_second": images / training if training > 0 else 0.0,
@@ -181,11 +181,12 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         row, epochs = self.history.rows[-1], self.params["epochs"]
+        score = score_name(row)
         left = (epochs - epoch - 1) * self.history.steady_seconds
         print(
             f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  "
-            f"accuracy {row['accuracy']:.4f}  val_loss {row['val_loss']:.4f}  "
-            f"val_accuracy {row['val_accuracy']:.4f}  {row['images_per_second']:,.0f} images/s  "
+            f"{score} {row[score]:.4f}  val_loss {row['val_loss']:.4f}  "
+            f"val_{score} {row[f'val_{score}']:.4f}  {row['images_per_second']:,.0f} images/s  "
             f"{int(left // 60)}:{int(left % 60):02d} left",
             file=sys.stderr,
             flush=True,

@@ -12,7 +12,7 @@ import numpy as np
 from keras_vit.data.image_set import Split
 from keras_vit.data.images import split_batches
 from keras_vit.errors import UserError, unknown
-from keras_vit.evaluation import top_k_accuracy
+from keras_vit.evaluation import headline
 from keras_vit.export import Metadata, compare, open_runner, to_saved_model, to_tflite
 from keras_vit.export.runner import keras_runner
 from keras_vit.export.verify import Agreement, median_milliseconds
@@ -45,12 +45,13 @@ def export_and_check(
         metadata: labels and input size.
         folder: where the files go; none of them may exist.
         batches: pixels `(batch, height, width, channels)`, 0 to 255.
-        labels: the true classes, int `(n,)`, or None.
+        labels: the true classes, int `(n,)`, or 0 and 1 of shape `(n, classes)`, or None.
         formats: keys of `FORMATS`.
         name_of: what a message calls the image at a position.
 
     Returns:
-        `top1` and `top5` of the model, None without labels; `keras`, its `path`, `bytes` and
+        `top1` and `top5` of the model, `map` with several classes to an image, None without labels;
+        `keras`, its `path`, `bytes` and
         `ms_per_image`; and `exports`, a list with one entry for each format. An export that
         disagrees has `ok` false and `problem`, and its file is renamed to `*.rejected`. Paths are
         names of files.
@@ -71,16 +72,18 @@ def export_and_check(
         runners[format] = open_runner(path)
     logits, images = _run_all(runners, batches)
 
-    def accuracy(name, k=1):
-        return None if labels is None else top_k_accuracy(logits[name], labels, k)
+    def scores(name):
+        if labels is None:
+            return {"map": None} if metadata.task == "multi" else {"top1": None, "top5": None}
+        return headline(logits[name], labels)
 
     exports = []
     for format, path in paths.items():
-        agreement = compare(logits["keras"], logits[format])
+        agreement = compare(logits["keras"], logits[format], task=metadata.task)
         entry = {
             "format": format,
             "path": path.name,
-            "top1": accuracy(format),
+            **scores(format),
             "agreement": agreement.agreement,
             "max_abs_diff": agreement.max_abs_diff,
             "bytes": size_in_bytes(path),
@@ -89,14 +92,13 @@ def export_and_check(
         }
         if not agreement.ok:
             entry["problem"] = explain(
-                agreement, logits["keras"], logits[format], metadata.labels, name_of
+                agreement, logits["keras"], logits[format], metadata, name_of
             )
             entry["path"] += ".rejected"
             path.rename(path.with_name(entry["path"]))
         exports.append(entry)
     return {
-        "top1": accuracy("keras"),
-        "top5": accuracy("keras", 5),
+        **scores("keras"),
         "keras": {
             "path": model_path.name,
             "bytes": size_in_bytes(model_path),
@@ -134,7 +136,7 @@ def explain(
     agreement: Agreement,
     reference: np.ndarray,
     candidate: np.ndarray,
-    classes: Sequence[str],
+    metadata: Metadata,
     name_of: Callable[[int], str],
 ) -> str:
     """Says where an export differs from the model, in one sentence."""
@@ -146,10 +148,10 @@ def explain(
     )
     if agreement.disagreeing:
         first = agreement.disagreeing[0]
-        said, expected = classes[candidate[first].argmax()], classes[reference[first].argmax()]
+        said, expected = metadata.answer(candidate[first]), metadata.answer(reference[first])
         text += (
             f"; {len(agreement.disagreeing)} of {len(reference)} images get another class, first "
-            f"{name_of(first)}: {said!r} where Keras says {expected!r}"
+            f"{name_of(first)}: {said} where Keras says {expected}"
         )
     return text
 

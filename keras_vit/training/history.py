@@ -3,10 +3,15 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_vit.files import replacing, write_text
+
+
+def score_name(names: Iterable[str]) -> str:
+    """The name of what is measured beside the loss, among the names of a log."""
+    return next(n for n in names if n.startswith("val_") and n != "val_loss").removeprefix("val_")
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
@@ -26,7 +31,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Draws loss and accuracy of training and validation over epochs."""
+    """Draws loss and score (see `score_name`) of training and validation over epochs."""
     from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 
     epochs = [row["epoch"] for row in rows]
@@ -34,16 +39,18 @@ def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
     loss, accuracy = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.15, top=0.9, wspace=0.18)
     style = {"marker": "o", "markersize": 3} if len(rows) < 20 else {}
-    for axis, name, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+    score = score_name(rows[0])
+    for axis, name, factor in ((loss, "loss", 1), (accuracy, score, 100)):
         axis.plot(epochs, [factor * row[name] for row in rows], label="training", **style)
         axis.plot(
             epochs, [factor * row[f"val_{name}"] for row in rows], label="validation", **style
         )
-        axis.set_title(name if factor == 1 else f"{name} (%)")
+        title = name.replace("_", " ")
+        axis.set_title(title if factor == 1 else f"{title} (%)")
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
-    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    best = max(rows, key=lambda row: (row[f"val_{score}"], -row["val_loss"]))
     accuracy.axvline(best["epoch"], color="grey", linewidth=0.8, linestyle=":")
     with replacing(path) as temporary:
         figure.savefig(temporary)

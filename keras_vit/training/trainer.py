@@ -16,6 +16,7 @@ from keras_vit import hardware, recipes
 from keras_vit.data import ImageSet, evaluation_batches, load, training_batches
 from keras_vit.data.examine import broken_message, problems_of
 from keras_vit.data.images import split_batches
+from keras_vit.data.splits import write_records
 from keras_vit.errors import UserError
 from keras_vit.export import Metadata
 from keras_vit.files import check_free, next_run_folder, replacing, write_text
@@ -29,7 +30,7 @@ from keras_vit.training.callbacks import (
     StopOnSignal,
 )
 from keras_vit.training.delivery import export_and_check
-from keras_vit.training.objectives import make_loss, make_metrics
+from keras_vit.training.objectives import check_task, make_loss, make_metrics
 from keras_vit.training.optimizers import make_optimizer
 from keras_vit.training.precision import choose_precision
 from keras_vit.training.schedules import make_schedule
@@ -74,8 +75,8 @@ def train(
 
     Returns:
         The run; its folder holds `recipe.json`, `command.txt`, `env.json`, `labels.txt`,
-        `history.csv`, `curves.png`, `model.keras`, `report.json` and `export/`, and `bad_files.txt`
-        where files were left out.
+        `metadata.json`, `split.csv`, `history.csv`, `curves.png`, `model.keras`, `report.json` and
+        `export/`; of image files `audit.json`, and `bad_files.txt` where some were left out.
 
     Raises:
         UserError: for data or a folder that cannot be used.
@@ -86,6 +87,7 @@ def train(
         check_free(workdir, "--workdir")
     plan = recipe.data
     images = data or _load(plan)
+    check_task(recipe.objective, images.task)
     config = dataclasses.replace(recipe.model, num_classes=len(images.classes))
     recipe = dataclasses.replace(recipe, model=config)
 
@@ -102,7 +104,7 @@ def train(
         recipe.augmentation,
         plan.crop,
     )
-    model = _compiled_model(recipe, policy, steps)
+    model = _compiled_model(recipe, policy, steps, images.task)
 
     folder = Path(workdir) if workdir is not None else next_run_folder("runs", recipe.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,14 +119,14 @@ def train(
     return Run(folder, recipe, trained, report)
 
 
-def _compiled_model(recipe: Recipe, policy: str, steps: int) -> keras.Model:
+def _compiled_model(recipe: Recipe, policy: str, steps: int, task: str) -> keras.Model:
     with _dtype_policy(policy):
         model = vit(recipe.model)
     schedule = make_schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, recipe.epochs)
     model.compile(
         optimizer=make_optimizer(recipe.optimizer, schedule, model.trainable_variables),
         loss=make_loss(recipe.objective),
-        metrics=make_metrics(),
+        metrics=make_metrics(task, recipe.model.num_classes),
         jit_compile="auto" if recipe.jit_compile is None else recipe.jit_compile,
     )
     return model
@@ -176,17 +178,17 @@ def _test_and_export(
     checked = export_and_check(
         model,
         best.path,
-        Metadata(recipe.name, images.classes, size, channels, crop),
+        _metadata(recipe, images),
         folder / "export",
         split_batches(images.test, size, channels, crop, recipe.batch_size),
         images.test.labels,
         name_of=images.test.name_of,
     )
+    figures = {name: checked[name] for name in ("top1", "top5", "map") if name in checked}
     return {
-        "top1": checked["top1"],
-        "top5": checked["top5"],
+        **figures,
         "best_epoch": best.epoch + 1,
-        "validation_top1": float(best.best[0]),
+        f"validation_{next(iter(figures))}": float(best.best[0]),
         "data": {
             "source": images.name,
             "classes": len(images.classes),
@@ -244,8 +246,15 @@ def _describe(folder: Path, recipe: Recipe, images: ImageSet) -> None:
     write_text(folder / "command.txt", shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
     write_text(folder / "env.json", json.dumps(hardware.environment(), indent=2) + "\n")
     write_text(folder / "labels.txt", "".join(f"{name}\n" for name in images.classes))
+    write_text(folder / "metadata.json", _metadata(recipe, images).to_json())
+    write_records(folder, images)
     if images.bad_files:
         write_text(folder / "bad_files.txt", "".join(f"{line}\n" for line in images.bad_files))
+
+
+def _metadata(recipe: Recipe, images: ImageSet) -> Metadata:
+    size, channels = recipe.model.image_size, recipe.model.channels
+    return Metadata(recipe.name, images.classes, size, channels, recipe.data.crop, images.task)
 
 
 def _say_plan(folder: Path, recipe: Recipe, images: ImageSet, policy: str, steps: int) -> None:

@@ -131,6 +131,24 @@ def test_warnings(divided):
     assert kinds["imbalance"].text == "31 images of cat to train, but 3 of dog"
 
 
+def test_traits(divided):
+    folder = divided / "train" / "cat"
+    random = np.random.default_rng(5)
+    frames = [Image.fromarray(random.integers(0, 256, (9, 9)).astype("uint8")) for _ in range(2)]
+    frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
+    Image.fromarray(random.integers(0, 2**16, (9, 9)).astype("uint16")).save(folder / "b.png")
+    Image.new("CMYK", (9, 9), (9, 8, 7, 6)).save(folder / "c.jpg")
+    Image.new("RGBA", (9, 9), (9, 8, 7, 6)).save(folder / "d.png")
+    kinds, found = findings(divided)
+    assert found.ok
+    assert {kind: len(finding.items) for kind, finding in kinds.items()} == {
+        "animated": 1,
+        "16-bit": 1,
+        "CMYK": 1,
+        "alpha": 1,
+    }
+
+
 def test_what_cannot_be_audited(tmp_path):
     for source, message in (
         ("digits", "has no image files"),
