@@ -174,3 +174,19 @@ def test_what_is_no_model_is_refused(tmp_path):
 def test_images_of_another_size_are_refused(files, format):
     with pytest.raises(UserError, match=r"expected images of shape \(16, 24, 3\)"):
         open_runner(files[format])(np.zeros((1, 16, 16, 3), "uint8"))
+
+
+def test_answers_of_several_classes():
+    reference = np.array([[1.0, -1.0], [2.0, 1e-5], [-1.0, -2.0]])
+    near = reference - np.array([[0, 0], [0, 2e-5], [0, 0]])  # a tie: both are 0 but for rounding
+    found = compare(reference, near, task="multi")
+    assert found.ok and found.agreement == pytest.approx(2 / 3)
+    other = reference.copy()
+    other[2, 0] = 0.5
+    found = compare(reference, other, tolerance=10, task="multi")
+    assert found.disagreeing == () and found.agreement == pytest.approx(2 / 3)
+    found = compare(reference, other, task="multi")
+    assert found.disagreeing == (2,) and not found.ok
+    meta = Metadata("m", ("cat", "dog"), (8, 8), 3, task="multi")
+    assert meta.answer(reference[1]) == "'cat' and 'dog'" and meta.answer(reference[2]) == "nothing"
+    assert Metadata.parse(meta.to_json(), "x") == meta
