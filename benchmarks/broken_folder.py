@@ -5,8 +5,8 @@
 
 Copies the folder to a temporary place, breaks files by a seed, and runs `keras-vit audit`, then
 `keras-vit train --debug` and the same with `--on_bad skip`, each as a user does and on an empty
-cache. Prints what was found, exit codes, and seconds of wall clock and of CPU. Exit code 1: a broken
-file was not found, or a whole one was said to be broken.
+cache. Prints what was found, exit codes, and seconds of wall clock and of CPU. Exit code 1: a
+broken file was not found, or a whole one was said to be broken.
 """
 
 import json

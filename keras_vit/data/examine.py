@@ -13,7 +13,7 @@ from PIL import Image
 from keras_vit.data.images import load_pixels, opened, orientation_of
 from keras_vit.errors import UserError
 
-_SHOWN = 20  # broken files that a message lists
+_SHOWN = 100  # broken files that a message lists
 _RAW_MODE = 3  # place in an entry of `Image.tile`: how pixels are packed, e.g. ("RGB;16B", ...)
 
 
