@@ -35,7 +35,7 @@ def main(args) -> int:
         import_keras()
     predictor = Predictor.open(args.model)
     name, classes, split = test_split(args.model, args.data, args.data_dir)
-    predictor.check_classes(name, classes)
+    predictor.check_classes(name, classes, split)
     result = {"model": str(predictor.path), "data": name, **predictor.evaluate(split)}
     print(json.dumps(result) if args.format == "json" else evaluation_table(result))
     return 0

@@ -24,13 +24,19 @@ from keras_vit.predictor import check_teacher
 from keras_vit.recipes import Recipe
 from keras_vit.training.delivery import FORMATS, export_and_check
 from keras_vit.training.distillation import Distiller, open_teacher
-from keras_vit.training.objectives import make_loss, make_metrics
+from keras_vit.training.objectives import check_task, make_loss, make_metrics
 
 if TYPE_CHECKING:
     from keras_vit.training.loop import Job
 
 AUTOENCODER = "masked_autoencoder.keras"
 _EXAMPLES = 8  # test images of which a run shows what becomes of them
+
+
+def metadata_of(recipe: Recipe, images: ImageSet) -> Metadata:
+    """What a model file says of itself."""
+    size, channels = recipe.model.image_size, recipe.model.channels
+    return Metadata(recipe.name, images.classes, size, channels, recipe.data.crop, images.task)
 
 
 class Classification:
@@ -44,6 +50,7 @@ class Classification:
         Raises:
             UserError: for a recipe that does not go with them.
         """
+        check_task(recipe.objective, images.task)
         return images
 
     def learner(self, model: keras.Model, recipe: Recipe, images: ImageSet) -> keras.Model:
@@ -52,8 +59,10 @@ class Classification:
 
     def compile_arguments(self, recipe: Recipe, images: ImageSet) -> dict[str, Any]:
         """Loss and metrics of the learner."""
-        counts = np.bincount(images.train.labels, minlength=len(images.classes))
-        return {"loss": make_loss(recipe.objective, counts), "metrics": make_metrics()}
+        labels, classes = images.train.labels, len(images.classes)
+        counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+        metrics = make_metrics(images.task, classes)
+        return {"loss": make_loss(recipe.objective, counts), "metrics": metrics}
 
     def save(self, learner: keras.Model, path: Path) -> None:
         """Saves the weights in a float32 model without optimizer, which is what a user shares."""
@@ -66,7 +75,7 @@ class Classification:
         checked = export_and_check(
             model,
             job.best.path,
-            Metadata(recipe.name, images.classes, size, channels, crop),
+            metadata_of(recipe, images),
             job.folder / "export",
             split_batches(images.test, size, channels, crop, recipe.part_size),
             images.test.labels,
@@ -93,7 +102,7 @@ class Distillation(Classification):
 
     def prepare(self, images, recipe):
         check_teacher(recipe)
-        return images
+        return super().prepare(images, recipe)
 
     def learner(self, model, recipe, images):
         teacher, compiles = open_teacher(recipe, images.classes)
