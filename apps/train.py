@@ -5,12 +5,13 @@ examples:
   keras-vit train                                       the bundled digits, two minutes
   keras-vit train photos/                               a folder for each class
   keras-vit train photos/ --on_bad skip                 without the files that cannot be decoded
+  keras-vit train photos.csv --set objective.loss=sigmoid     labels like cat|dog
   keras-vit train tfds:cifar10 --recipe cifar10_seed
   keras-vit train photos/ --set epochs=20 --set model.depth=6 --workdir runs/try
 
 The run folder, by default the next free runs/NAME-N, holds model.keras, report.md, report.json,
-history.csv, curves.png, recipe.json, labels.txt, export/saved_model and export/model.tflite;
-bad_files.txt lists what was skipped.
+history.csv, curves.png, recipe.json, labels.txt, split.csv, export/saved_model and
+export/model.tflite; audit.json says what was found in the files, bad_files.txt what was skipped.
 Ctrl-C saves the weights and stops. Exit code 1: an export disagrees, or the loss is not finite.
 """
 
@@ -27,8 +28,9 @@ def add_flags(parser):
     parser.add_argument(
         "data",
         nargs="?",
-        help="a folder of images (class/*.jpg or train|val|test/class/*.jpg), tfds:NAME or digits; "
-        "default: what the recipe names",
+        help="a folder of images (class/*.jpg or train|val|test/class/*.jpg), a .zip or .tar.gz of "
+        "one, a .csv, .tsv or .jsonl with columns path and label (and split), an .npz, tfds:NAME, "
+        "hf:NAME or digits; default: what the recipe names",
     )
     parser.add_argument(
         "--recipe",

@@ -21,10 +21,10 @@ ROOMS = {
         "training_batches"
     ),
     "evaluation": (
-        "ClassScores Confusion Reliability average_precision class_scores confusion_matrix "
-        "few_shot_accuracy headline knn_accuracy mean_average_precision most_confused "
-        "predicted_classes reliability ridge_scores sigmoid softmax summarize "
-        "summarize_multilabel top_k_accuracy wilson_interval"
+        "ClassScores Confusion Reliability average_precision class_places class_scores "
+        "confusion_matrix few_shot_accuracy headline knn_accuracy mean_average_precision "
+        "most_confused predicted_classes real_accuracy real_labels reliability "
+        "ridge_scores sigmoid softmax summarize summarize_multilabel top_k_accuracy wilson_interval"
     ),
     "export": "Agreement Metadata compare open_runner operators to_saved_model to_tflite",
     "layers": (
@@ -38,7 +38,7 @@ ROOMS = {
     ),
     "reports": (
         "audit_table draw_attention draw_test_attention evaluation_table export_table "
-        "markdown_report write_report"
+        "markdown_report probe_table write_report"
     ),
     "training": "Interrupted NonFiniteLoss Run export_run train",
     "weights": "certify convert inspect load_model open_source save",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from keras_vit.reports.attention import draw_test_attention as draw_test_attention
     from keras_vit.reports.audit import audit_table as audit_table
     from keras_vit.reports.evaluation import evaluation_table as evaluation_table
+    from keras_vit.reports.evaluation import probe_table as probe_table
     from keras_vit.reports.tables import export_table as export_table
     from keras_vit.reports.tables import markdown_report as markdown_report
     from keras_vit.reports.tables import write_report as write_report
@@ -21,6 +22,7 @@ _HOME = {
     "evaluation_table": "evaluation",
     "export_table": "tables",
     "markdown_report": "tables",
+    "probe_table": "evaluation",
     "write_report": "tables",
 }
 __getattr__ = attribute_loader(__name__, _HOME)  # attention pictures bring Keras, tables do not
