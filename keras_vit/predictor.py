@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.data import splits
-from keras_vit.data.image_set import ImageSet, Split
+from keras_vit.data.image_set import Split
 from keras_vit.data.images import read_image, split_batches
 from keras_vit.data.sources import load, load_for_test
 from keras_vit.errors import UserError
@@ -151,7 +151,8 @@ class Predictor:
             )
             raise UserError(
                 f"{name}: expected the {len(self.metadata.labels)} classes of {self.path}, "
-                f"received {len(classes)}: {what}."
+                f"received {len(classes)}: {what}. Folders that are called by class numbers or "
+                "WordNet ids are measured with `keras-vit evaluate --classes`."
             )
 
     def _classify(self, batch, top_k: int | None) -> Iterator[Prediction]:
@@ -257,36 +258,49 @@ def test_split(
             f"{path} does not stand in a run folder, so its test images are not known. Name a data "
             "set or a folder of images."
         )
-    if recipe is not None and source in (None, recipe.data.source):
-        plan, run = recipe.data, _run_folder(path)
-        if (run / splits.FILE).exists():
-            metadata = metadata_of(target)
-            split = splits.read_split(
-                run, "test", plan.source, metadata.labels, metadata.task, data_dir or plan.data_dir
-            )
-            return plan.source, metadata.labels, split
-        images = _images_of(recipe, data_dir)
-        return images.name, images.classes, images.test
-    return (source, *load_for_test(source, data_dir))
+    recorded = run_split(target, "test", source, data_dir)
+    return recorded or (source, *load_for_test(source, data_dir))
 
 
-def training_split(target: str | os.PathLike, data_dir: str | None = None) -> Split | None:
-    """The training images of a target's run; None for a file that does not stand in one."""
-    _, recipe = locate(target)
-    return None if recipe is None else _images_of(recipe, data_dir).train
+def run_split(
+    target: str | os.PathLike, name: str, source: str | None, data_dir: str | None = None
+) -> tuple[str, tuple[str, ...], Split] | None:
+    """Finds a split of the run that a model belongs to, as its `split.csv` recorded it.
 
+    Args:
+        target: the model.
+        name: "train", "validation" or "test".
+        source, data_dir: see `test_split`.
 
-def _images_of(recipe: Recipe, data_dir: str | None) -> ImageSet:
-    plan = recipe.data
-    return load(
+    Returns:
+        See `test_split`; None when the model belongs to no run, or the source is not that of the
+        run.
+    """
+    path, recipe = locate(target)
+    if recipe is None or source not in (None, recipe.data.source):
+        return None
+    plan, run = recipe.data, _run_folder(path)
+    data_dir = data_dir or plan.data_dir
+    if (run / splits.FILE).exists():
+        metadata = metadata_of(target)
+        split = splits.read_split(run, name, plan.source, metadata.labels, metadata.task, data_dir)
+        return plan.source, metadata.labels, split
+    images = load(
         plan.source,
-        data_dir or plan.data_dir,
+        data_dir,
         plan.test,
         plan.validation,
         plan.split_seed,
         plan.on_bad,
         decode=False,  # an image that breaks is named when it is read
     )
+    return images.name, images.classes, getattr(images, name)
+
+
+def training_split(target: str | os.PathLike, data_dir: str | None = None) -> Split | None:
+    """The training images of a target's run; None for a file that does not stand in one."""
+    recorded = run_split(target, "train", None, data_dir)
+    return recorded and recorded[2]
 
 
 def _recipe_of(path: Path) -> Recipe | None:

@@ -9,6 +9,9 @@ from keras_vit.evaluation.classification import class_scores as class_scores
 from keras_vit.evaluation.classification import confusion_matrix as confusion_matrix
 from keras_vit.evaluation.classification import most_confused as most_confused
 from keras_vit.evaluation.classification import predicted_classes as predicted_classes
+from keras_vit.evaluation.imagenet import class_places as class_places
+from keras_vit.evaluation.imagenet import real_accuracy as real_accuracy
+from keras_vit.evaluation.imagenet import real_labels as real_labels
 from keras_vit.evaluation.metrics import sigmoid as sigmoid
 from keras_vit.evaluation.metrics import softmax as softmax
 from keras_vit.evaluation.metrics import top_k_accuracy as top_k_accuracy

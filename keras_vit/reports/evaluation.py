@@ -12,10 +12,13 @@ def evaluation_table(result: dict) -> str:
 
     Args:
         result: what `keras_vit.evaluation.summarize` returns, with `model` and `data`, the names
-            of the model and of the images; or the same of `summarize_multilabel`.
+            of the model and of the images; or the same of `summarize_multilabel`, or with ReaL
+            labels (see `keras_vit.measuring.measure`).
     """
     if "map" in result:
         return "\n".join(_several(result))
+    if "unlabelled" in result:
+        return "\n".join(_real(result))
     low, high = result["top1_interval"]
     facts = [
         ("model", result["model"]),
@@ -28,6 +31,35 @@ def evaluation_table(result: dict) -> str:
     lines = [f"{name:<8}{text}" for name, text in facts]
     lines += ["", *_classes(result["per_class"]), "", *_confused(result["most_confused"])]
     return "\n".join(lines)
+
+
+def probe_table(result: dict) -> str:
+    """What `keras-vit evaluate --probe --knn` prints.
+
+    Args:
+        result: what `keras_vit.measuring.probe` returns.
+    """
+    facts = [
+        ("model", f"{result['model']}, {result['features']:,} features"),
+        (
+            "data",
+            f"{result['data']}, {result['train']:,} images to fit, {result['test']:,} to test",
+        ),
+        *((f"{shots} shot", f"{top1:.2%}") for shots, top1 in result.get("few_shot", {}).items()),
+        *([("kNN", f"{result['knn']:.2%}")] if "knn" in result else []),
+    ]
+    return "\n".join(f"{name:<9}{text}" for name, text in facts)
+
+
+def _real(result: dict) -> list[str]:
+    low, high = result["top1_interval"]
+    facts = [
+        ("model", result["model"]),
+        ("data", f"{result['data']}, {result['images']:,} images"),
+        ("ReaL", f"{result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%})"),
+        ("", f"{result['unlabelled']:,} images without labels left out"),
+    ]
+    return [f"{name:<8}{text}" for name, text in facts]
 
 
 def _several(result: dict) -> list[str]:
