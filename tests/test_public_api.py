@@ -27,13 +27,14 @@ ROOMS = {
     ),
     "export": "Agreement Metadata compare open_runner operators to_saved_model to_tflite",
     "layers": (
-        "AttentionPool FeedForward LayerScale PatchEncoder Patches QKNormAttention ResNetStem "
-        "StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
+        "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
+        "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
     ),
     "models": "blocks config_of vit",
     "recipes": (
         "Augmentation Classify Data Optimizer Recipe Schedule cifar10_seed debug describe digits "
-        "from_dict get names override to_dict"
+        "explain finetune from_dict get linear_probe model_for names override paper_finetune "
+        "paper_imagenet paper_imagenet21k paper_of to_dict vit_cifar"
     ),
     "reports": (
         "audit_table draw_attention draw_test_attention evaluation_table export_table "
