@@ -4,22 +4,38 @@
 examples:
   keras-vit train                                       the bundled digits, two minutes
   keras-vit train photos/                               a folder for each class
+  keras-vit train photos/ --dry_run                     the plan, one step, samples.jpg; no run
   keras-vit train photos/ --init B_16.npz               from a checkpoint, which needs fewer images
   keras-vit train photos/ --recipe linear_probe --init runs/photos-1
   keras-vit train photos/ --on_bad skip                 without the files that cannot be decoded
   keras-vit train tfds:cifar10 --recipe cifar10_seed
   keras-vit train photos/ --set epochs=20 --set model.depth=6 --workdir runs/try
+  keras-vit train photos/ --config mine.json            the fields that mine.json has
+  keras-vit train photos/ --max_time 2h --workdir runs/a; keras-vit train --resume runs/a
+
+A field of the recipe is taken from --set, else from --config (JSON in the shape of a run's
+recipe.json, as much of it as you like), else from the recipe.
 
 The run folder, by default the next free runs/NAME-N, holds model.keras, report.md, report.json,
-history.csv, curves.png, recipe.json, labels.txt, export/saved_model and export/model.tflite;
-bad_files.txt lists what was skipped.
-Ctrl-C saves the weights and stops. Exit code 1: an export disagrees, or the loss is not finite.
+history.csv, curves.png, samples.jpg, recipe.json, labels.txt, export/saved_model,
+export/model.tflite and checkpoints/; bad_files.txt lists what was skipped.
+
+Ctrl-C, SIGTERM or the end of --max_time writes a checkpoint and stops; a second signal ends at
+once. After these, a crash or a power cut, --resume goes on to the very result of a run that was
+never stopped. Exit codes: 0 finished, or stopped by --max_time; 1 an export disagrees, the loss is
+not finite or the disk is full; 2 a mistake in flags or data; 130 Ctrl-C; 143 SIGTERM.
 """
 
+import argparse
 import dataclasses
+import json
+import re
 import sys
+from pathlib import Path
 
 from keras_vit.apps.cli import import_keras, run_script
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def add_flags(parser):
@@ -51,6 +67,11 @@ def add_flags(parser):
         "without them; default: error",
     )
     parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="JSON with fields of the recipe, in the shape of a run's recipe.json",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -61,46 +82,155 @@ def add_flags(parser):
     parser.add_argument(
         "--debug", action="store_true", help="shrink the run to seconds: one narrow block, 2 epochs"
     )
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the plan, make one train step and draw its images as samples.jpg, in --workdir "
+        "or here; write nothing else",
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with a run; flags that would change its recipe are errors",
+    )
+    parser.add_argument(
+        "--max_time",
+        type=_duration,
+        metavar="TIME",
+        help="stop with a checkpoint before this has passed: 90s, 20m, 2h or 1h30m",
+    )
+    parser.add_argument(
+        "--checkpoint_minutes",
+        type=float,
+        help="time between checkpoints; default: as often as they take less than 1 %% of the time, "
+        "at most every 10 seconds",
+    )
+    parser.add_argument(
+        "--checkpoint_steps", type=int, help="train steps between checkpoints, in place of a time"
+    )
+    parser.add_argument(
+        "--keep_checkpoints", type=int, default=2, help="how many of the newest stay; default: 2"
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="scalars for TensorBoard in RUN/tensorboard"
+    )
 
 
 def main(args) -> int:
-    from keras_vit import recipes
     from keras_vit.data.sources import check_source
     from keras_vit.files import check_free
+    from keras_vit.predictor import check_teacher
 
-    default = "digits" if args.data in (None, "digits") else "finetune"
-    recipe = recipes.get(args.recipe or default)
-    if args.debug:
-        recipe = recipes.debug(recipe)
-    if args.init is not None:
-        recipe = dataclasses.replace(recipe, init=args.init)
-    recipe = recipes.override(recipe, *args.set)
-    data = dataclasses.replace(
-        recipe.data,
-        source=args.data or recipe.data.source,
-        data_dir=args.data_dir or recipe.data.data_dir,
-        on_bad=args.on_bad or recipe.data.on_bad,
-    )
-    recipe = dataclasses.replace(recipe, data=data)
-    check_source(data.source, data.data_dir)
-    if args.workdir is not None:
+    recipe = _resumed_recipe(args) if args.resume else _new_recipe(args)
+    check_source(recipe.data.source, recipe.data.data_dir)
+    check_teacher(recipe)
+    if args.workdir is not None and not args.dry_run:
         check_free(args.workdir, "--workdir")
 
     import_keras()
     import keras_vit
 
+    if args.dry_run:
+        return _dry_run(recipe, Path(args.workdir or "."))
+    session = keras_vit.training.Session(
+        args.checkpoint_minutes,
+        args.checkpoint_steps,
+        args.keep_checkpoints,
+        args.max_time,
+        args.tensorboard,
+        keras_vit.reports.draw_samples,
+    )
     try:
-        run = keras_vit.train(recipe, args.workdir)
-    except keras_vit.training.Interrupted as stop:
+        if args.resume:
+            run = keras_vit.training.resume(args.resume, session=session)
+        else:
+            run = keras_vit.train(recipe, args.workdir, session=session)
+    except keras_vit.training.Stopped as stop:
         print(f"keras-vit train: {stop}", file=sys.stderr)
-        return 128 + stop.number
-    except keras_vit.training.NonFiniteLoss as error:
+        return stop.code
+    except (keras_vit.training.NonFiniteLoss, keras_vit.training.WriteFailed) as error:
         print(f"keras-vit train: error: {error}", file=sys.stderr)
         return 1
-    page = keras_vit.reports.write_report(run.workdir)
+    page = run.workdir / "report.md"
+    if not page.exists():
+        keras_vit.reports.write_report(run.workdir)
     print(keras_vit.reports.export_table(run.report))
     print(f"\nreport: {page}", file=sys.stderr)
     return 0 if run.ok else 1
+
+
+def _new_recipe(args):
+    from keras_vit import recipes
+
+    default = "digits" if args.data in (None, "digits") else "finetune"
+    recipe = recipes.get(args.recipe or default)
+    if args.debug:
+        recipe = recipes.debug(recipe)
+    return _changed(recipe, args)
+
+
+def _resumed_recipe(args):
+    """The recipe of the run; an error where flags say otherwise."""
+    from keras_vit import recipes
+    from keras_vit.errors import UserError
+
+    for flag in ("recipe", "debug", "workdir", "dry_run"):
+        if getattr(args, flag):
+            raise UserError(
+                f"--{flag}: does not go with --resume, which takes everything from {args.resume}. "
+                "Leave it out, or leave --resume out to start a new run."
+            )
+    recipe = recipes.of_run(args.resume)
+    wanted = _changed(recipe, args)
+    if wanted != recipe:
+        raise UserError(
+            f"--resume {args.resume}: its recipe.json says otherwise than the other flags. Leave "
+            "them out, or leave --resume out to start a new run."
+        )
+    return recipe
+
+
+def _changed(recipe, args):
+    """The recipe with what --config, --set and the flags of the data change."""
+    from keras_vit import recipes
+    from keras_vit.errors import UserError
+
+    if args.config:
+        try:
+            values = json.loads(Path(args.config).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"--config {args.config}: cannot be read as JSON ({error}).") from error
+        if not isinstance(values, dict):
+            raise UserError(f"--config {args.config}: expected {{...}}, as in a recipe.json.")
+        recipe = recipes.merge(recipe, values)
+    if args.init is not None:
+        recipe = dataclasses.replace(recipe, init=args.init)
+    recipe = recipes.override(recipe, *args.set)
+    given = {name: getattr(args, name) for name in ("data_dir", "on_bad") if getattr(args, name)}
+    if args.data:
+        given["source"] = args.data
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **given))
+
+
+def _dry_run(recipe, folder: Path) -> int:
+    import keras_vit
+
+    rehearsal = keras_vit.training.rehearse(recipe)
+    names = (f"samples{f'-{i}' if i else ''}.jpg" for i in range(1000))
+    path = next(folder / name for name in names if not (folder / name).exists())
+    keras_vit.reports.draw_samples(
+        path, rehearsal.images, rehearsal.labels, rehearsal.job.images.classes
+    )
+    print(rehearsal.text)
+    print(f"samples   {path}")
+    return 0
+
+
+def _duration(text: str) -> int:
+    """Seconds of "90s", "20m", "2h" or "1h30m"."""
+    if not re.fullmatch(r"(\d+h)?(\d+m)?(\d+s)?", text) or not text:
+        raise argparse.ArgumentTypeError(f"expected a time as 90s, 20m, 2h or 1h30m, not {text!r}")
+    return sum(int(n) * _SECONDS[unit] for n, unit in re.findall(r"(\d+)([hms])", text))
 
 
 if __name__ == "__main__":

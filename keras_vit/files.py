@@ -31,10 +31,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     temporary = scratch / path.name
     try:
         yield temporary
-        for file in [temporary] if temporary.is_file() else sorted(temporary.rglob("*")):
-            if file.is_file():
-                _flush(file)
-        _flush(temporary.parent)
+        for written in [*sorted(temporary.rglob("*")), temporary, temporary.parent]:
+            _flush(written)
         temporary.replace(path)
         _flush(path.parent)
     finally:

@@ -5,7 +5,6 @@ A `.tflite` file is used without importing TensorFlow or Keras.
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from keras_vit.errors import UserError
 from keras_vit.evaluation import softmax, summarize
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import Runner, format_of, open_runner
-from keras_vit.recipes import Recipe, from_dict
+from keras_vit.recipes import Distill, Recipe, of_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +174,18 @@ def locate(target: str | os.PathLike) -> tuple[Path, Recipe | None]:
     return path, _recipe_of(path)
 
 
+def check_teacher(recipe: Recipe) -> None:
+    """Raises the error of a recipe whose teacher is not there, without Keras."""
+    objective = recipe.objective
+    if isinstance(objective, Distill):
+        if objective.teacher is None:
+            raise UserError(
+                "objective.teacher: expected the run folder or model file of the teacher. Name it "
+                "with --set objective.teacher=runs/teacher."
+            )
+        locate(objective.teacher)
+
+
 def metadata_of(target: str | os.PathLike) -> Metadata:
     """Labels and input size of a target, from the file itself or from the run folder around it."""
     path, recipe = locate(target)
@@ -235,12 +246,8 @@ def test_split(
 
 def _recipe_of(path: Path) -> Recipe | None:
     for folder in (path.parent, path.parent.parent):  # the run folder, or its export/
-        file = folder / "recipe.json"
-        if file.exists():
-            try:
-                return from_dict(json.loads(file.read_text(encoding="utf-8")))
-            except (ValueError, TypeError) as error:
-                raise UserError(f"{file}: is not a recipe that can be read ({error}).") from error
+        if (folder / "recipe.json").exists():
+            return of_run(folder)
     return None
 
 
@@ -253,6 +260,11 @@ def _metadata_beside(path: Path, recipe: Recipe | None) -> Metadata:
             "recipe.json and labels.txt, or a file that `keras-vit export` made."
         )
     labels = tuple(file.read_text(encoding="utf-8").splitlines())
+    if not labels:
+        raise UserError(
+            f"{path}: is an encoder that was trained without labels, and names no classes. Train a "
+            f"head on it: keras-vit train DATA --init {path.parent}"
+        )
     return Metadata(
         recipe.name, labels, recipe.model.image_size, recipe.model.channels, recipe.data.crop
     )

@@ -53,7 +53,7 @@ class ImageSet:
 
     Attributes:
         name: what it is called in messages.
-        classes: class names; a label is a position in them.
+        classes: class names; a label is a position in them. Empty for images without labels.
         train, validation, test: the splits.
         notes: what a reader of the results must know about the splits.
         bad_files: what is wrong with each file that was left out of them.
@@ -80,7 +80,7 @@ def divide(
 
     Args:
         name: name of the set.
-        classes: class names.
+        classes: class names; empty for images without labels.
         splits: "train", and where the source has them "validation" and "test".
         test: share of "train" to hold out when there is neither a test nor a validation split.
         validation: share of the remaining "train" to hold out when there is no validation split.
@@ -90,7 +90,7 @@ def divide(
         The set. With a validation but no test split, both are the same and `notes` says so.
     """
     train, notes = splits["train"], []
-    if len(classes) < 2:
+    if len(classes) == 1:
         raise UserError(
             f"{name}: expected at least 2 classes, received {list(classes)}. "
             "Each class is a folder."

@@ -25,6 +25,7 @@ def training_batches(
     seed: int,
     augmentation: Augmentation,
     crop: float = 1.0,
+    first_step: int = 0,
 ) -> tuple[tf.data.Dataset, int]:
     """All batches of a training run, epoch after epoch.
 
@@ -38,6 +39,7 @@ def training_batches(
         seed: seed of order and augmentation.
         augmentation: what happens to each image.
         crop: see `evaluation_batches`; not with an inception crop.
+        first_step: batches to leave out at the start, without reading their images.
 
     Returns:
         The data set of float32 `(batch, *size, channels)`, 0 to 255, and float32
@@ -67,12 +69,14 @@ def training_batches(
         key = tf.stack([tf.cast(seed, tf.int32) ^ _MIXUP, tf.cast(step, tf.int32)])
         return mixup(*batch, augmentation.mixup, key)
 
-    dataset = tf.data.Dataset.range(epochs).flat_map(indices)
+    dataset = tf.data.Dataset.range(first_step // steps, epochs).flat_map(indices)
+    dataset = dataset.skip(first_step % steps * batch_size)
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if augmentation.mixup:
-        dataset = dataset.enumerate().map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps * epochs))
+        dataset = dataset.enumerate(first_step).map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
+    left = steps * epochs - first_step
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
     return dataset.prefetch(tf.data.AUTOTUNE), steps
 
 

@@ -2,7 +2,8 @@
 """Photographs of 32 x 32 pixels in ten classes."""
 
 from keras_vit.config import ViTConfig
-from keras_vit.recipes.schema import Augmentation, Classify, Data, Optimizer, Recipe, Schedule
+from keras_vit.recipes.objectives import Classify
+from keras_vit.recipes.schema import Augmentation, Data, Optimizer, Recipe, Schedule
 
 
 def cifar10_seed() -> Recipe:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Training data-efficient image transformers (arXiv 2012.12877)."""
 
+import dataclasses
+
 from keras_vit.config import ViTConfig
+from keras_vit.recipes.objectives import Distill
 from keras_vit.recipes.schema import Augmentation, Classify, Data, Optimizer, Recipe, Schedule
 
 
@@ -18,6 +21,25 @@ def deit_small() -> Recipe:
 def deit_base() -> Recipe:
     """DeiT-B/16 on ImageNet (arXiv 2012.12877). Published: 81.8 %."""
     return _deit("B/16", "deit_base")
+
+
+def deit_distilled() -> Recipe:
+    """DeiT-S/16 with a teacher and a token for it (arXiv 2012.12877). Published: 81.2 %.
+
+        keras-vit train tfds:imagenet2012 --recipe deit_distilled --set objective.teacher=RUN
+
+    `deit_small` and section 4 of the paper: the class head learns the labels and the distillation
+    head the teacher's most probable class of the same augmented image, with equal weights; in
+    evaluation both heads are averaged. The published teacher is a RegNetY-16GF; any run, .keras
+    file or export with the same classes will do. CIFAR and the like: change `model`, keep
+    `model.distillation_token=true`.
+    """
+    recipe = _deit("S/16", "deit_distilled")
+    return dataclasses.replace(
+        recipe,
+        model=dataclasses.replace(recipe.model, distillation_token=True),
+        objective=Distill(hard=True, alpha=0.5, label_smoothing=0.1),
+    )
 
 
 def _deit(model: str, name: str) -> Recipe:

@@ -2,7 +2,8 @@
 """Handwritten digits of 8 x 8 pixels: the run that needs nothing but the package."""
 
 from keras_vit.config import ViTConfig
-from keras_vit.recipes.schema import Augmentation, Classify, Data, Optimizer, Recipe, Schedule
+from keras_vit.recipes.objectives import Classify
+from keras_vit.recipes.schema import Augmentation, Data, Optimizer, Recipe, Schedule
 
 
 def digits() -> Recipe:

@@ -3,12 +3,16 @@
 
 import ast
 import dataclasses
+import json
+import os
 import types
 import typing
+from pathlib import Path
 from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError, unknown
+from keras_vit.recipes.objectives import Reconstruct
 from keras_vit.recipes.optimization import Schedule
 from keras_vit.recipes.schema import Recipe
 
@@ -41,6 +45,10 @@ def debug(recipe: Recipe) -> Recipe:
         sizes = {"width": 32, "depth": 1, "mlp_width": 64, "heads": 2, "resnet_stages": None}
         representation = 32 if model.representation else 0
         model = dataclasses.replace(model, **sizes, representation=representation)
+    objective = recipe.objective
+    if isinstance(objective, Reconstruct):
+        sizes = {"decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+        objective = dataclasses.replace(objective, **sizes)
     parts = min(recipe.accumulate, 2)
     return dataclasses.replace(
         recipe,
@@ -49,6 +57,7 @@ def debug(recipe: Recipe) -> Recipe:
         steps=None,
         batch_size=min(recipe.batch_size, 64) // parts * parts,
         accumulate=parts,
+        objective=objective,
         jit_compile=None,  # a short run does not earn back what XLA costs
         schedule=dataclasses.replace(recipe.schedule, warmup="0.5 epochs", cooldown="0 steps"),
     )
@@ -68,6 +77,51 @@ def from_dict(values: dict[str, Any]) -> Recipe:
     return _build(Recipe, values, "")
 
 
+def of_run(workdir: str | os.PathLike) -> Recipe:
+    """Reads the recipe of a run folder; a `UserError` for any other folder."""
+    file = Path(workdir) / "recipe.json"
+    if not file.exists():
+        raise UserError(
+            f"{workdir}: expected the folder of a run (with recipe.json). "
+            "`keras-vit train` makes one."
+        )
+    try:
+        return from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file}: is not a recipe that can be read ({error}).") from error
+
+
+def merge(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+    """Returns a recipe with the fields that `values` has, in the shape of `to_dict`.
+
+    Raises:
+        UserError: for a field that does not exist, with the nearest ones that do.
+    """
+    return _merge(recipe, values, "")
+
+
+def _merge(node: Any, values: dict[str, Any], prefix: str) -> Any:
+    types = {field.name: field.type for field in dataclasses.fields(node)}
+    changes = {}
+    for name, value in values.items():
+        if name not in types:
+            raise unknown("field", prefix + name, _paths(node, prefix))
+        current = getattr(node, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, dict):
+                raise UserError(f"{prefix}{name}: expected its fields, received {value!r}.")
+            if "kind" in value and _kinds(types[name]):
+                value = dict(value)
+                current = _of_kind(current, types[name], f"{prefix}{name}.kind", value.pop("kind"))
+            value = _merge(current, value, f"{prefix}{name}.")
+        elif isinstance(value, dict):  # a model, where there was none
+            value = _build_nested(types[name], value, f"{prefix}{name}.")
+        else:
+            value = _parse(prefix + name, types[name], str(value))
+        changes[name] = value
+    return dataclasses.replace(node, **changes)
+
+
 def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if kind is Schedule and "warmup_epochs" in values:  # run folders of version 0.1
@@ -77,11 +131,35 @@ def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
     for name, value in values.items():
         if name not in fields:
             raise unknown("field", prefix + name, [prefix + field for field in fields])
-        nested = _options(fields[name].type)[0]
-        if dataclasses.is_dataclass(nested) and isinstance(value, dict):
-            value = _build(nested, value, f"{prefix}{name}.")
+        if isinstance(value, dict):
+            value = _build_nested(fields[name].type, value, f"{prefix}{name}.")
         built[name] = value
     return kind(**built)
+
+
+def _build_nested(annotation: Any, values: dict[str, Any], prefix: str) -> Any:
+    kinds = _kinds(annotation)
+    if not kinds:
+        return _build(_options(annotation)[0], values, prefix)
+    # Recipes from before there were several kinds have the first, without its name.
+    values = {"kind": next(iter(kinds)), **values}
+    kind = values.pop("kind")
+    if kind not in kinds:
+        raise unknown(f"{prefix}kind", kind, kinds)
+    return _build(kinds[kind], values, prefix)
+
+
+def _kinds(annotation: Any) -> dict[str, type]:
+    """The classes of a union by their `kind`; empty for any other annotation."""
+    return {c.kind: c for c in typing.get_args(annotation) if hasattr(c, "kind")}
+
+
+def _of_kind(current: Any, annotation: Any, name: str, kind: str) -> Any:
+    """An object of a union: the present one if it is of that kind, else a new one."""
+    kinds = _kinds(annotation)
+    if kind not in kinds:
+        raise unknown(name, kind, kinds)
+    return current if kind == current.kind else kinds[kind]()
 
 
 def _assign(node: Any, full_name: str, parts: list[str], text: str) -> Any:
@@ -98,7 +176,9 @@ def _assign(node: Any, full_name: str, parts: list[str], text: str) -> Any:
                 f"{full_name}: this recipe chooses its model itself. Set {prefix}{first} first, as "
                 f"in {prefix}{first}=S/16, or {prefix}image_size."
             )
-        if rest:
+        if rest == ["kind"] and _kinds(fields[first].type):
+            value = _of_kind(current, fields[first].type, full_name, text)
+        elif rest:
             value = _assign(current, full_name, rest, text)
         elif type(None) in options and text.lower() in ("none", "null"):
             value = None

@@ -6,11 +6,11 @@ import dataclasses
 from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError, unknown
 from keras_vit.recipes.checks import within
+from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
 
 CROPS = ("none", "pad", "inception")
 ON_BAD = ("error", "skip")
-LOSSES = ("softmax", "sigmoid", "bce")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -77,48 +77,6 @@ class Augmentation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Classify:
-    """Cross-entropy over the classes.
-
-    Attributes:
-        loss: "softmax" for one class per image; "sigmoid", which treats each class as a question of
-            its own: the sum over the classes of binary cross-entropies (arXiv 2006.07159); or
-            "bce", their mean (arXiv 2110.00476).
-        label_smoothing: share of the target that is spread over all classes (arXiv 1512.00567); of
-            "sigmoid" and "bce", share of each target that becomes 1/2; 0 to 1.
-        target_threshold: "sigmoid" and "bce": targets above become 1, the others 0, so that every
-            class of a mixed image is fully asked for (arXiv 2110.00476), or None.
-        class_weights: factor of each class's term of the loss, in the order of the class names;
-            "balanced" for examples / (classes * examples of the class); None for equal ones.
-    """
-
-    loss: str = "softmax"
-    label_smoothing: float = 0.0
-    target_threshold: float | None = None
-    class_weights: str | tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise unknown("objective.loss", self.loss, LOSSES)
-        within("label_smoothing", self.label_smoothing, 0, 0.999)
-        if self.target_threshold is not None:
-            within("target_threshold", self.target_threshold, 0, 1)
-            if self.loss == "softmax" or self.label_smoothing:
-                raise UserError(
-                    "objective.target_threshold goes with loss='sigmoid' or 'bce' and without "
-                    f"label_smoothing, which it would undo; received loss={self.loss!r} and "
-                    f"label_smoothing={self.label_smoothing}."
-                )
-        if isinstance(self.class_weights, list | tuple):
-            object.__setattr__(self, "class_weights", tuple(map(float, self.class_weights)))
-        elif self.class_weights not in (None, "balanced"):
-            raise UserError(
-                "objective.class_weights: expected 'balanced', none or one number for each class, "
-                f"as in (1, 2.5), received {self.class_weights!r}."
-            )
-
-
-@dataclasses.dataclass(frozen=True)
 class Recipe:
     """Everything that decides a training run.
 
@@ -147,6 +105,9 @@ class Recipe:
         jit_compile: whether XLA compiles the train step. On a CPU that halves the step of a narrow
             model and costs ten seconds at the start; None leaves the choice to Keras, which
             compiles on accelerators.
+        skip_bad_updates: leaves out (and counts) updates with a gradient that is NaN or infinite;
+            the run ends after 100 of them in a row. Without, it ends at the first loss that is not
+            finite.
     """
 
     name: str
@@ -160,12 +121,13 @@ class Recipe:
     patch_dropout: float = 0.0
     data: Data = dataclasses.field(default_factory=Data)
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    objective: Classify = dataclasses.field(default_factory=Classify)
+    objective: Objective = dataclasses.field(default_factory=Classify)
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     seed: int = 0
     precision: str = "auto"
     jit_compile: bool | None = None
+    skip_bad_updates: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):

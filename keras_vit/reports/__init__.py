@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from keras_vit.reports.attention import draw_test_attention as draw_test_attention
     from keras_vit.reports.audit import audit_table as audit_table
     from keras_vit.reports.evaluation import evaluation_table as evaluation_table
+    from keras_vit.reports.reconstruction import draw_reconstruction as draw_reconstruction
+    from keras_vit.reports.samples import draw_samples as draw_samples
     from keras_vit.reports.tables import export_table as export_table
     from keras_vit.reports.tables import markdown_report as markdown_report
     from keras_vit.reports.tables import write_report as write_report
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 _HOME = {
     "audit_table": "audit",
     "draw_attention": "attention",
+    "draw_reconstruction": "reconstruction",
+    "draw_samples": "samples",
     "draw_test_attention": "attention",
     "evaluation_table": "evaluation",
     "export_table": "tables",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_vit.files import write_text
+from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
 
 _COLUMNS = ("format", "top-1", "agrees", "max |d logit|", "size", "ms/image (batch 1, median)")
 
@@ -17,6 +18,15 @@ def export_table(report: dict) -> str:
     Args:
         report: contents of `report.json`.
     """
+    if report.get("objective") == "reconstruct":
+        columns = ("encoder", "validation loss", "test loss", "size")
+        row = (
+            report["keras"]["path"],
+            f"{report['validation_loss']:.4f}",
+            f"{report['test_loss']:.4f}",
+            f"{report['keras']['bytes'] / 1e6:.2f} MB",
+        )
+        return "\n".join(aligned([columns, row]))
     return "\n".join([*aligned([_COLUMNS, *_rows(report)]), *_problems(report)])
 
 
@@ -62,10 +72,16 @@ def markdown_report(report: dict, name: str) -> str:
 
 
 def write_report(workdir: str | os.PathLike) -> Path:
-    """Writes `report.md` of a run folder from its `report.json`, and returns its path."""
+    """Writes `report.md` of a run folder from its `report.json`, with `reconstruction.png` where
+    there are no classes, and returns its path."""
     folder = Path(workdir)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    write_text(folder / "report.md", markdown_report(report, folder.name))
+    if report.get("objective") == "reconstruct":
+        draw_reconstruction(folder)
+        page = reconstruction_page(report, folder.name)
+    else:
+        page = markdown_report(report, folder.name)
+    write_text(folder / "report.md", page)
     return folder / "report.md"
 
 

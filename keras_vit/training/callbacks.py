@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What a run does beside its steps: keep the best weights, keep a log, stop well."""
+"""What a run does beside its steps: keep the best weights, keep a log, stop at nonsense.
 
-import contextlib
+`get_state` and `set_state`, where a callback has them, carry what it remembers through a
+checkpoint as plain data.
+"""
+
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -12,19 +14,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vit.training.exceptions import NonFiniteLoss
 from keras_vit.training.history import draw_curves, write_history
 
-
-class Interrupted(Exception):
-    """A signal stopped the run; what there was has been saved."""
-
-    def __init__(self, number: int, saved: Path):
-        super().__init__(f"stopped by {signal.Signals(number).name}; the weights are in {saved}")
-        self.number = number
-
-
-class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite."""
+MEASURED = ("loss", "accuracy", "val_loss", "val_accuracy")  # in this order, where logged
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -33,30 +26,24 @@ class StopOnNonFinite(keras.callbacks.Callback):
     Keras's own TerminateOnNaN ends `fit` as if all were well, and lets the broken weights be saved.
     """
 
-    def __init__(self, best: "SaveBest"):
+    def __init__(self, first_step: int):
         super().__init__()
-        self.best = best
-        self.step = 0
+        self.step = first_step
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         # The logged loss is a mean over the epoch: one NaN in it stays.
         if not math.isfinite(logs["loss"]):
-            if self.best.epoch is None:
-                kept = "No weights were saved before that."
-            else:
-                kept = (
-                    f"The best weights before it, of epoch {self.best.epoch + 1}, are in "
-                    f"{self.best.path}."
-                )
             raise NonFiniteLoss(
-                f"the loss became {logs['loss']} at step {self.step}. {kept} "
-                "Try a lower optimizer.learning_rate, or look for images with extreme values."
+                f"the loss became {float(logs['loss'])} at step {self.step:,}. Try a lower "
+                "optimizer.learning_rate, look for images with extreme values, or set "
+                "skip_bad_updates=true."
             )
 
 
 class SaveBest(keras.callbacks.Callback):
-    """Saves the weights of the best epoch: highest validation accuracy, then lowest loss.
+    """Saves the weights of the best epoch: highest validation accuracy, where there is one, then
+    lowest loss.
 
     Args:
         path: the `.keras` file.
@@ -71,9 +58,10 @@ class SaveBest(keras.callbacks.Callback):
         self.epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
-        score = (logs["val_accuracy"], -logs["val_loss"])
+        accuracy = [float(logs["val_accuracy"])] if "val_accuracy" in logs else []
+        score = (*accuracy, -float(logs["val_loss"]))
         # A gradient can be NaN while the loss of its step is not: then the validation loss is.
-        if not math.isfinite(score[1]):
+        if not math.isfinite(score[-1]):
             raise NonFiniteLoss(
                 f"the validation loss became {logs['val_loss']} in epoch {epoch + 1}."
             )
@@ -81,58 +69,21 @@ class SaveBest(keras.callbacks.Callback):
             self.best, self.epoch = score, epoch
             self.save(self.model, self.path)
 
+    def get_state(self):
+        return {"best": self.best, "epoch": self.epoch}
 
-class StopOnSignal(keras.callbacks.Callback):
-    """On SIGINT or SIGTERM saves the weights and raises `Interrupted`; a second signal kills at
-    once.
-
-    Args:
-        path: where the weights go.
-        save: writes the model being trained to a path.
-    """
-
-    def __init__(self, path: Path, save: Callable[[keras.Model, Path], None]):
-        super().__init__()
-        self.path = path
-        self.save = save
-        self.received = None
-        self._previous = {}
-
-    def on_train_begin(self, logs=None):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # signals belong to the main thread
-                self._previous[number] = signal.signal(number, self._note)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._stop_if_asked()
-
-    def on_test_batch_end(self, batch, logs=None):
-        self._stop_if_asked()
-
-    def on_train_end(self, logs=None):
-        self.restore()
-
-    def restore(self):
-        """Puts the handlers back that were there before."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
-
-    def _note(self, number, frame):
-        self.received = number
-        signal.signal(number, signal.SIG_DFL)
-
-    def _stop_if_asked(self):
-        if self.received is not None:
-            self.save(self.model, self.path)
-            raise Interrupted(self.received, self.path)
+    def set_state(self, state):
+        self.best = state["best"] and tuple(state["best"])
+        self.epoch = state["epoch"]
 
 
 class History(keras.callbacks.Callback):
     """Writes `history.csv` and `curves.png` at the end of each epoch.
 
-    Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate, seconds,
-    images_per_second (training alone, without the first step, which traces the graph).
+    Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy (without the accuracies where
+    there are no classes), learning_rate, seconds, images_per_second (training alone, without the
+    first step, which traces the graph), and skipped_updates (of all epochs so far) where bad
+    updates are skipped.
     """
 
     def __init__(self, folder: Path, batch_size: int, steps: int):
@@ -141,35 +92,49 @@ class History(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.steps = steps
         self.rows: list[dict[str, float]] = []
-        self.steady_seconds = 0.0  # of the last epoch, without its first step
+        self.epoch_seconds = 0.0  # what a whole epoch takes, from the last one, without its start
+        self._carried = 0.0  # seconds of this epoch before the run was resumed
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.perf_counter()
         self._first_step = self._last_step = None
+        self._done = 0
 
     def on_train_batch_end(self, batch, logs=None):
         self._last_step = time.perf_counter()
+        self._done += 1
         if self._first_step is None:
             self._first_step = self._last_step
 
     def on_epoch_end(self, epoch, logs=None):
-        self.steady_seconds = time.perf_counter() - self._first_step
-        training = self._last_step - self._first_step
-        images = self.batch_size * (self.steps - 1)
-        self.rows.append(
-            {
-                "epoch": epoch + 1,
-                **{
-                    name: float(logs[name])
-                    for name in ("loss", "accuracy", "val_loss", "val_accuracy")
-                },
-                "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
-                "seconds": time.perf_counter() - self._began,
-                "images_per_second": images / training if training > 0 else 0.0,
-            }
-        )
+        speed = 0.0  # of an epoch that was resumed after its last but one step, too
+        if self._done > 1:
+            training = self._last_step - self._first_step
+            speed = self.batch_size * (self._done - 1) / training
+            validation = time.perf_counter() - self._last_step
+            self.epoch_seconds = training / (self._done - 1) * self.steps + validation
+        row = {
+            "epoch": epoch + 1,
+            **{name: float(logs[name]) for name in MEASURED if name in logs},
+            "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+            "seconds": self._seconds(),
+            "images_per_second": speed,
+        }
+        if hasattr(self.model.optimizer, "skipped"):
+            row["skipped_updates"] = int(self.model.optimizer.skipped)
+        self._carried = 0.0
+        self.rows.append(row)
         write_history(self.folder / "history.csv", self.rows)
         draw_curves(self.folder / "curves.png", self.rows)
+
+    def get_state(self):
+        return {"rows": self.rows, "seconds": self._seconds()}
+
+    def set_state(self, state):
+        self.rows, self._carried = list(state["rows"]), state["seconds"]
+
+    def _seconds(self):
+        return self._carried + time.perf_counter() - self._began
 
 
 class EpochLines(keras.callbacks.Callback):
@@ -181,12 +146,14 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         row, epochs = self.history.rows[-1], self.params["epochs"]
-        left = (epochs - epoch - 1) * self.history.steady_seconds
+        left = (epochs - epoch - 1) * self.history.epoch_seconds
+        skipped = row.get("skipped_updates", 0)
+        measured = "".join(f"{name} {row[name]:.4f}  " for name in MEASURED if name in row)
         print(
-            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  "
-            f"accuracy {row['accuracy']:.4f}  val_loss {row['val_loss']:.4f}  "
-            f"val_accuracy {row['val_accuracy']:.4f}  {row['images_per_second']:,.0f} images/s  "
-            f"{int(left // 60)}:{int(left % 60):02d} left",
+            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {measured}"
+            f"{row['images_per_second']:,.0f} images/s  "
+            f"{int(left // 60)}:{int(left % 60):02d} left"
+            f"{f'  {skipped} bad updates skipped' if skipped else ''}",
             file=sys.stderr,
             flush=True,
         )

@@ -26,15 +26,17 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Draws loss and accuracy of training and validation over epochs."""
+    """Draws loss and, where it was measured, accuracy of training and validation over epochs."""
     from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 
     epochs = [row["epoch"] for row in rows]
-    figure = Figure(figsize=(9, 3.4), dpi=80)
-    loss, accuracy = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.15, top=0.9, wspace=0.18)
+    panels = [("loss", 1), ("accuracy", 100)][: 2 if "accuracy" in rows[0] else 1]
+    figure = Figure(figsize=(4.5 * len(panels), 3.4), dpi=80)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    side = 0.14 / len(panels)
+    figure.subplots_adjust(left=side, right=1 - side / 3, bottom=0.15, top=0.9, wspace=0.18)
     style = {"marker": "o", "markersize": 3} if len(rows) < 20 else {}
-    for axis, name, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+    for axis, (name, factor) in zip(axes, panels, strict=True):
         axis.plot(epochs, [factor * row[name] for row in rows], label="training", **style)
         axis.plot(
             epochs, [factor * row[f"val_{name}"] for row in rows], label="validation", **style
@@ -43,7 +45,7 @@ def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
-    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-    accuracy.axvline(best["epoch"], color="grey", linewidth=0.8, linestyle=":")
+    best = max(rows, key=lambda row: (row.get("val_accuracy", 0), -row["val_loss"]))
+    axes[-1].axvline(best["epoch"], color="grey", linewidth=0.8, linestyle=":")
     with replacing(path) as temporary:
         figure.savefig(temporary)

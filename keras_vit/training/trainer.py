@@ -1,40 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""`train`: a recipe becomes a run folder with a trained model in it."""
+"""`train`: a recipe becomes a run folder with a trained model in it; `resume` goes on with one."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_vit import hardware, recipes
-from keras_vit.data import ImageSet, evaluation_batches, load, training_batches
-from keras_vit.data.examine import broken_message, problems_of
-from keras_vit.data.images import split_batches
-from keras_vit.errors import UserError
-from keras_vit.export import Metadata
-from keras_vit.files import check_free, next_run_folder, replacing, write_text
-from keras_vit.models import config_of, vit
-from keras_vit.recipes import Recipe
-from keras_vit.training.callbacks import (
-    EpochLines,
-    History,
-    SaveBest,
-    StopOnNonFinite,
-    StopOnSignal,
+from keras_vit.data import ImageSet
+from keras_vit.data.fingerprint import (
+    differences,
+    fingerprint,
+    read_fingerprint,
+    write_fingerprint,
 )
-from keras_vit.training.delivery import export_and_check
-from keras_vit.training.objectives import make_loss, make_metrics
-from keras_vit.training.optimizers import make_optimizer
-from keras_vit.training.precision import choose_precision
-from keras_vit.training.schedules import make_schedule
-from keras_vit.training.starting import complete, starting_model
+from keras_vit.errors import UserError
+from keras_vit.files import check_free, next_run_folder, write_text
+from keras_vit.recipes import Recipe
+from keras_vit.training.callbacks import SaveBest
+from keras_vit.training.checkpoints import Checkpoint
+from keras_vit.training.delivery import FORMATS
+from keras_vit.training.loop import Job, first_batch, fit, make_job
+from keras_vit.training.session import Session
+
+_INDEX = "data_index.json.gz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +59,7 @@ def train(
     workdir: str | os.PathLike | None = None,
     data: ImageSet | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    session: Session | None = None,
 ) -> Run:
     """Trains through `model.fit`, keeps the best epoch, tests it, exports it and checks the
     exports.
@@ -72,129 +68,119 @@ def train(
         recipe: what to train.
         workdir: the run folder, new or empty; None takes the next free `runs/NAME-N`.
         data: images in memory (see `keras_vit.data.from_arrays`) in place of `recipe.data.source`.
-        callbacks: further Keras callbacks, called after the package's own.
+        callbacks: further Keras callbacks, called after those that log and before those that write
+            checkpoints. With methods `get_state()` (plain data) and `set_state(state)`, what they
+            remember survives a stop.
+        session: checkpoints, time limit and further logs.
 
     Returns:
         The run; its folder holds `recipe.json`, `command.txt`, `env.json`, `labels.txt`,
-        `history.csv`, `curves.png`, `model.keras`, `report.json` and `export/`, and `bad_files.txt`
-        where files were left out.
+        `data_index.json.gz` (what the data were), `history.csv`, `curves.png`, `model.keras`,
+        `checkpoints/`, `report.json` and `export/`, and `bad_files.txt` where files were left out.
 
     Raises:
         UserError: for data or a folder that cannot be used.
         NonFiniteLoss: when the loss is NaN or infinite; what was saved before stays.
-        Interrupted: after SIGINT or SIGTERM, when the weights have been saved.
+        Stopped: after SIGINT, SIGTERM or `session.max_time`, when a checkpoint has been written.
+        WriteFailed: when the disk is full; the checkpoints stay as they were.
     """
     if workdir is not None:
         check_free(workdir, "--workdir")
-    plan = recipe.data
-    images = data or _load(plan)
-    recipe = complete(recipe, images)
-    config = recipe.model
-
-    keras.utils.set_random_seed(recipe.seed)
-    policy = choose_precision(recipe.precision, config.width)
-    batches, steps = training_batches(
-        images.train,
-        config.num_classes,
-        config.image_size,
-        config.channels,
-        recipe.part_size,
-        recipe.epochs,
-        recipe.seed,
-        recipe.augmentation,
-        plan.crop,
-    )
-    model = _compiled_model(recipe, policy, steps, images)
-
-    folder = Path(workdir) if workdir is not None else next_run_folder("runs", recipe.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    _describe(folder, recipe, images)
-    _say_plan(folder, recipe, images, policy, steps)
-    best = _fit(model, batches, steps, recipe, images, folder, callbacks)
-
-    trained = keras.saving.load_model(best.path, compile=False)
-    report = _test_and_export(trained, best, recipe, images, folder)
-    report["precision"] = policy
-    write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
-    return Run(folder, recipe, trained, report)
-
-
-def _compiled_model(recipe: Recipe, policy: str, steps: int, images: ImageSet) -> keras.Model:
-    with _dtype_policy(policy):
-        model = starting_model(recipe, images.classes)
-    schedule = make_schedule(
-        recipe.schedule, recipe.optimizer.learning_rate, steps / recipe.accumulate, recipe.epochs
-    )
-    model.compile(
-        optimizer=make_optimizer(
-            recipe.optimizer, schedule, model.trainable_variables, recipe.accumulate
-        ),
-        loss=make_loss(
-            recipe.objective, np.bincount(images.train.labels, minlength=len(images.classes))
-        ),
-        metrics=make_metrics(),
-        jit_compile="auto" if recipe.jit_compile is None else recipe.jit_compile,
-    )
-    return model
-
-
-def _fit(
-    model: keras.Model,
-    batches,
-    steps: int,
-    recipe: Recipe,
-    images: ImageSet,
-    folder: Path,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> SaveBest:
-    """Runs `model.fit`; returns the callback that knows the best epoch and where its weights
-    are."""
-    best = SaveBest(folder / "model.keras", _save_float32)
-    history = History(folder, min(recipe.part_size, len(images.train)), steps)
-    stop = StopOnSignal(folder / "last.keras", _save_float32)
-    # The average of the weights is swapped in first: what follows then evaluates and saves it.
-    own = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.optimizer.ema else []
-    own += [StopOnNonFinite(best), history, best, stop]
-    terminal = sys.stderr.isatty()
-    own += [] if terminal else [EpochLines(history)]
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
-            model.fit(
-                batches,
-                steps_per_epoch=steps,
-                epochs=recipe.epochs,
-                validation_data=_validation_batches(images, recipe),
-                callbacks=[*own, *callbacks],
-                shuffle=False,  # the pipeline shuffles; this only silences a warning
-                verbose=1 if terminal else 0,
+    job = make_job(recipe, workdir, data, callbacks, session)
+    if workdir is None:
+        folder = next_run_folder("runs", recipe.name)
+        job = dataclasses.replace(job, folder=folder)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with job.checkpoints.locked():
+        _describe(job)
+        _say_plan(job)
+        if job.session.draw_samples is not None:
+            job.session.draw_samples(
+                job.folder / "samples.jpg", *first_batch(job), job.images.classes
             )
-    except Exception as error:
-        _explain_decoding(error, images)
-        raise
-    finally:
-        stop.restore()
-    return best
+        return _carry_out(job, None)
 
 
-def _test_and_export(
-    model: keras.Model, best: SaveBest, recipe: Recipe, images: ImageSet, folder: Path
-) -> dict:
-    """Measures the model and its exports on the test split; returns the report."""
-    size, channels, crop = recipe.model.image_size, recipe.model.channels, recipe.data.crop
-    checked = export_and_check(
-        model,
-        best.path,
-        Metadata(recipe.name, images.classes, size, channels, crop),
-        folder / "export",
-        split_batches(images.test, size, channels, crop, recipe.part_size),
-        images.test.labels,
-        name_of=images.test.name_of,
+def resume(
+    workdir: str | os.PathLike,
+    data: ImageSet | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    session: Session | None = None,
+) -> Run:
+    """Goes on with a run that was stopped, killed or broke off, from its newest good checkpoint.
+
+    On the same machine with the same software the result is, bit for bit, that of a run that was
+    never stopped.
+
+    Args:
+        workdir: its folder.
+        data: the images, for a run that was given them in memory.
+        callbacks: as they were given to `train`.
+        session: may differ from that of `train`.
+
+    Returns:
+        See `train`. A run that is finished already is only read.
+
+    Raises:
+        UserError: for a folder that is no run, and for data that have changed.
+        NonFiniteLoss, Stopped, WriteFailed: see `train`.
+    """
+    folder = Path(workdir)
+    recipe = recipes.of_run(folder)
+    if (folder / "report.json").exists():
+        print(f"{folder} is finished: nothing is left to do", file=sys.stderr)
+        model = keras.saving.load_model(folder / "model.keras", compile=False)
+        return Run(folder, recipe, model, json.loads((folder / "report.json").read_text("utf-8")))
+    job = make_job(recipe, folder, data, callbacks, session)
+    with job.checkpoints.locked():
+        _remove_leftovers(folder)
+        job.checkpoints.remove_leftovers()
+        _check_data(job)
+        start = job.checkpoints.load_newest()
+        if start is not None:
+            job = dataclasses.replace(job, precision=start.progress["precision"])
+        _say_continuation(job, start)
+        return _carry_out(job, start)
+
+
+def _say_plan(job: Job) -> None:
+    """Says on standard error what will be trained."""
+    images, recipe = job.images, job.recipe
+    classes = f"{len(images.classes)} classes, " if images.classes else ""
+    print(
+        f"{images.name}: {classes}{len(images.train):,} images to train, "
+        f"{len(images.validation):,} to validate, {len(images.test):,} to test\n"
+        f"{recipe.name}: {recipe.model.num_parameters:,} parameters, {recipe.epochs} epochs of "
+        f"{job.steps_per_epoch} steps, {job.precision}\n"
+        f"run folder: {job.folder}",
+        file=sys.stderr,
     )
+    for note in images.notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _carry_out(job: Job, start: Checkpoint | None) -> Run:
+    """Trains what is left to train, then tests and exports."""
+    if start is not None and start.trained:
+        best = job.best
+        best.set_state(start.progress["callbacks"]["SaveBest"])
+    else:
+        best = fit(job, start)
+    trained = keras.saving.load_model(best.path, compile=False)
+    report = {**_facts(job, best), **job.task.deliver(trained, job)}
+    write_text(job.folder / "report.json", json.dumps(report, indent=2) + "\n")
+    job.checkpoints.prune(1)
+    return Run(job.folder, job.recipe, trained, report)
+
+
+def _facts(job: Job, best: SaveBest) -> dict:
+    """What the report says of every run."""
+    images, *accuracy, loss = job.images, *best.best
     return {
-        "top1": checked["top1"],
-        "top5": checked["top5"],
+        "objective": job.recipe.objective.kind,
         "best_epoch": best.epoch + 1,
-        "validation_top1": float(best.best[0]),
+        "validation_loss": -loss,
+        "validation_top1": accuracy[0] if accuracy else None,
         "data": {
             "source": images.name,
             "classes": len(images.classes),
@@ -203,79 +189,54 @@ def _test_and_export(
             "test": len(images.test),
             "notes": list(images.notes),
         },
-        "parameters": recipe.model.num_parameters,
-        "keras": checked["keras"],
-        "exports": [{**e, "path": f"export/{e['path']}"} for e in checked["exports"]],
+        "parameters": job.recipe.model.num_parameters,
+        "precision": job.precision,
     }
 
 
-def _load(plan: recipes.Data) -> ImageSet:
-    print(f"reading {plan.source}", file=sys.stderr)  # to check many images takes a while
-    return load(
-        plan.source, plan.data_dir, plan.test, plan.validation, plan.split_seed, plan.on_bad
-    )
-
-
-def _validation_batches(images: ImageSet, recipe: Recipe):
-    config = recipe.model
-    return evaluation_batches(
-        images.validation,
-        config.num_classes,
-        config.image_size,
-        config.channels,
-        recipe.part_size,
-        recipe.data.crop,
-    )
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str):
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(previous)
-
-
-def _save_float32(model: keras.Model, path: Path) -> None:
-    """Saves the weights in a float32 model without optimizer, which is what a user shares."""
-    plain = vit(config_of(model))
-    plain.set_weights(model.get_weights())
-    with replacing(path) as temporary:
-        plain.save(temporary)
-
-
-def _describe(folder: Path, recipe: Recipe, images: ImageSet) -> None:
-    """Writes what is needed to repeat the run."""
-    write_text(folder / "recipe.json", json.dumps(recipes.to_dict(recipe), indent=2) + "\n")
+def _describe(job: Job) -> None:
+    """Writes what is needed to repeat the run; the recipe last, which makes the folder a run."""
+    folder, images = job.folder, job.images
     write_text(folder / "command.txt", shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
     write_text(folder / "env.json", json.dumps(hardware.environment(), indent=2) + "\n")
     write_text(folder / "labels.txt", "".join(f"{name}\n" for name in images.classes))
     if images.bad_files:
         write_text(folder / "bad_files.txt", "".join(f"{line}\n" for line in images.bad_files))
+    write_fingerprint(folder / _INDEX, fingerprint(images))
+    write_text(folder / "recipe.json", json.dumps(recipes.to_dict(job.recipe), indent=2) + "\n")
 
 
-def _say_plan(folder: Path, recipe: Recipe, images: ImageSet, policy: str, steps: int) -> None:
-    config = recipe.model
-    print(
-        f"{images.name}: {len(images.classes)} classes, {len(images.train):,} images to train, "
-        f"{len(images.validation):,} to validate, {len(images.test):,} to test\n"
-        f"{recipe.name}: {config.num_parameters:,} parameters, {recipe.epochs} epochs of {steps} "
-        f"steps, {policy}\n"
-        f"run folder: {folder}",
-        file=sys.stderr,
-    )
-    for note in images.notes:
-        print(f"note: {note}", file=sys.stderr)
+def _check_data(job: Job) -> None:
+    changed = differences(read_fingerprint(job.folder / _INDEX), fingerprint(job.images))
+    if changed:
+        listed = "".join(f"\n  {line}" for line in changed)
+        raise UserError(
+            f"{job.images.name}: the data are not those that {job.folder} began with:{listed}\n"
+            "Put them back as they were to resume, or start a new run."
+        )
 
 
-def _explain_decoding(error: Exception, images: ImageSet) -> None:
-    """When a batch could not be made, finds the files that cannot be decoded and names them."""
-    if type(error).__name__ not in ("InvalidArgumentError", "NotFoundError"):
-        return
-    splits = (images.train, images.validation, images.test)
-    paths = {path for split in splits if split.paths is not None for path in split.paths}
-    problems = problems_of(sorted(paths))
-    if problems:
-        raise UserError(broken_message(images.name, problems)) from error
+def _say_continuation(job: Job, start: Checkpoint | None) -> None:
+    here, there = hardware.environment(), json.loads((job.folder / "env.json").read_text("utf-8"))
+    for what in ("packages", "cpu", "keras_backend"):
+        if here[what] != there.get(what):
+            print(
+                f"note: {what} differ from those that the run began with (env.json): the result "
+                "may differ in its last digits",
+                file=sys.stderr,
+            )
+    if start is None:
+        where = "has no checkpoint yet and starts again"
+    elif start.trained:
+        where = "is trained; what is left are its test and exports"
+    else:
+        where = f"goes on after step {start.step:,} of {job.steps:,}"
+    print(f"{job.folder}: {where}", file=sys.stderr)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what a killed process left half-written, and its exports, which are made again."""
+    exports = [folder / "export" / name for name, _ in FORMATS.values()]
+    rejected = [path.with_name(f"{path.name}.rejected") for path in exports]
+    for path in [*folder.glob(".*.tmp"), *folder.glob("export/.*.tmp"), *exports, *rejected]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -56,3 +56,31 @@ def test_weights_that_are_not_there_stop_a_run_before_it_begins(photos, tmp_path
     with pytest.raises(UserError, match=r"no/such.npz: no such file"):
         in_process("train", photos, "--init", "no/such.npz", "--workdir", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_writes_samples_alone(tmp_path, in_process):
+    config = tmp_path / "mine.json"
+    config.write_text(json.dumps({"batch_size": 16, "epochs": 9}))
+    flags = ["--debug", "--config", config, "--set", "epochs=7", "--dry_run"]
+    for name in ("samples.jpg", "samples-1.jpg"):
+        result = in_process("train", *flags, "--workdir", tmp_path / "dry")
+        assert result.code == 0
+        assert (tmp_path / "dry" / name).read_bytes().startswith(b"\xff\xd8")
+    assert len(list((tmp_path / "dry").iterdir())) == 2
+    assert "7 epochs of 80 steps of 16 images: 560" in result.out
+    assert "2.3026 in the first step; chance is 2.3026" in result.out
+    assert "9,674 parameters" in result.out
+
+
+def test_resume_takes_no_flag_that_says_otherwise(tmp_path, in_process):
+    run = tmp_path / "run"
+    flags = ["--debug", "--set", "epochs=40"]
+    stopped = in_process("train", *flags, "--workdir", run, "--max_time", "1s")
+    assert stopped.code == 0
+    assert f"Continue with: keras-vit train --resume {run}" in stopped.err
+    assert not (run / "report.json").exists()
+    for wrong in (["--set", "epochs=41"], ["photos"], ["--on_bad", "skip"]):
+        with pytest.raises(UserError, match=r"its recipe.json says otherwise"):
+            in_process("train", "--resume", run, *wrong)
+    assert in_process("train", "--resume", run, "--set", "epochs=40").code == 0
+    assert (run / "report.md").exists()

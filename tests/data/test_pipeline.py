@@ -180,3 +180,20 @@ def test_mixup_in_the_pipeline_can_be_repeated():
     np.testing.assert_array_equal(run(1), run(1))
     assert not np.array_equal(run(1)[:40], run(1)[40:])
     np.testing.assert_allclose(run(1).sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("first_step", [1, 4, 5, 13])
+def test_a_run_can_begin_at_any_step(first_step):
+    """5 steps in each of 3 epochs; the left-out batches draw nothing from those that follow."""
+    split = load("digits").train.take(np.arange(42))
+    plan = Augmentation(crop="pad", pad=2, flip=True, mixup=0.2)
+
+    def batches(first):
+        dataset, steps = training_batches(split, 10, (8, 8), 1, 8, 3, 0, plan, first_step=first)
+        assert steps == 5 and int(dataset.cardinality()) == 15 - first
+        return [(x.numpy(), y.numpy()) for x, y in dataset]
+
+    expected, found = batches(0)[first_step:], batches(first_step)
+    for (x, y), (pixels, labels) in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(pixels, x)
+        np.testing.assert_array_equal(labels, y)

@@ -36,12 +36,13 @@ class Paper:
     overlap: bool = False
     ema: float | None = None
     smoothing: float = 0.0
-    loss: str = "softmax"
+    loss: str | None = "softmax"  # None: neither of them alone
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     min_area: float | None = 0.05  # None: padded crops
     mixup: float = 0.0
     decays_all: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
 
 
 S16, S16_PLAIN, B16 = 22_050_664, 21_974_632, 86_567_656
@@ -84,6 +85,15 @@ PAPERS = {
     "deit_tiny": change(DEIT, parameters=5_717_416),
     "deit_small": DEIT,
     "deit_base": change(DEIT, parameters=B16),
+    # The distillation token and its position, and a second head of 385 * 1,000.
+    "deit_distilled": change(DEIT, parameters=S16 + 2 * 384 + 385 * 1000, loss=None),
+    "masked_autoencoder": Paper(
+        # Without a head and without the 197 positions, which are fixed.
+        *("adamw", 4096, 800, 2.4e-3, 0.05, None, "cosine", 40, 85_798_656 - 197 * 768),
+        loss=None,
+        min_area=0.2,
+        betas=(0.9, 0.95),
+    ),
     "plain_s16_90": PLAIN,
     "plain_s16_150": change(PLAIN, epochs=150),
     "plain_s16_300": change(PLAIN, epochs=300),
@@ -99,7 +109,7 @@ PAPERS = {
         *("sgd", 512, 105, 0.01, 0.0, 1.0, "cosine", 500, 86_098_186, 49_000),
     ),
 }
-OWN = {"digits", "cifar10_seed", "finetune", "linear_probe"}
+OWN = {"digits", "cifar10_seed", "finetune", "linear_probe", "masked_autoencoder_small"}
 
 
 def test_every_recipe_is_published_or_our_own():
@@ -143,7 +153,7 @@ def test_optimizer(name):
     if paper.optimizer == "sgd":
         assert (optimizer.momentum, optimizer.nesterov) == (0.9, False)
     else:
-        assert (optimizer.beta_1, optimizer.beta_2) == (0.9, 0.999)
+        assert (optimizer.beta_1, optimizer.beta_2) == paper.betas
         assert optimizer.epsilon == 1e-8
     scales = scales_of(recipe.optimizer, [v.path for v in variables])
     for v in variables:
@@ -158,7 +168,13 @@ def test_model_and_loss(name):
     assert config.num_parameters == paper.parameters
     assert (config.dropout, config.stochastic_depth) == (paper.dropout, paper.stochastic_depth)
     assert config.attention_dropout == 0
-    assert (objective.loss, objective.label_smoothing) == (paper.loss, paper.smoothing)
+    if paper.loss is not None:
+        assert (objective.loss, objective.label_smoothing) == (paper.loss, paper.smoothing)
+
+
+def test_deit_distilled_learns_from_both_heads_alike():
+    objective = recipes.get("deit_distilled").objective
+    assert (objective.hard, objective.alpha, objective.label_smoothing) == (True, 0.5, 0.1)
 
 
 @pytest.mark.parametrize("name", PAPERS)

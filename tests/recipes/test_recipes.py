@@ -48,6 +48,13 @@ def test_override_of_fields_that_may_be_none_or_pairs():
     assert recipes.override(chosen, "model=none") == recipes.get("finetune")
 
 
+def test_merge_gives_a_model_where_there_was_none():
+    recipe = recipes.get("finetune")
+    values = json.loads(json.dumps(recipes.to_dict(recipes.get("digits"))))
+    assert recipes.merge(recipe, {"model": values["model"]}).model == recipes.get("digits").model
+    assert recipes.merge(recipe, {"model": None, "steps": 5}).model is None
+
+
 def test_explain():
     recipe = recipes.get("digits")
     merged = recipes.override(recipe, "epochs=3", "batch_size=8")
@@ -148,3 +155,17 @@ def test_unknown_names_help():
 def test_recipes_are_values():
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipes.get("digits").epochs = 3
+
+
+def test_merge_takes_the_fields_that_are_given():
+    merged = recipes.merge(recipes.get("digits"), {"epochs": 3, "model": {"pixel_std": [0.2]}})
+    assert (merged.epochs, merged.model.pixel_std, merged.model.depth) == (3, (0.2,), 4)
+    assert recipes.merge(merged, json.loads(json.dumps(recipes.to_dict(merged)))) == merged
+    for wrong, message in (
+        ({"model": {"dept": 3}}, "Did you mean model.depth"),
+        ({"epoch": 3}, "Did you mean epochs"),
+        ({"epochs": "many"}, "epochs: expected int"),
+        ({"model": 3}, "model: expected its fields"),
+    ):
+        with pytest.raises(UserError, match=message):
+            recipes.merge(merged, wrong)

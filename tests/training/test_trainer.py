@@ -15,7 +15,8 @@ import pytest
 from keras_vit import UserError, ViTConfig, config_of, recipes
 from keras_vit.data import from_arrays, sources
 from keras_vit.export import open_runner
-from keras_vit.training import NonFiniteLoss, delivery, train
+from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, delivery, resume, train
+from keras_vit.training.checkpoints import Checkpoints
 from tests.contracts import to_numpy
 
 
@@ -40,8 +41,12 @@ def test_run_folder(digits_run):
     folder, _ = digits_run
     assert {p.relative_to(folder).as_posix() for p in folder.glob("*")} == {
         *("recipe.json", "command.txt", "env.json", "labels.txt", "history.csv", "curves.png"),
-        *("model.keras", "report.json", "report.md", "export"),
+        *("model.keras", "report.json", "report.md", "export", "samples.jpg", "checkpoints"),
+        "data_index.json.gz",
     }
+    steps = 3 * (1295 // 64)
+    checkpoints = [path.name for path in (folder / "checkpoints").glob("*")]
+    assert sorted(checkpoints) == [".lock", f"step_{steps:08d}_end"]
     assert (folder / "export/saved_model/saved_model.pb").exists()
     assert (folder / "labels.txt").read_text().split() == list("0123456789")
     assert "train --debug" in (folder / "command.txt").read_text()
@@ -94,7 +99,7 @@ def test_ema_weights_are_what_is_evaluated_and_saved(images, tmp_path):
     recipe = small(optimizer=recipes.Optimizer(learning_rate=1e-2, ema=1.0))
     run = train(recipe, tmp_path / "run", images)
     head = to_numpy(run.model.get_layer("head").kernel)
-    assert np.abs(head).max() < 1e-6  # it starts from zero; swapping adds and subtracts
+    assert np.abs(head).max() == 0  # what it starts from
     assert run.report["top1"] == 0.0
 
 
@@ -118,7 +123,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
                 kernel = self.model.get_layer("head").kernel
                 kernel.assign(to_numpy(kernel) * np.nan)
 
-    with pytest.raises(NonFiniteLoss, match=r"at step 4\. No weights were saved before"):
+    with pytest.raises(NonFiniteLoss, match=r"at step 4\..*There is no checkpoint yet"):
         train(recipe, tmp_path / "run", images, callbacks=[Poison()])
     assert not (tmp_path / "run" / "model.keras").exists()
 
@@ -178,8 +183,27 @@ def test_a_file_that_breaks_during_the_run_is_named(broken_photos, tmp_path, mon
         train(photo_recipe(broken_photos), tmp_path / "run")
 
 
+def test_a_run_goes_on_when_a_file_that_vanished_is_back(photos, tmp_path):
+    root, folder = tmp_path / "photos", tmp_path / "run"
+    shutil.copytree(photos, root)
+
+    class Vanish(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                (root / "dark").rename(tmp_path / "away")
+
+    recipe = dataclasses.replace(photo_recipe(root), epochs=50)
+    with pytest.raises(UserError, match=rf"dark/\d\d\.png(.|\n)*--resume {folder}"):
+        train(recipe, folder, callbacks=[Vanish()], session=Session(checkpoint_steps=1))
+    with pytest.raises(UserError):
+        resume(folder)
+    (tmp_path / "away").rename(root / "dark")
+    with pytest.raises(TimeIsUp):  # which is to say that it went on
+        resume(folder, session=Session(max_time=1e-3))
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_stops(tmp_path, number, code):
+def test_a_signal_writes_a_checkpoint_and_stops(tmp_path, number, code):
     folder = tmp_path / "run"
     process = subprocess.Popen(
         [
@@ -189,13 +213,35 @@ def test_a_signal_saves_and_stops(tmp_path, number, code):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (folder / "curves.png").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert f"the weights are in {folder / 'last.keras'}" in err
-    for name in ("model.keras", "last.keras"):
-        assert keras.saving.load_model(folder / name).count_params() > 0
+    assert f"Continue with: keras-vit train --resume {folder}" in err
+    assert Checkpoints(folder / "checkpoints").load_newest().step > 20
+    assert keras.saving.load_model(folder / "model.keras").count_params() > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_at_once(number):
+    """Here a step takes a minute."""
+    code = (
+        "import time; from keras_vit.training.saving import StopWhenAsked\n"
+        "stop = StopWhenAsked(None, None); stop.on_train_begin(); print('step', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "step\n"
+    process.send_signal(number)
+    while "a second signal ends at once" not in process.stderr.readline():
+        pass
+    assert process.poll() is None
+    process.send_signal(number)
+    assert process.wait(timeout=20) == -number
+    process.stdout.close()
+    process.stderr.close()

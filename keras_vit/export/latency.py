@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""How fast model files run: each in a process of its own, in turns, so that a noisy machine slows
+all of them alike."""
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_vit import hardware
+from keras_vit.errors import UserError
+from keras_vit.files import size_in_bytes
+
+_TURN_SECONDS = 0.25  # shorter than the disturbances of a shared machine
+_PEAK = "peak"
+_PEAK_FLOPS = 2 * 1024**3  # of one call of the worker without a file
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """What was measured of one file with one number of threads and one batch size.
+
+    Attributes:
+        runtime: what the caller named the file.
+        threads: cores that its process was confined to.
+        batch: images in a call.
+        median_ms, p95_ms: wall clock that half and 95 % of the calls stay below, in milliseconds.
+        images_per_second: from the median.
+        calls: how many calls were timed.
+        bytes: size of the file.
+        peak_mb: most memory of the process in 10^6 bytes, Python and libraries counted in.
+        gflops: 10^9 floating-point operations in a second; None where `flops` was not given.
+        share_of_peak: `gflops` over those of a float32 product of 1024 x 1024 matrices in NumPy
+            with the same threads, 0 to 1; None likewise.
+    """
+
+    runtime: str
+    threads: int
+    batch: int
+    median_ms: float
+    p95_ms: float
+    images_per_second: float
+    calls: int
+    bytes: int
+    peak_mb: float
+    gflops: float | None
+    share_of_peak: float | None
+
+
+def measure(
+    files: dict[str, Path],
+    image_shape: tuple[int, int, int],
+    threads: Sequence[int] = (1,),
+    batches: Sequence[int] = (1,),
+    seconds: float = 5.0,
+    flops: float | None = None,
+) -> list[Latency]:
+    """Times model files on random pixels.
+
+    Every pair of a file and a number of threads gets a process that is confined to that many cores.
+    The processes take turns of a quarter of a second, one at a time, until each has had `seconds`
+    for each batch size. `.tflite` and `.onnx` files run without TensorFlow.
+
+    Args:
+        files: a name for each model file or folder.
+        image_shape: height, width and channels of the pixels.
+        threads: numbers of threads, each from 1 to the number of cores.
+        batches: images in a call, each 1 or more.
+        seconds: time for each file, number of threads and batch size.
+        flops: floating-point operations for one image, two for each multiply-add, or None.
+
+    Returns:
+        One result for each number of threads, file and batch size, in this order.
+
+    Raises:
+        UserError: for more threads than cores, or a file that cannot be opened or run.
+    """
+    cores = hardware.usable_cores()
+    for count in threads:
+        if not 1 <= count <= cores:
+            raise UserError(f"threads: expected 1 to {cores} on this machine, received {count}.")
+    for batch in batches:
+        if batch < 1:
+            raise UserError(f"batch: expected 1 or more, received {batch}.")
+    subjects = {**files, _PEAK: None}
+    with contextlib.ExitStack() as stack:
+        workers = {
+            (name, count): stack.enter_context(_Worker(path, image_shape, count))
+            for count in threads
+            for name, path in subjects.items()
+        }
+        times: dict[tuple, list[float]] = {}
+        for _ in range(max(1, round(seconds / _TURN_SECONDS))):
+            for (name, count), worker in workers.items():
+                for batch in (1,) if name == _PEAK else batches:
+                    times.setdefault((name, count, batch), []).extend(worker.run(batch))
+        memory = {key: worker.finish() for key, worker in workers.items()}
+    peak = {count: _PEAK_FLOPS / np.median(times[_PEAK, count, 1]) / 1e6 for count in threads}
+    return [
+        _summary(name, path, count, batch, times, memory[name, count], flops, peak[count])
+        for count in threads
+        for name, path in files.items()
+        for batch in batches
+    ]
+
+
+def _summary(name, path, threads, batch, times, memory, flops, peak) -> Latency:
+    milliseconds = times[name, threads, batch]
+    median = float(np.median(milliseconds))
+    gflops = None if flops is None else flops * batch / median / 1e6
+    return Latency(
+        runtime=name,
+        threads=threads,
+        batch=batch,
+        median_ms=median,
+        p95_ms=float(np.percentile(milliseconds, 95)),
+        images_per_second=1000 * batch / median,
+        calls=len(milliseconds),
+        bytes=size_in_bytes(path),
+        peak_mb=memory,
+        gflops=gflops,
+        share_of_peak=None if gflops is None else float(gflops / peak),
+    )
+
+
+class _Worker:
+    """A process that runs one file when told to; see `keras_vit.export.latency_worker`."""
+
+    def __init__(self, path: Path | None, image_shape: tuple[int, int, int], threads: int):
+        self.path = path
+        command = [sys.executable, "-m", "keras_vit.export.latency_worker"]
+        command += [str(number) for number in (threads, *image_shape)]
+        # A file takes any number of messages; a pipe that nobody reads fills up.
+        self.messages = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            command if path is None else [*command, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.messages,
+            text=True,
+        )
+
+    def __enter__(self) -> "_Worker":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.messages.close()
+
+    def run(self, batch: int) -> list[float]:
+        """Milliseconds of each call in one turn."""
+        with contextlib.suppress(BrokenPipeError):  # a process that ended has said why
+            self.process.stdin.write(json.dumps([batch, _TURN_SECONDS]) + "\n")
+            self.process.stdin.flush()
+        return self._answer()
+
+    def finish(self) -> float:
+        """Ends the process; the most memory that it held, in 10^6 bytes."""
+        self.process.stdin.close()
+        self.process.stdin = None  # `communicate` would flush it
+        return self._answer()
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        answer = json.loads(line) if line else None
+        if isinstance(answer, dict):
+            raise UserError(answer["error"])
+        if answer is None:
+            self.messages.seek(0)
+            *_, reason = ["killed", *self.messages.read().strip().splitlines()]
+            raise UserError(f"{self.path or 'NumPy'}: its process ended ({reason}).")
+        return answer

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""The report and the picture of a run that learned to reconstruct images."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_vit.files import replacing
+
+
+def draw_reconstruction(workdir: str | os.PathLike) -> Path:
+    """Draws `reconstruction.png` of a run from its `reconstruction.npz`: test images as they are,
+    as the encoder saw them, and as they were painted."""
+    from matplotlib.figure import Figure
+
+    folder = Path(workdir)
+    with np.load(folder / "reconstruction.npz") as file:
+        rows = {name: file[name] for name in ("original", "masked", "reconstructed")}
+    count = len(rows["original"])
+    figure = Figure(figsize=(1.3 * count, 4.3), dpi=100)
+    panels = figure.subplots(len(rows), count, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.94, wspace=0.05, hspace=0.2)
+    for row, (title, images) in zip(panels, rows.items(), strict=True):
+        row[0].set_title(title, fontsize=9, loc="left")
+        for panel, image in zip(row, images, strict=True):
+            grey = image.shape[-1] == 1
+            panel.imshow(image[..., 0] if grey else image, "gray", vmin=0, vmax=255)
+            panel.set_axis_off()
+    with replacing(folder / "reconstruction.png") as temporary:
+        figure.savefig(temporary)
+    return folder / "reconstruction.png"
+
+
+def reconstruction_page(report: dict, name: str) -> str:
+    """A page on a run.
+
+    Args:
+        report: contents of `report.json`.
+        name: title.
+    """
+    data = report["data"]
+    lines = [
+        f"# {name}",
+        "",
+        f"An encoder of {report['parameters']:,} parameters, trained in {report['precision']} on "
+        f"{data['train']:,} images without labels ({data['source']}). The weights are those of "
+        f"epoch {report['best_epoch']}, the best of the run: its loss is "
+        f"{report['validation_loss']:.4f} on {data['validation']:,} validation images and "
+        f"{report['test_loss']:.4f} on {data['test']:,} test images. A loss tells how well hidden "
+        "patches are painted, and not how good a classifier will be.",
+        "",
+        f"    keras-vit train DATA --init {name}",
+        "",
+        *[f"* {note}" for note in data["notes"]],
+        "",
+        "![test images, what the encoder saw of them, and how they were painted]"
+        "(reconstruction.png)",
+        "",
+        "![curves](curves.png)",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""Learning from a teacher (arXiv 1503.02531), with a token of its own where there is one (DeiT,
+arXiv 2012.12877)."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+from keras import ops
+
+from keras_vit.errors import UserError
+from keras_vit.export.metadata import Metadata
+from keras_vit.export.runner import format_of, open_runner
+from keras_vit.predictor import check_teacher, locate, metadata_of
+from keras_vit.recipes import Classify, Distill, Recipe
+from keras_vit.training.objectives import make_loss
+
+
+class Distiller(keras.Model):
+    """A student in the hands of its teacher; what is trained, saved and evaluated is the student.
+
+    `keras.distillation.Distiller` has one output for both losses; here the class head answers for
+    the labels and the distillation head for the teacher. In evaluation the teacher is not asked:
+    the loss is the cross-entropy of the student's logits, the mean of both heads.
+
+    Args:
+        student: a model that `vit` built.
+        teacher: from pixels to logits `(batch, classes)`, in the order of the student's classes.
+        plan: weights and temperature.
+    """
+
+    def __init__(self, student: keras.Model, teacher: Callable, plan: Distill, **kwargs):
+        super().__init__(**kwargs)
+        self.student = student
+        # A function, so that Keras does not count the teacher's weights among ours.
+        self.ask_teacher = lambda images: ops.stop_gradient(teacher(images))
+        self.plan = plan
+        outputs = {name: student.output for name in ("logits", "head", "distillation_head")}
+        if any(layer.name == "distillation_head" for layer in student.layers):
+            for name in ("head", "distillation_head"):
+                outputs[name] = student.get_layer(name).output
+        self.heads = keras.Model(student.input, outputs)
+        self.label_loss = make_loss(Classify(label_smoothing=plan.label_smoothing))
+
+    def call(self, images, training=False):
+        return self.heads(images, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if not training:
+            return self.label_loss(y, y_pred["logits"])
+        label_loss = self.label_loss(y, y_pred["head"])
+        teacher_loss = imitation_loss(self.ask_teacher(x), y_pred["distillation_head"], self.plan)
+        return (1 - self.plan.alpha) * label_loss + self.plan.alpha * teacher_loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y, y_pred["logits"], sample_weight)
+
+
+def imitation_loss(teacher, student, plan: Distill):
+    """How far a student's logits are from its teacher's, a scalar.
+
+    With `plan.hard`, the cross-entropy with the teacher's most probable class (arXiv 2012.12877,
+    equation 3); else the Kullback-Leibler divergence of the probabilities at `plan.temperature`,
+    times its square (arXiv 1503.02531, section 2).
+
+    Args:
+        teacher, student: logits `(batch, classes)`.
+        plan: how.
+    """
+    log_student = ops.log_softmax(student / (1 if plan.hard else plan.temperature), axis=-1)
+    if plan.hard:
+        truth = ops.one_hot(ops.argmax(teacher, axis=-1), teacher.shape[-1], dtype=student.dtype)
+        return -ops.mean(ops.sum(truth * log_student, axis=-1))
+    # From logits: `keras.losses.KLDivergence` clips probabilities at 1e-7, where a student that is
+    # sure of the wrong class would get no gradient.
+    log_teacher = ops.log_softmax(teacher / plan.temperature, axis=-1)
+    divergence = ops.sum(ops.exp(log_teacher) * (log_teacher - log_student), axis=-1)
+    return plan.temperature**2 * ops.mean(divergence)
+
+
+def teacher_metadata(recipe: Recipe, classes: Sequence[str], channels: int) -> Metadata:
+    """Returns what is known of the teacher of a recipe.
+
+    Raises:
+        UserError: when there is none, or it has other classes or channels than the student.
+    """
+    check_teacher(recipe)
+    name = recipe.objective.teacher
+    metadata = metadata_of(name)
+    differing = sorted(set(classes) ^ set(metadata.labels))
+    if differing:
+        raise UserError(
+            f"objective.teacher: {name} has {len(metadata.labels)} classes where the data have "
+            f"{len(classes)}; they differ in {', '.join(differing[:10])}. Expected the same."
+        )
+    if metadata.channels != channels:
+        raise UserError(
+            f"objective.teacher: {name} takes images of {metadata.channels} channels, where the "
+            f"student takes {channels}. Expected the same; set model.channels."
+        )
+    return metadata
+
+
+def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool]:
+    """Opens the teacher of a recipe.
+
+    Args:
+        recipe: names it.
+        classes: the student's class names.
+
+    Returns:
+        A function from the student's pixels to logits in the order of the student's classes, and
+        whether XLA can compile it: an exported file runs on the host.
+    """
+    metadata = teacher_metadata(recipe, classes, recipe.model.channels)
+    path, _ = locate(recipe.objective.teacher)
+    in_keras = format_of(path) == "keras"
+    if in_keras:
+        model = keras.saving.load_model(path, compile=False)
+
+        def logits(images):
+            return model(images, training=False)
+    elif keras.backend.backend() == "tensorflow":
+        from keras_vit.export.host_call import in_graph
+
+        logits = in_graph(open_runner(path), len(metadata.labels))
+    else:
+        raise UserError(
+            f"objective.teacher: {path} can be a teacher on the TensorFlow backend alone. Name a "
+            "run folder or a .keras file."
+        )
+    order = [metadata.labels.index(name) for name in classes]
+
+    def teacher(images):
+        if tuple(images.shape[1:3]) != metadata.image_size:
+            images = ops.image.resize(images, metadata.image_size, antialias=True)
+        return ops.take(logits(images), order, axis=-1)
+
+    return teacher, in_keras

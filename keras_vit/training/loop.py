@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""`model.fit` with its callbacks: from the first step or from a checkpoint to the last epoch."""
+
+import contextlib
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vit.data import ImageSet, evaluation_batches, training_batches
+from keras_vit.data.examine import broken_message, problems_of
+from keras_vit.errors import UserError
+from keras_vit.recipes import Data, Recipe
+from keras_vit.training.averages import SwapAverages
+from keras_vit.training.bad_updates import CountBadUpdates, skip_bad_updates
+from keras_vit.training.callbacks import EpochLines, History, SaveBest, StopOnNonFinite
+from keras_vit.training.checkpoints import Checkpoint, Checkpoints
+from keras_vit.training.exceptions import NonFiniteLoss, WriteFailed, resume_command
+from keras_vit.training.optimizers import make_optimizer
+from keras_vit.training.precision import choose_precision
+from keras_vit.training.saving import (
+    ContinueEpoch,
+    FinishEpoch,
+    SaveCheckpoints,
+    StopWhenAsked,
+)
+from keras_vit.training.schedules import make_schedule
+from keras_vit.training.session import Session
+from keras_vit.training.starting import complete, starting_model
+from keras_vit.training.state import build_metrics, metric_values, restore
+from keras_vit.training.tasks import Classification, task_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is trained, on what, where and how.
+
+    Attributes:
+        recipe: with the number of classes filled in.
+        images: the data.
+        folder: the run folder.
+        precision: a Keras dtype policy.
+        session, callbacks: see `keras_vit.train`.
+        began: `time.perf_counter()` at which the session began.
+    """
+
+    recipe: Recipe
+    images: ImageSet
+    folder: Path
+    precision: str
+    session: Session
+    callbacks: Sequence[keras.callbacks.Callback]
+    began: float
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in a batch, of a small split too."""
+        return min(self.recipe.part_size, len(self.images.train))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return len(self.images.train) // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Batches in the run."""
+        return self.steps_per_epoch * self.recipe.epochs
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Those of the run folder."""
+        return Checkpoints(self.folder / "checkpoints", self.session.keep_checkpoints)
+
+    @property
+    def best(self) -> SaveBest:
+        """Keeps the best weights in the run folder."""
+        return SaveBest(self.folder / "model.keras", self.task.save)
+
+    @property
+    def task(self) -> Classification:
+        """What depends on the objective."""
+        return task_of(self.recipe)
+
+
+def make_job(
+    recipe: Recipe,
+    workdir: str | os.PathLike | None,
+    data: ImageSet | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    session: Session | None = None,
+) -> Job:
+    """Finds the images and fills in what follows from them and from this machine."""
+    began = time.perf_counter()
+    task = task_of(recipe)
+    images = task.prepare(data or _load(task, recipe.data), recipe)
+    recipe = complete(recipe, images)
+    precision = choose_precision(recipe.precision, recipe.model.width)
+    folder = Path(workdir or ".")
+    return Job(recipe, images, folder, precision, session or Session(), callbacks, began)
+
+
+def first_batch(job: Job) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of the first train step, as the model sees them."""
+    images, labels = next(iter(make_batches(job).take(1)))
+    return np.asarray(images), np.asarray(labels)
+
+
+def make_batches(job: Job, first_step: int = 0):
+    """The training batches from a step on; nothing is decoded to get there."""
+    recipe, config = job.recipe, job.recipe.model
+    batches, _ = training_batches(
+        job.images.train,
+        config.num_classes,
+        config.image_size,
+        config.channels,
+        recipe.part_size,
+        recipe.epochs,
+        recipe.seed,
+        recipe.augmentation,
+        recipe.data.crop,
+        first_step,
+    )
+    return batches
+
+
+def make_model(job: Job) -> keras.Model:
+    """The compiled model at its random start."""
+    recipe = job.recipe
+    keras.utils.set_random_seed(recipe.seed)
+    with _dtype_policy(job.precision):
+        model = job.task.learner(starting_model(recipe, job.images.classes), recipe, job.images)
+    schedule = make_schedule(
+        recipe.schedule,
+        recipe.optimizer.learning_rate,
+        job.steps_per_epoch / recipe.accumulate,
+        recipe.epochs,
+    )
+    optimizer = make_optimizer(
+        recipe.optimizer, schedule, model.trainable_variables, recipe.accumulate
+    )
+    model.compile(
+        optimizer=skip_bad_updates(optimizer) if recipe.skip_bad_updates else optimizer,
+        **job.task.compile_arguments(recipe, job.images),
+        jit_compile="auto" if recipe.jit_compile is None else recipe.jit_compile,
+    )
+    return model
+
+
+def fit(job: Job, start: Checkpoint | None) -> SaveBest:
+    """Trains to the last epoch, from a checkpoint or from the beginning.
+
+    Returns:
+        The callback that knows the best epoch and where its weights are.
+
+    Raises:
+        Stopped: when asked to by a signal or by the clock; a checkpoint was written.
+        NonFiniteLoss, WriteFailed: they name the last good checkpoint.
+        UserError: for an image that cannot be read any more.
+    """
+    first_step = start.step if start else 0
+    # After the last step there is no batch left, but `fit` wants a data set with one.
+    batches = make_batches(job, min(first_step, job.steps - 1))
+    validation = _validation_batches(job)
+    model = make_model(job)
+    build_metrics(model, batches)
+
+    best, history = job.best, History(job.folder, job.batch_size, job.steps_per_epoch)
+    watching = _watching(job, best, history, first_step)
+    saver = SaveCheckpoints(
+        job.checkpoints, job.session, first_step, {"precision": job.precision}, watching
+    )
+    limit = job.session.max_time
+    stop = StopWhenAsked(saver, None if limit is None else job.began + limit)
+    terminal = sys.stderr.isatty()
+    everyone = keras.callbacks.CallbackList(
+        [*watching, saver, stop],
+        add_history=True,
+        add_progbar=terminal,
+        model=model,
+        epochs=job.recipe.epochs,
+        steps=job.steps_per_epoch,
+        verbose=1,
+    )
+    if start is not None:
+        _continue(everyone, model, start, job.steps_per_epoch, validation)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+            model.fit(
+                batches,
+                steps_per_epoch=job.steps_per_epoch,
+                initial_epoch=first_step // job.steps_per_epoch,
+                epochs=job.recipe.epochs,
+                validation_data=validation,
+                callbacks=everyone,
+                shuffle=False,  # the pipeline shuffles; this only silences a warning
+                verbose=1 if terminal else 0,
+            )
+        saver.save(trained=True)
+    except Exception as error:
+        _explain(error, job)
+        raise
+    finally:
+        stop.restore()
+    return best
+
+
+def _watching(
+    job: Job, best: SaveBest, history: History, first_step: int
+) -> list[keras.callbacks.Callback]:
+    """The callbacks that look at the training, in their order."""
+    # The average of the weights is swapped in first: what follows then evaluates and saves it.
+    watching = [SwapAverages()] if job.recipe.optimizer.ema is not None else []
+    watching += [CountBadUpdates() if job.recipe.skip_bad_updates else StopOnNonFinite(first_step)]
+    watching += [history, best]
+    if not sys.stderr.isatty():
+        watching.append(EpochLines(history))
+    if job.session.tensorboard:
+        watching.append(keras.callbacks.TensorBoard(job.folder / "tensorboard", write_graph=False))
+    return [*watching, *job.callbacks]
+
+
+def _continue(
+    everyone: keras.callbacks.CallbackList,
+    model: keras.Model,
+    start: Checkpoint,
+    steps_per_epoch: int,
+    validation,
+) -> None:
+    """Puts model and callbacks where they were when a checkpoint was written."""
+    restore(model, start.arrays)
+    remembered = start.progress["callbacks"]
+    for callback in everyone.callbacks:
+        if hasattr(callback, "set_state") and type(callback).__name__ in remembered:
+            callback.set_state(remembered[type(callback).__name__])
+    epoch, done = divmod(start.step, steps_per_epoch)
+    additional = [ContinueEpoch(metric_values(model), steps_per_epoch - done if done else 0)]
+    if not done:
+        additional.append(FinishEpoch(epoch - 1, validation, everyone))
+    for callback in additional:
+        callback.set_model(model)
+        callback.set_params(everyone.params)
+    everyone.callbacks[:] = [additional[0], *everyone.callbacks, *additional[1:]]
+
+
+def _load(task: Classification, plan: Data) -> ImageSet:
+    print(f"reading {plan.source}", file=sys.stderr)  # to check many images takes a while
+    return task.load(
+        plan.source, plan.data_dir, plan.test, plan.validation, plan.split_seed, plan.on_bad
+    )
+
+
+def _validation_batches(job: Job):
+    config = job.recipe.model
+    return evaluation_batches(
+        job.images.validation,
+        config.num_classes,
+        config.image_size,
+        config.channels,
+        job.recipe.part_size,
+        job.recipe.data.crop,
+    )
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str):
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)
+
+
+def _explain(error: Exception, job: Job) -> None:
+    """Raises what helps more than `error`: which file, and how to go on. Returns otherwise."""
+    newest, go_on = job.checkpoints.newest(), resume_command(job.folder)
+    if isinstance(error, NonFiniteLoss):
+        kept = f"The last good checkpoint is {newest}." if newest else "There is no checkpoint yet."
+        raise NonFiniteLoss(f"{error} {kept}") from error
+    if isinstance(error, WriteFailed | OSError):
+        raise WriteFailed(f"{error}\nMake room, then continue with: {go_on}") from error
+    if type(error).__name__ not in ("InvalidArgumentError", "NotFoundError"):
+        return
+    splits = (job.images.train, job.images.validation, job.images.test)
+    paths = {path for split in splits if split.paths is not None for path in split.paths}
+    problems = problems_of(sorted(paths))
+    if problems:
+        raise UserError(
+            f"{broken_message(job.images.name, problems)}\n"
+            f"Once they are as they were, continue with: {go_on}"
+        ) from error

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""Callbacks that write checkpoints, stop when asked, and go on where a checkpoint was written."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+import keras
+
+from keras_vit.training.averages import SwapAverages
+from keras_vit.training.checkpoints import Checkpoint, Checkpoints
+from keras_vit.training.exceptions import Interrupted, NonFiniteLoss, TimeIsUp
+from keras_vit.training.session import Session
+from keras_vit.training.state import capture, metric_values, set_metric_values
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Writes a checkpoint when one is due.
+
+    Args:
+        checkpoints: where they go.
+        session: how often.
+        first_step: train steps that were made before this process.
+        progress: what every checkpoint says beside what the callbacks remember.
+        others: callbacks; those with `get_state` are asked for it.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        session: Session,
+        first_step: int,
+        progress: dict,
+        others: Sequence[keras.callbacks.Callback],
+    ):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.session = session
+        self.step = self._saved_step = first_step
+        self.progress = progress
+        self.others = others
+        self.cost = 0.0  # seconds that the last one took
+        self._saved_at = time.perf_counter()
+        self._epoch_means = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self.session.is_due(self.step, time.perf_counter() - self._saved_at, self.cost):
+            self.save()
+
+    def on_test_begin(self, logs=None):
+        self._epoch_means = metric_values(self.model)  # validation overwrites them
+
+    def on_test_end(self, logs=None):
+        self._epoch_means = None
+
+    def save(self, trained: bool = False):
+        """Writes the state after the last train step, or after the last epoch.
+
+        During a validation this disturbs it: the run has to end then.
+
+        Raises:
+            NonFiniteLoss: when a variable is NaN or infinite.
+            WriteFailed: when the disk is full or broken.
+        """
+        if self._saved_step == self.step and not trained:
+            return
+        began = time.perf_counter()
+        model = self.model
+        if self._epoch_means is not None:
+            for callback in self.others:
+                if isinstance(callback, SwapAverages):
+                    callback.put_back()
+            set_metric_values(model, self._epoch_means)
+        remembered = {
+            type(callback).__name__: callback.get_state()
+            for callback in self.others
+            if hasattr(callback, "get_state")
+        }
+        progress = {**self.progress, "callbacks": remembered}
+        checkpoint = Checkpoint(self.step, capture(model), progress, trained)
+        if not checkpoint.finite:
+            raise NonFiniteLoss(f"weights became NaN or infinite up to step {self.step:,}.")
+        self.checkpoints.save(checkpoint)
+        self._saved_step, self._saved_at = self.step, time.perf_counter()
+        self.cost = self._saved_at - began
+
+
+class StopWhenAsked(keras.callbacks.Callback):
+    """On SIGINT, on SIGTERM or when the time is up, writes a checkpoint and raises `Interrupted` or
+    `TimeIsUp`; a second signal kills at once.
+
+    Args:
+        saver: writes the checkpoint.
+        deadline: `time.perf_counter()` by which the checkpoint is to be written, or None.
+    """
+
+    def __init__(self, saver: SaveCheckpoints, deadline: float | None):
+        super().__init__()
+        self.saver = saver
+        self.deadline = deadline
+        self.received = None
+        self._previous = {}
+        self._last = time.perf_counter()
+
+    def on_train_begin(self, logs=None):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # signals belong to the main thread
+                self._previous[number] = signal.signal(number, self._note)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._stop_if_asked()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._stop_if_asked()
+
+    def restore(self):
+        """Puts the handlers back that were there before."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _note(self, number, frame):
+        self.received = number
+        signal.signal(number, signal.SIG_DFL)
+        # Not print: a handler may run in the middle of another one.
+        os.write(2, b"\nstopping after this step; a second signal ends at once\n")
+
+    def _stop_if_asked(self):
+        now = time.perf_counter()
+        step_seconds, self._last = now - self._last, now
+        late = self.deadline is not None and now + step_seconds + self.saver.cost > self.deadline
+        if self.received is None and not late:
+            return
+        self.saver.save()
+        step, workdir = self.saver.step, self.saver.checkpoints.folder.parent
+        if self.received is not None:
+            raise Interrupted(self.received, step, workdir)
+        raise TimeIsUp("the time is up", step, workdir)
+
+
+class ContinueEpoch(keras.callbacks.Callback):
+    """Lets `fit` go on in the middle of an epoch: comes before the other callbacks.
+
+    Args:
+        means: running sums of loss and metrics so far.
+        steps_left: train steps until the epoch is over; 0 when only its end is missing, see
+            `FinishEpoch`.
+    """
+
+    def __init__(self, means: list, steps_left: int):
+        super().__init__()
+        self.means = means
+        self.steps_left = steps_left
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.means is not None:  # `fit` has just set them to zero
+            set_metric_values(self.model, self.means)
+            self.means = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            self.model.stop_training = True  # ends this epoch, and after its validation the run
+
+    def on_test_begin(self, logs=None):
+        if self.steps_left == 0:
+            self.model.stop_training = False  # so that only the epoch ends
+
+
+class FinishEpoch(keras.callbacks.Callback):
+    """Ends an epoch that was stopped after its last step: comes after the other callbacks.
+
+    Args:
+        epoch: number of the epoch, from 0.
+        validation: batches.
+        everyone: all callbacks, this one included.
+    """
+
+    def __init__(self, epoch: int, validation, everyone: keras.callbacks.CallbackList):
+        super().__init__()
+        self.epoch = epoch
+        self.validation = validation
+        self.everyone = everyone
+
+    def on_train_begin(self, logs=None):
+        self.everyone.on_epoch_begin(self.epoch)
+        logs = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        measured = self.model.evaluate(
+            self.validation, callbacks=self.everyone, return_dict=True, verbose=0
+        )
+        logs.update({f"val_{name}": value for name, value in measured.items()})
+        self.everyone.on_epoch_end(self.epoch, logs)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+import pytest
+
+from keras_vit import UserError, hardware, vit
+from keras_vit.export import Metadata, to_tflite
+from keras_vit.export.latency import measure
+from tests.models.test_vit import tiny
+
+SHAPE = (16, 24, 3)
+
+
+@pytest.fixture(scope="module")
+def tflite(tmp_path_factory):
+    path = tmp_path_factory.mktemp("latency") / "model.tflite"
+    return to_tflite(vit(tiny()), path, Metadata("tiny", ("a", "b", "c"), SHAPE[:2], 3, 1.0))
+
+
+def test_every_combination_is_timed(tflite):
+    files = {"first": tflite, "again": tflite}
+    results = measure(files, SHAPE, (1,), (1, 3), seconds=0.25, flops=1e6)
+    assert [(r.runtime, r.batch) for r in results] == [
+        *(("first", 1), ("first", 3)),
+        *(("again", 1), ("again", 3)),
+    ]
+    for result in results:
+        assert 0 < result.median_ms <= result.p95_ms
+        assert result.images_per_second == pytest.approx(1000 * result.batch / result.median_ms)
+        # 10^6 operations an image: a thousandth of the images per second, in 10^9.
+        assert result.gflops == pytest.approx(result.images_per_second / 1000)
+        assert 0 < result.share_of_peak < 1
+        assert result.calls >= 1
+        assert result.bytes == tflite.stat().st_size
+        # Python, NumPy and the interpreter; TensorFlow alone holds three times as much.
+        assert 10 < result.peak_mb < 250
+
+
+def test_without_operations_there_is_no_share(tflite):
+    (result,) = measure({"litert": tflite}, SHAPE, seconds=0.25)
+    assert result.gflops is None
+    assert result.share_of_peak is None
+
+
+def test_what_cannot_run_is_named(tflite, tmp_path):
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"no flatbuffer")
+    with pytest.raises(UserError, match=r"broken\.tflite: cannot be opened"):
+        measure({"litert": broken}, SHAPE, seconds=0.25)
+    with pytest.raises(UserError, match=r"expected images of shape \(16, 24, 3\)"):
+        measure({"litert": tflite}, (8, 8, 3), seconds=0.25)
+    with pytest.raises(UserError, match=rf"expected 1 to {hardware.usable_cores()} on this"):
+        measure({"litert": tflite}, SHAPE, (hardware.usable_cores() + 1,))
+    with pytest.raises(UserError, match="batch: expected 1 or more, received 0"):
+        measure({"litert": tflite}, SHAPE, batches=(0,))
