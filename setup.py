@@ -32,9 +32,17 @@ setup(
         "tensorflow>=2.21",
     ],
     extras_require={
-        "test": ["pytest", "pytest-xdist", "ruff", "setuptools", "wheel", "hypothesis"],
+        "test": [
+            *("pytest", "pytest-xdist", "ruff", "setuptools", "wheel", "hypothesis"),
+            *("onnx", "onnxruntime", "ai-edge-quantizer"),
+        ],
+        "onnx": ["onnx", "onnxruntime"],
+        # Selective static int8 of LiteRT files.
+        "quantize": ["ai-edge-quantizer"],
         # The libraries that `keras-vit parity` compares with.
         "parity": ["torch", "timm", "transformers", "flax", "jax"],
+        # What benchmarks/pipeline.py compares with.
+        "bench": ["timm", "torch", "torchvision"],
     },
     entry_points={"console_scripts": ["keras-vit = keras_vit.apps.cli:main"]},
     classifiers=[

@@ -29,6 +29,7 @@ COMMANDS = (
     "convert",
     "inspect",
     "parity",
+    "benchmark",
     "list",
     "doctor",
 )

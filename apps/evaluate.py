@@ -8,7 +8,7 @@ examples:
 
 A folder of class folders is measured as a whole; of train|val|test, the test split. With many
 classes the table shows those of lowest F1; JSON holds them all, the confusion matrix and the bins
-of the calibration error. A .tflite file is run without TensorFlow.
+of the calibration error. A .tflite or .onnx file is run without TensorFlow.
 """
 
 import json
@@ -17,7 +17,7 @@ from keras_vit.apps.cli import import_keras, run_script
 
 
 def add_flags(parser):
-    parser.add_argument("model", help="run folder, .keras or .tflite file, or SavedModel folder")
+    parser.add_argument("model", help="run folder, .keras, .tflite or .onnx file, or SavedModel")
     parser.add_argument(
         "data", nargs="?", help="labelled images; default: the test split of the model's own run"
     )

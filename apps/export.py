@@ -3,7 +3,18 @@
 
 examples:
   keras-vit export runs/photos-1 --format litert --out phone/
-  keras-vit export runs/photos-1 --format saved_model,litert --out server/ --check new_photos/
+  keras-vit export runs/photos-1 --format litert --quantize auto --out phone/ --check new_photos/
+  keras-vit export runs/photos-1 --format saved_model,onnx --out server/
+
+A file takes the sizes, statistics and labels of the model with it; images of another size have to
+be resized before (`keras-vit predict FILE` does). Modes of --quantize:
+  none          float32
+  float16       half the size; computed in float32 on a CPU
+  dynamic_int8  a quarter of the size
+  static_int8   the same with fixed ranges from 256 training images (extra `quantize`)
+  int8_io       integers only, input and output too, for accelerators; slow on a CPU
+  auto          the smallest of the first four that loses at most --max_drop and is not slower
+With any of them --out also gets quantization.json, what each mode costs and gains.
 
 Exit code 1: an export disagrees; its file is kept as *.rejected.
 """
@@ -12,26 +23,55 @@ from keras_vit.apps.cli import import_keras, run_script
 
 
 def add_flags(parser):
-    parser.add_argument("model", help="run folder, or the .keras file in it")
+    parser.add_argument("model", help="run folder, or a .keras file, in one or alone")
     parser.add_argument(
-        "--format", default="saved_model,litert", help="of saved_model and litert, with commas"
+        "--format", default="saved_model,litert", help="of saved_model, litert, onnx, with commas"
     )
     parser.add_argument("--out", required=True, help="folder for the files")
     parser.add_argument(
         "--check", help="labelled images to compare on; default: the run's own test split"
     )
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
+    parser.add_argument(
+        "--quantize", default="none", help="mode of LiteRT and ONNX files, see below"
+    )
+    parser.add_argument(
+        "--max_drop",
+        type=float,
+        default=0.5,
+        help="top-1 that quantisation may cost, in points of 100; default: 0.5",
+    )
+    parser.add_argument(
+        "--input",
+        choices=("float32", "uint8"),
+        default="float32",
+        help="pixels that LiteRT and ONNX files take; default: float32",
+    )
+    parser.add_argument(
+        "--batch",
+        choices=("1", "dynamic"),
+        default="1",
+        help="images that a LiteRT file takes at a time; default: 1",
+    )
+    parser.add_argument(
+        "--attention",
+        action="store_true",
+        help="LiteRT and ONNX files also give the attention weights of the last block",
+    )
 
 
 def main(args) -> int:
     import_keras()
-    from keras_vit.predictor import test_split
-    from keras_vit.reports import export_table
-    from keras_vit.training import export_run
+    from keras_vit.reports import export_table, quantization_table
+    from keras_vit.training import ExportOptions, export_run
 
-    *_, split = test_split(args.model, args.check, args.data_dir)
-    report = export_run(args.model, args.out, args.format.split(","), split)
+    batch = None if args.batch == "dynamic" else 1
+    options = ExportOptions(args.quantize, args.input, batch, args.attention, args.max_drop)
+    formats = args.format.split(",")
+    report = export_run(args.model, args.out, formats, args.check, args.data_dir, options)
     print(export_table(report))
+    if "quantization" in report:
+        print(quantization_table(report["quantization"]))
     return 0 if all(export["ok"] for export in report["exports"]) else 1
 
 

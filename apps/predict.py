@@ -6,8 +6,8 @@ examples:
   keras-vit predict runs/photos-1 'new/*.jpg' --top_k 3 --format csv > out.csv
   find . -name '*.jpg' | keras-vit predict runs/photos-1/export/model.tflite - --format jsonl
 
-A .tflite file is run without TensorFlow. A file that cannot be read is reported on standard error
-and left behind; the exit code is then 1.
+A .tflite or .onnx file is run without TensorFlow. An image that cannot be read is reported on
+standard error and left behind; the exit code is then 1.
 """
 
 import csv
@@ -18,7 +18,7 @@ from keras_vit.apps.cli import import_keras, run_script
 
 
 def add_flags(parser):
-    parser.add_argument("model", help="run folder, .keras or .tflite file, or SavedModel folder")
+    parser.add_argument("model", help="run folder, .keras, .tflite or .onnx file, or SavedModel")
     parser.add_argument(
         "images", nargs="+", help="files, folders, patterns, or - for one file name a line on stdin"
     )

@@ -63,6 +63,22 @@ def free_disk_bytes(path: str | os.PathLike = ".") -> int:
     return shutil.disk_usage(path).free
 
 
+def free_memory_bytes() -> int:
+    """Memory that can be filled without swapping, containers counted in; 0 where unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    free = next((int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line), 0)
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        used = (group / "memory.current").read_text(encoding="ascii")
+    except OSError:  # no container, or the first version of control groups
+        return free
+    return free if limit == "max" else max(0, min(free, int(limit) - int(used)))
+
+
 def _cpuinfo(key: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

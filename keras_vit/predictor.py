@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: MIT
 """A trained model of any format, from image files to named classes.
 
-A `.tflite` file is used without importing TensorFlow or Keras.
+A `.tflite` or `.onnx` file is used without importing TensorFlow or Keras.
 """
 
 import dataclasses
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.image_set import Split
+from keras_vit.data.image_set import ImageSet, Split
 from keras_vit.data.images import read_image, split_batches
 from keras_vit.data.sources import load, load_for_test
 from keras_vit.errors import UserError
 from keras_vit.evaluation import softmax, summarize
 from keras_vit.export.metadata import Metadata
-from keras_vit.export.runner import Runner, format_of, open_runner
+from keras_vit.export.runner import TENSORFLOW_FREE, Runner, format_of, open_runner
 from keras_vit.recipes import Distill, Recipe, of_run
 
 
@@ -54,7 +55,7 @@ class Predictor:
 
     @classmethod
     def open(cls, target: str | os.PathLike) -> "Predictor":
-        """Opens a run folder, a `.keras` or `.tflite` file, or a SavedModel folder.
+        """Opens a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
 
         Raises:
             UserError: for anything else, saying what was expected.
@@ -65,7 +66,7 @@ class Predictor:
     @staticmethod
     def needs_keras(target: str | os.PathLike) -> bool:
         """Whether opening a target imports Keras and TensorFlow, which takes seconds."""
-        return format_of(locate(target)[0]) != "litert"
+        return format_of(locate(target)[0]) not in TENSORFLOW_FREE
 
     def predict(
         self, paths: Iterable[str], top_k: int = 1, batch_size: int = 32
@@ -154,7 +155,7 @@ def locate(target: str | os.PathLike) -> tuple[Path, Recipe | None]:
     """Finds the model file of a target, and the recipe of the run that it belongs to.
 
     Args:
-        target: a run folder, a `.keras` or `.tflite` file, or a SavedModel folder.
+        target: a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
     """
     target = Path(target)
     if not target.exists():
@@ -168,8 +169,8 @@ def locate(target: str | os.PathLike) -> tuple[Path, Recipe | None]:
             )
     if format_of(path) is None:
         raise UserError(
-            f"{target}: expected a run folder (with recipe.json), a .keras or .tflite file, or a "
-            "SavedModel folder (with saved_model.pb)."
+            f"{target}: expected a run folder (with recipe.json), a .keras, .tflite or .onnx "
+            "file, or a SavedModel folder (with saved_model.pb)."
         )
     return path, _recipe_of(path)
 
@@ -193,16 +194,24 @@ def metadata_of(target: str | os.PathLike) -> Metadata:
     return metadata or _metadata_beside(path, recipe)
 
 
-def open_keras(target: str | os.PathLike) -> tuple["keras.Model", Metadata]:  # noqa: F821
-    """Loads the Keras model of a run folder or `.keras` file, with its metadata."""
+def open_keras(target: str | os.PathLike, lone: bool = False) -> tuple["keras.Model", Metadata]:  # noqa: F821
+    """Loads the Keras model of a run folder or `.keras` file, with its metadata.
+
+    Args:
+        target: a run folder or a `.keras` file.
+        lone: whether a file outside of a run folder is accepted; its classes are then numbered.
+    """
     import keras
 
     import keras_vit.layers  # noqa: F401 (registers the layers)
 
-    path, _ = locate(target)
+    path, recipe = locate(target)
     if format_of(path) != "keras":
         raise UserError(f"{path}: expected a run folder or a .keras file.")
-    return keras.saving.load_model(path, compile=False), metadata_of(target)
+    model = keras.saving.load_model(path, compile=False)
+    if lone and recipe is None:
+        return model, _numbered(model, path)
+    return model, metadata_of(target)
 
 
 def test_split(
@@ -230,18 +239,28 @@ def test_split(
             "set or a folder of images."
         )
     if recipe is not None and source in (None, recipe.data.source):
-        plan = recipe.data
-        images = load(
-            plan.source,
-            data_dir or plan.data_dir,
-            plan.test,
-            plan.validation,
-            plan.split_seed,
-            plan.on_bad,
-            decode=False,  # a test image that breaks is named when it is read
-        )
+        images = _images_of(recipe, data_dir)
         return images.name, images.classes, images.test
     return (source, *load_for_test(source, data_dir))
+
+
+def training_split(target: str | os.PathLike, data_dir: str | None = None) -> Split | None:
+    """The training images of a target's run; None for a file that does not stand in one."""
+    _, recipe = locate(target)
+    return None if recipe is None else _images_of(recipe, data_dir).train
+
+
+def _images_of(recipe: Recipe, data_dir: str | None) -> ImageSet:
+    plan = recipe.data
+    return load(
+        plan.source,
+        data_dir or plan.data_dir,
+        plan.test,
+        plan.validation,
+        plan.split_seed,
+        plan.on_bad,
+        decode=False,  # an image that breaks is named when it is read
+    )
 
 
 def _recipe_of(path: Path) -> Recipe | None:
@@ -268,3 +287,10 @@ def _metadata_beside(path: Path, recipe: Recipe | None) -> Metadata:
     return Metadata(
         recipe.name, labels, recipe.model.image_size, recipe.model.channels, recipe.data.crop
     )
+
+
+def _numbered(model: "keras.Model", path: Path) -> Metadata:  # noqa: F821
+    print(f"{path} stands in no run folder: its classes are numbered", file=sys.stderr)
+    _, height, width, channels = model.input.shape
+    labels = tuple(map(str, range(model.output.shape[-1])))
+    return Metadata(path.stem, labels, (height, width), channels)

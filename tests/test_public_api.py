@@ -17,33 +17,34 @@ NAMES = {
 ROOMS = {
     "analysis": "attention_maps attention_of_the_output reconstruct",
     "data": (
-        "Audit Finding ImageSet Split audit_folder evaluation_batches from_arrays load read_image "
-        "training_batches"
+        "Audit Finding ImageSet Split audit_folder evaluation_batches from_arrays load "
+        "read_image training_batches"
     ),
     "evaluation": (
         "ClassScores Confusion Reliability average_precision class_scores confusion_matrix "
         "few_shot_accuracy knn_accuracy mean_average_precision most_confused predicted_classes "
         "reliability ridge_scores softmax summarize top_k_accuracy wilson_interval"
     ),
-    "export": "Agreement Metadata compare open_runner operators to_saved_model to_tflite",
+    "export": ("Agreement Metadata compare open_runner operators to_onnx to_saved_model to_tflite"),
     "layers": (
         "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
         "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
     ),
     "models": "MaskedAutoencoder blocks config_of num_visible vit",
     "recipes": (
-        "Augmentation Classify Data Distill Objective Optimizer Reconstruct Recipe Schedule "
+        "Augmentation Classify Data Distill Objective Optimizer Recipe Reconstruct Schedule "
         "cifar10_seed debug describe digits explain finetune from_dict get linear_probe merge "
-        "model_for names of_run override paper_finetune paper_imagenet paper_imagenet21k paper_of "
-        "to_dict vit_cifar"
+        "model_for names of_run override paper_finetune paper_imagenet paper_imagenet21k "
+        "paper_of to_dict vit_cifar"
     ),
     "reports": (
-        "audit_table draw_attention draw_samples draw_test_attention evaluation_table "
-        "export_table markdown_report write_report"
+        "audit_table draw_attention draw_reconstruction draw_samples draw_test_attention "
+        "evaluation_table export_table markdown_report pipeline_table quantization_table "
+        "write_report"
     ),
     "training": (
-        "Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp WriteFailed export_run "
-        "rehearse resume train"
+        "ExportOptions Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp "
+        "WriteFailed export_run rehearse resume train"
     ),
     "weights": "certify convert inspect load_model open_source save",
 }

@@ -22,7 +22,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # what tf.data decodes, whatever the suffix says
 _KINDS = "JPEG, PNG, BMP, GIF or WebP"
 _ORIENTATION = 0x0112  # tag number in EXIF
-_MAX_PIXELS = 100_000_000  # a file of 1 MB can unfold to gigabytes; read from the header
+MAX_PIXELS = 100_000_000  # a file of 1 MB can unfold to gigabytes; read from the header
 
 
 def read_image(
@@ -89,16 +89,16 @@ def opened(path: str | os.PathLike | io.BytesIO) -> Image.Image:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file.") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: has more than the limit of {_MAX_PIXELS:,} pixels.") from error
+        raise UserError(f"{path}: has more than the limit of {MAX_PIXELS:,} pixels.") from error
     except (OSError, SyntaxError, ValueError) as error:
         size = len(path.getbuffer()) if isinstance(path, io.BytesIO) else Path(path).stat().st_size
         reason = f"is not a readable image ({size:,} bytes; expected {_KINDS})"
         reason = reason if size else "is empty (0 bytes)"
         raise UserError(f"{path}: {reason}.") from error
-    if image.width * image.height > _MAX_PIXELS:
+    if image.width * image.height > MAX_PIXELS:
         image.close()
         raise UserError(
-            f"{path}: has more than the limit of {_MAX_PIXELS:,} pixels "
+            f"{path}: has more than the limit of {MAX_PIXELS:,} pixels "
             f"({image.width} x {image.height})."
         )
     return image

@@ -8,11 +8,20 @@ TensorFlow counts a step too many in each epoch, and the learning rate drifts.
 
 import tensorflow as tf
 
-from keras_vit.data.augmentation import augment, mixup
+from keras_vit.data.augmentation import augment, works_on_bytes
+from keras_vit.data.augmentation.crops import (
+    crop_seed,
+    inception_box,
+    padded_crop,
+    resized,
+    rounded,
+)
+from keras_vit.data.augmentation.mixing import mix, mixes
 from keras_vit.data.image_set import Split
+from keras_vit.data.reading import prepared, reader, with_contents
 from keras_vit.recipes import Augmentation
 
-_MIXUP = 0x6D697875  # keeps the draws of batches apart from those of images
+_MIX = 0x6D697875  # keeps the draws of batches apart from those of images
 
 
 def training_batches(
@@ -25,6 +34,7 @@ def training_batches(
     seed: int,
     augmentation: Augmentation,
     crop: float = 1.0,
+    cache: str = "none",
     first_step: int = 0,
 ) -> tuple[tf.data.Dataset, int]:
     """All batches of a training run, epoch after epoch.
@@ -37,8 +47,11 @@ def training_batches(
         batch_size: examples in a batch; a smaller split gives smaller batches.
         epochs: passes over the split; what does not fill a batch is left out of its epoch.
         seed: seed of order and augmentation.
-        augmentation: what happens to each image.
+        augmentation: what happens to each image. With r `repeats`, a batch shows its first
+            ceil(batch_size / r) images, then the same ones again until it is full, each time
+            augmented otherwise; an epoch shows (steps * that) different images.
         crop: see `evaluation_batches`; not with an inception crop.
+        cache: whether images stay in memory (see `keras_vit.recipes.Data`); changes no pixel.
         first_step: batches to leave out at the start, without reading their images.
 
     Returns:
@@ -47,35 +60,40 @@ def training_batches(
     """
     batch_size = min(batch_size, len(split))
     steps = len(split) // batch_size
-    read = _reader(split, channels)
+    images_in_batch = -(-batch_size // augmentation.repeats)
+    cropped = _cropped(split, size, channels, augmentation, crop, cache)
 
     def indices(epoch):
         keys = tf.random.stateless_uniform([len(split)], [seed, epoch], dtype=tf.float64)
-        order = tf.argsort(keys)[: steps * batch_size]
-        order = tf.cast(order, tf.int64)
-        return tf.data.Dataset.from_tensor_slices((tf.fill(tf.shape(order), epoch), order))
+        order = tf.cast(tf.argsort(keys), tf.int64)
+        step, position = tf.meshgrid(tf.range(steps), tf.range(batch_size), indexing="ij")
+        place = tf.reshape(step * images_in_batch + position % images_in_batch, [-1])
+        copy = tf.reshape(position // images_in_batch, [-1])
+        index = tf.gather(order, place)
+        return tf.data.Dataset.from_tensor_slices((tf.fill(tf.shape(index), epoch), index, copy))
 
-    def example(epoch, index):
-        image = read(index)
-        if augmentation.crop != "inception":
-            image = resize_to_fit(image, size, crop)
+    def example(epoch, index, copy):
         key = tf.random.fold_in(
             tf.stack([tf.cast(seed, tf.int32), tf.cast(epoch, tf.int32)]), index
         )
-        image = augment(image, augmentation, size, key)
+        if augmentation.repeats > 1:
+            key = tf.random.fold_in(key, copy)
+        image = augment(cropped(index, key), augmentation, key)
         return tf.ensure_shape(image, (*size, channels)), _one_hot(split, index, num_classes)
 
-    def mixed(step, batch):
-        key = tf.stack([tf.cast(seed, tf.int32) ^ _MIXUP, tf.cast(step, tf.int32)])
-        return mixup(*batch, augmentation.mixup, key)
+    def finished(step, batch):
+        images, labels = tf.cast(batch[0], tf.float32), batch[1]
+        if not mixes(augmentation):
+            return images, labels
+        key = tf.stack([tf.cast(seed, tf.int32) ^ _MIX, tf.cast(step, tf.int32)])
+        return mix(images, labels, augmentation, key)
 
     dataset = tf.data.Dataset.range(first_step // steps, epochs).flat_map(indices)
     dataset = dataset.skip(first_step % steps * batch_size)
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True)
-    if augmentation.mixup:
-        dataset = dataset.enumerate(first_step).map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
     left = steps * epochs - first_step
+    dataset = dataset.enumerate(first_step).map(finished, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
     return dataset.prefetch(tf.data.AUTOTUNE), steps
 
@@ -87,116 +105,54 @@ def evaluation_batches(
     channels: int,
     batch_size: int,
     crop: float = 1.0,
+    cache: str = "none",
 ) -> tf.data.Dataset:
     """Every example once, in order.
 
     Args:
-        split, num_classes, size, channels, batch_size: see `training_batches`; the last batch may
-        be
-            smaller.
+        split, num_classes, size, channels, batch_size, cache: see `training_batches`; the last
+            batch may be smaller.
         crop: share of the largest centred box of the right aspect ratio that is kept, above 0 to 1.
 
     Returns:
         A data set of float32 pixels, 0 to 255, and float32 one-hot labels.
     """
-    read = _reader(split, channels)
+    image_of = prepared(split, size, channels, crop, cache, as_bytes=False)
 
     def example(index):
-        image = resize_to_fit(read(index), size, crop)
-        return tf.ensure_shape(image, (*size, channels)), _one_hot(split, index, num_classes)
+        return tf.cast(image_of(index), tf.float32), _one_hot(split, index, num_classes)
 
     dataset = tf.data.Dataset.range(len(split))
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def resize_to_fit(image, size: tuple[int, int], crop: float):
-    """Crops the centre and resizes; the TensorFlow form of
-    `keras_vit.data.images.resize_to_fit`."""
-    if crop == 1.0 and image.shape[:2] == size:
-        return image
-    shape = tf.shape(image)
-    extent = tf.cast(shape[:2], tf.float64)  # float64, as in Python: both must round alike
-    wanted = tf.constant(size, tf.float64)
-    scale = tf.reduce_min(extent / wanted) * crop
-    box = tf.cast(tf.round(wanted * scale), tf.int32)
-    box = tf.clip_by_value(box, 1, shape[:2])
-    corner = (shape[:2] - box) // 2
-    channels = image.shape[-1]
-    image = tf.slice(image, tf.concat([corner, [0]], 0), tf.concat([box, [channels]], 0))
-    image = tf.cond(
-        tf.reduce_all(box == size),
-        lambda: image,
-        lambda: tf.image.resize(image, size, antialias=True),
-    )
-    return tf.ensure_shape(image, (*size, channels))
+def _cropped(
+    split: Split,
+    size: tuple[int, int],
+    channels: int,
+    plan: Augmentation,
+    crop: float,
+    cache: str,
+):
+    """Makes the function from an index and a seed to an image of `size`, uint8 or float32."""
+    as_bytes = works_on_bytes(plan)
+    if plan.crop == "inception":
+        read = reader(with_contents(split, cache), channels)
 
+        def inception(index, seed):
+            def box_of(shape):
+                return inception_box(shape, plan.min_area, crop_seed(seed))
 
-def _reader(split: Split, channels: int):
-    """Makes the function from an index to a float32 image of any size, upright."""
-    if split.arrays is not None:
-        arrays = tf.constant(split.arrays)
+            image = resized(read(index, box_of), size, plan.interpolation)
+            return rounded(image) if as_bytes else image
 
-        def read(index):
-            return tf.cast(_with_channels(tf.gather(arrays, index), channels), tf.float32)
+        return inception
 
-    elif split.encoded is not None:
-        encoded = tf.constant(split.encoded)
-
-        def read(index):
-            return tf.cast(decode(tf.gather(encoded, index), channels), tf.float32)
-
-    else:
-        paths, orientations = tf.constant(split.paths), tf.constant(split.orientation)
-        rotated = bool(
-            (split.orientation != 1).any()
-        )  # most sets have none: spare them the branches
-
-        def read(index):
-            image = decode(tf.io.read_file(tf.gather(paths, index)), channels)
-            if rotated:
-                image = upright(image, tf.gather(orientations, index))
-            return tf.cast(tf.ensure_shape(image, [None, None, channels]), tf.float32)
-
-    return read
-
-
-def decode(contents, channels: int):
-    """Decodes a JPEG, PNG, BMP, GIF (first frame) or WebP file to uint8 `(height, width,
-    channels)`."""
-
-    def jpeg():
-        # The default DCT of TensorFlow is the fast one; the accurate one gives Pillow's pixels.
-        return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
-
-    def other():
-        return tf.io.decode_image(contents, channels=3, expand_animations=False)
-
-    image = tf.cond(tf.io.is_jpeg(contents), jpeg, other)
-    image.set_shape([None, None, 3])
-    return _with_channels(image, channels)
-
-
-def upright(image, orientation):
-    """Undoes an EXIF orientation, 1 to 8: first mirror, then rotate."""
-    orientation = tf.cast(orientation, tf.int32)
-    mirrored = tf.reduce_any(orientation == tf.constant([2, 4, 5, 7]))
-    image = tf.cond(mirrored, lambda: tf.image.flip_left_right(image), lambda: image)
-    # Quarter turns, counter-clockwise, for orientation 1 to 8.
-    turns = tf.gather(tf.constant([0, 0, 0, 2, 2, 1, 3, 3, 1]), orientation)
-    return tf.image.rot90(image, turns)
-
-
-def _with_channels(image, channels: int):
-    have = image.shape[-1]
-    if have == channels:
-        return image
-    if have == 1:
-        return tf.repeat(image, channels, axis=-1)
-    # The weights of ITU-R 601 in the whole numbers that Pillow uses, so that greys are equal.
-    weights = tf.constant([19595, 38470, 7471], tf.int32)
-    grey = (tf.reduce_sum(tf.cast(image[..., :3], tf.int32) * weights, axis=-1) + 32768) // 65536
-    return tf.cast(grey, tf.uint8)[..., None]
+    image_of = prepared(split, size, channels, crop, cache, as_bytes)
+    if plan.crop == "pad":
+        return lambda index, seed: padded_crop(image_of(index), plan.pad, size, crop_seed(seed))
+    return lambda index, seed: image_of(index)
 
 
 def _one_hot(split: Split, index, num_classes: int):

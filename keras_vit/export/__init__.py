@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from keras_vit.export.litert import operators as operators
     from keras_vit.export.litert import to_tflite as to_tflite
     from keras_vit.export.metadata import Metadata as Metadata
+    from keras_vit.export.onnx import to_onnx as to_onnx
     from keras_vit.export.runner import open_runner as open_runner
     from keras_vit.export.saved_model import to_saved_model as to_saved_model
     from keras_vit.export.verify import Agreement as Agreement
@@ -19,6 +20,7 @@ _HOME = {
     "to_tflite": "litert",
     "Metadata": "metadata",
     "open_runner": "runner",
+    "to_onnx": "onnx",
     "to_saved_model": "saved_model",
     "Agreement": "verify",
     "compare": "verify",

@@ -6,57 +6,126 @@ import re
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from keras_vit.errors import UserError
+from keras_vit.errors import UserError, unknown
+from keras_vit.export.folding import fold
+from keras_vit.export.forward import forward
 from keras_vit.export.metadata import Metadata
+from keras_vit.export.quantization import MODES, static_int8
 from keras_vit.files import replacing
+
+DTYPES = ("float32", "uint8")
 
 
 def to_tflite(
-    model: keras.Model, path: str | os.PathLike, metadata: Metadata | None = None
+    model: keras.Model,
+    path: str | os.PathLike,
+    metadata: Metadata | None = None,
+    quantize: str = "none",
+    input_dtype: str = "float32",
+    batch: int | None = 1,
+    attention: bool = False,
+    calibration: np.ndarray | None = None,
 ) -> Path:
-    """Writes a float32 LiteRT file of built-in operators only, for a batch of one image.
+    """Writes a LiteRT file of built-in operators only.
+
+    The input is `pixels`, `(batch, height, width, channels)`, 0 to 255; the outputs are `logits`
+    and, on request, `attention` (see `keras_vit.export.forward`).
 
     Args:
         model: a model built by `keras_vit.vit`, float32.
         path: the `.tflite` file to write.
         metadata: labels and input size, kept inside the file (`unzip -l` lists them).
+        quantize: a mode of `keras_vit.export.quantization.MODES`.
+        input_dtype: "float32" or "uint8"; with "int8_io" anything but "uint8" means int8.
+        batch: images in a batch, or None for any number.
+        attention: whether the attention of the last block is a second output.
+        calibration: real images for "static_int8" and "int8_io", any real dtype
+            `(n, height, width, channels)`, 0 to 255; 200 or more.
 
     Returns:
         The path.
 
     Raises:
-        UserError: where the result would not run anywhere, naming the operators.
+        UserError: where the result would not run anywhere, naming the operators; for a mode that
+            lacks images or its package.
     """
-    import tensorflow as tf
-
     if Path(path).suffix != ".tflite":
         raise UserError(f"{path}: expected a name that ends in .tflite.")
+    if quantize not in MODES:
+        raise unknown("quantize", quantize, MODES)
+    if input_dtype not in DTYPES:
+        raise unknown("input_dtype", input_dtype, DTYPES)
+    if MODES[quantize].calibrated and calibration is None:
+        raise UserError(f"quantize={quantize!r} needs real images for calibration.")
+    content = _converted(model, quantize, input_dtype, batch, attention, calibration, path)
+    if quantize == "static_int8":
+        content = static_int8(content, calibration.astype(input_dtype))
     with replacing(path) as temporary:
-        # A static batch: with a dynamic one every Dense becomes a chain of shape arithmetic.
-        signature = tf.TensorSpec((1, *model.input.shape[1:]), tf.float32, name="pixels")
-        try:
-            model.export(
-                str(temporary),
-                format="litert",
-                verbose=False,
-                input_signature=[signature],
-                # Keras allows Flex operators by default, which no Python runtime executes any more.
-                target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
-            )
-        except Exception as error:  # the converter's own class is not public
-            if "supported_ops" not in str(error) and "neither a custom op" not in str(error):
-                raise
-            missing = sorted(set(re.findall(r"tf\.\w+", str(error))))
-            raise UserError(
-                f"{path}: LiteRT has no operator of its own for {', '.join(missing)}."
-            ) from error
-        foreign = [name for name in operators(temporary) if not _is_builtin(name)]
-        if foreign:
-            raise UserError(f"{path}: uses operators outside LiteRT's own: {', '.join(foreign)}.")
+        temporary.write_bytes(content)
+        check_operators(temporary, path)
         if metadata is not None:
             metadata.append_to(temporary)
     return Path(path)
+
+
+def _converted(model, quantize, input_dtype, batch, attention, calibration, path) -> bytes:
+    import tensorflow as tf
+
+    from keras_vit.export.saved_model import exported_module
+    from keras_vit.export.tensorflow_ops import TensorFlowOps
+
+    folded = fold(model)
+    config, module = folded.config, exported_module(folded)
+    ops = TensorFlowOps(module.weights)
+    wanted = ("logits", "attention") if attention else ("logits",)
+    # The converter itself puts integers around a graph that is all int8.
+    dtype = tf.float32 if quantize == "int8_io" else tf.as_dtype(input_dtype)
+    shape = (batch, *config.image_size, config.channels)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pixels")])
+    def serve(pixels):
+        return forward(ops, config, tf.cast(pixels, tf.float32), wanted)
+
+    # With the module, whose variables the converter can see; from a Keras model it would write a
+    # small file without weights that computes NaN.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [serve.get_concrete_function()], module
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantize in ("float16", "dynamic_int8", "int8_io"):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8_io":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: (
+            [image[None].astype("float32")] for image in calibration
+        )
+        converter.inference_input_type = tf.uint8 if input_dtype == "uint8" else tf.int8
+        converter.inference_output_type = tf.int8
+    return convert(converter, path)
+
+
+def convert(converter, path: str | os.PathLike) -> bytes:
+    """Runs a converter; operators that LiteRT lacks become a `UserError`."""
+    try:
+        return converter.convert()
+    except Exception as error:  # the converter's own class is not public
+        if "supported_ops" not in str(error) and "neither a custom op" not in str(error):
+            raise
+        missing = sorted(set(re.findall(r"tf\.\w+", str(error))))
+        raise UserError(
+            f"{path}: LiteRT has no operator of its own for {', '.join(missing)}."
+        ) from error
+
+
+def check_operators(file: Path, path: str | os.PathLike) -> None:
+    """Raises a `UserError` that names `path` for operators that no Python runtime executes."""
+    foreign = [name for name in operators(file) if not _is_builtin(name)]
+    if foreign:
+        raise UserError(f"{path}: uses operators outside LiteRT's own: {', '.join(foreign)}.")
 
 
 def operators(path: str | os.PathLike) -> list[str]:

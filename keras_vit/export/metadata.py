@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 from keras_vit.errors import UserError
+from keras_vit.export.runner import onnx_session
 
 _FILE = "metadata.json"
 _LABELS = "labels.txt"
@@ -59,9 +60,12 @@ class Metadata:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "Metadata | None":
-        """Reads it back from a .tflite file or a SavedModel folder; None where there is none."""
+        """Reads it back from a .tflite or .onnx file or a SavedModel folder; None where there is
+        none."""
         path = Path(path)
-        if path.is_dir():
+        if path.suffix == ".onnx":
+            text = onnx_session(path).get_modelmeta().custom_metadata_map.get(_FILE)
+        elif path.is_dir():
             file = path / EXTRA / _FILE
             text = file.read_text(encoding="utf-8") if file.exists() else None
         elif zipfile.is_zipfile(path):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Runs a model file of any format as `f(images) -> logits`. LiteRT files run without TensorFlow."""
+"""Runs a model file of any format as `f(images) -> logits`.
+
+LiteRT and ONNX files run without TensorFlow.
+"""
 
 import os
 from collections.abc import Callable
@@ -10,18 +13,19 @@ import numpy as np
 from keras_vit.errors import UserError
 
 Runner = Callable[[np.ndarray], np.ndarray]
+TENSORFLOW_FREE = ("litert", "onnx")
 
 
 def open_runner(path: str | os.PathLike, threads: int = 1) -> Runner:
     """Opens a model file.
 
     Args:
-        path: a `.tflite` file, a SavedModel folder or a `.keras` file.
-        threads: threads of the LiteRT interpreter; TensorFlow chooses its own.
+        path: a `.tflite` or `.onnx` file, a SavedModel folder or a `.keras` file.
+        threads: threads of the LiteRT interpreter or of ONNX Runtime; TensorFlow chooses its own.
 
     Returns:
         A function from pixels, any real dtype `(n, height, width, channels)`, 0 to 255, to logits,
-        float32 `(n, classes)`.
+        float32 `(n, classes)`. A file that takes integers gets the nearest ones.
 
     Raises:
         UserError: for a path that is none of these or cannot be read.
@@ -31,12 +35,14 @@ def open_runner(path: str | os.PathLike, threads: int = 1) -> Runner:
         raise UserError(f"{path}: no such file or folder.")
     if format_of(path) is None:
         raise UserError(
-            f"{path}: expected a .tflite file, a SavedModel folder (with saved_model.pb) or a "
-            ".keras file."
+            f"{path}: expected a .tflite file, an .onnx file, a SavedModel folder (with "
+            "saved_model.pb) or a .keras file."
         )
     try:
         return _OPENERS[format_of(path)](path, threads)
-    except (ValueError, OSError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # each runtime has classes of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path}: cannot be opened as a {format_of(path)} model ({reason})."
@@ -44,11 +50,11 @@ def open_runner(path: str | os.PathLike, threads: int = 1) -> Runner:
 
 
 def format_of(path: str | os.PathLike) -> str | None:
-    """ "litert", "saved_model", "keras", or None for anything else."""
+    """ "litert", "onnx", "saved_model", "keras", or None for anything else."""
     path = Path(path)
     if path.is_dir():
         return "saved_model" if (path / "saved_model.pb").exists() else None
-    return {".tflite": "litert", ".keras": "keras"}.get(path.suffix)
+    return {".tflite": "litert", ".onnx": "onnx", ".keras": "keras"}.get(path.suffix)
 
 
 def keras_runner(model) -> Runner:
@@ -60,24 +66,77 @@ def keras_runner(model) -> Runner:
     return run
 
 
+def quantized(images: np.ndarray, entry: dict) -> np.ndarray:
+    """Images as a LiteRT input takes them: float32, or the nearest integers of its scale."""
+    dtype, (scale, zero_point) = entry["dtype"], entry["quantization"]
+    if not np.issubdtype(dtype, np.integer):
+        return images.astype(dtype)
+    values = images / scale + zero_point if scale else images
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+
+
+def dequantized(values: np.ndarray, result: dict) -> np.ndarray:
+    """What a LiteRT tensor stands for, as float32."""
+    scale, zero_point = result["quantization"]
+    values = values.astype("float32")
+    return (values - zero_point) * np.float32(scale) if scale else values
+
+
 def _open_litert(path: Path, threads: int) -> Runner:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
-    entry, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    entry = interpreter.get_input_details()[0]
+    # Attention may be an output too, of rank four.
+    result = next(o for o in interpreter.get_output_details() if len(o["shape"]) == 2)
+    dynamic = entry["shape_signature"][0] == -1
 
-    def run_one(image):
-        interpreter.set_tensor(entry["index"], image[None].astype(entry["dtype"]))
+    def run_batch(images):
+        if dynamic and interpreter.get_input_details()[0]["shape"][0] != len(images):
+            interpreter.resize_tensor_input(entry["index"], images.shape)
+            interpreter.allocate_tensors()
+        interpreter.set_tensor(entry["index"], quantized(images, entry))
         interpreter.invoke()
-        return interpreter.get_tensor(result["index"])[0]
+        return dequantized(interpreter.get_tensor(result["index"]), result)
 
     def run(images):
         images = np.asarray(images)
         _check_shape(path, images, entry["shape"])
-        return np.stack([run_one(image) for image in images])
+        if dynamic:
+            return run_batch(images)
+        return np.concatenate([run_batch(image[None]) for image in images])
 
     return run
+
+
+def _open_onnx(path: Path, threads: int) -> Runner:
+    session = onnx_session(path, threads)
+    entry = session.get_inputs()[0]
+    dtype = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}[entry.type]
+    details = {"dtype": np.dtype(dtype), "quantization": (0.0, 0)}
+
+    def run(images):
+        images = np.asarray(images)
+        _check_shape(path, images, entry.shape)
+        return session.run(["logits"], {entry.name: quantized(images, details)})[0]
+
+    return run
+
+
+def onnx_session(path: str | os.PathLike, threads: int = 1):
+    """An ONNX Runtime session on the CPU."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            f"{path}: needs the package onnxruntime: `pip install 'keras-vit[onnx]'`."
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _open_saved_model(path: Path, threads: int) -> Runner:
@@ -116,4 +175,9 @@ def _check_shape(path: Path, images: np.ndarray, expected) -> None:
         raise UserError(f"{path}: expected images of shape {wanted}, received {images.shape[1:]}.")
 
 
-_OPENERS = {"litert": _open_litert, "saved_model": _open_saved_model, "keras": _open_keras}
+_OPENERS = {
+    "litert": _open_litert,
+    "onnx": _open_onnx,
+    "saved_model": _open_saved_model,
+    "keras": _open_keras,
+}

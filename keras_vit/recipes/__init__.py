@@ -9,6 +9,7 @@ from keras_vit.recipes import augreg as _augreg
 from keras_vit.recipes import deit as _deit
 from keras_vit.recipes import mae as _mae
 from keras_vit.recipes import plain as _plain
+from keras_vit.recipes.augmentation import Augmentation as Augmentation
 from keras_vit.recipes.cifar import cifar10_seed as cifar10_seed
 from keras_vit.recipes.cifar import vit_cifar as vit_cifar
 from keras_vit.recipes.digits import digits as digits
@@ -31,7 +32,6 @@ from keras_vit.recipes.optimization import Optimizer as Optimizer
 from keras_vit.recipes.optimization import Schedule as Schedule
 from keras_vit.recipes.paper import paper_imagenet as paper_imagenet
 from keras_vit.recipes.paper import paper_imagenet21k as paper_imagenet21k
-from keras_vit.recipes.schema import Augmentation as Augmentation
 from keras_vit.recipes.schema import Data as Data
 from keras_vit.recipes.schema import Recipe as Recipe
 

@@ -5,11 +5,12 @@ import dataclasses
 
 from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError, unknown
+from keras_vit.recipes.augmentation import Augmentation
 from keras_vit.recipes.checks import within
 from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
 
-CROPS = ("none", "pad", "inception")
+CACHES = ("auto", "memory", "none")
 ON_BAD = ("error", "skip")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
@@ -28,6 +29,10 @@ class Data:
         crop: share of the largest centred box that evaluation sees before resizing, above 0 to 1.
         on_bad: what happens when files of a folder cannot be decoded: "error" stops before the
             first step, "skip" trains without them and lists them in the run folder.
+        cache: whether images stay in memory, which changes no pixel: decoded and resized, or for
+            an inception crop as the contents of their files. "memory" keeps them, "none" reads them
+            anew in each epoch, "auto" keeps them where that takes at most a quarter of the free
+            memory.
     """
 
     source: str = "digits"
@@ -37,43 +42,16 @@ class Data:
     split_seed: int = 0
     crop: float = 1.0
     on_bad: str = "error"
+    cache: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.cache not in CACHES:
+            raise unknown("data.cache", self.cache, CACHES)
         if self.on_bad not in ON_BAD:
             raise unknown("data.on_bad", self.on_bad, ON_BAD)
         for name in ("test", "validation"):
             within(name, getattr(self, name), 0.01, 0.9)
         within("crop", self.crop, 0.01, 1.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """What happens to a training image; each choice is a function of (seed, epoch, index).
-
-    Attributes:
-        crop: "none" (as in evaluation), "pad" (zeros around, then a random window of the image's
-            size) or "inception" (a random box of `min_area` to all of the image, aspect ratio 3/4
-            to 4/3, arXiv 1409.4842).
-        pad: pixels of zeros on each side for "pad".
-        min_area: least share of the image for "inception", above 0 to 1.
-        flip: mirrors left and right with probability 1/2.
-        mixup: blends each batch with itself shifted by one, images and labels alike, by a share
-            drawn from Beta(mixup, mixup) for the batch (arXiv 1710.09412, in the form of
-            big_vision); 0 for none.
-    """
-
-    crop: str = "none"
-    pad: int = 4
-    min_area: float = 0.08
-    flip: bool = False
-    mixup: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.crop not in CROPS:
-            raise unknown("augmentation.crop", self.crop, CROPS)
-        within("min_area", self.min_area, 0.001, 1.0)
-        within("pad", self.pad, 0, 10_000)
-        within("mixup", self.mixup, 0, 100)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from keras_vit.reports.attention import draw_attention as draw_attention
     from keras_vit.reports.attention import draw_test_attention as draw_test_attention
     from keras_vit.reports.audit import audit_table as audit_table
+    from keras_vit.reports.benchmark import pipeline_table as pipeline_table
     from keras_vit.reports.evaluation import evaluation_table as evaluation_table
+    from keras_vit.reports.quantization import quantization_table as quantization_table
     from keras_vit.reports.reconstruction import draw_reconstruction as draw_reconstruction
     from keras_vit.reports.samples import draw_samples as draw_samples
     from keras_vit.reports.tables import export_table as export_table
@@ -25,6 +27,8 @@ _HOME = {
     "evaluation_table": "evaluation",
     "export_table": "tables",
     "markdown_report": "tables",
+    "pipeline_table": "benchmark",
+    "quantization_table": "quantization",
     "write_report": "tables",
 }
 __getattr__ = attribute_loader(__name__, _HOME)  # attention pictures bring Keras, tables do not

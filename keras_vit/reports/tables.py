@@ -89,8 +89,8 @@ def _rows(report: dict) -> list[tuple[str, ...]]:
     original = {"format": "keras", "top1": report["top1"], **report["keras"]}
     return [
         (
-            entry["format"],
-            f"{entry['top1']:.1%}",
+            _name(entry),
+            "-" if entry["top1"] is None else f"{entry['top1']:.1%}",
             _percent(entry["agreement"]) if "agreement" in entry else "-",
             f"{entry['max_abs_diff']:.0e}" if "max_abs_diff" in entry else "-",
             f"{entry['bytes'] / 1e6:.2f} MB",
@@ -100,6 +100,11 @@ def _rows(report: dict) -> list[tuple[str, ...]]:
     ]
 
 
+def _name(entry: dict) -> str:
+    mode = entry.get("quantize", "none")
+    return entry["format"] if mode == "none" else f"{entry['format']} {mode}"
+
+
 def _percent(share: float) -> str:
     """Rounded down: 100 % means all."""
     return "100 %" if share == 1 else f"{int(share * 10_000) / 100:.2f} %"
@@ -107,7 +112,7 @@ def _percent(share: float) -> str:
 
 def _problems(report: dict) -> list[str]:
     return [
-        f"{entry['format']} DISAGREES: {entry['problem']}. The file is kept as {entry['path']}."
+        f"{_name(entry)} DISAGREES: {entry['problem']}. The file is kept as {entry['path']}."
         for entry in report["exports"]
         if not entry["ok"]
     ]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """From a recipe to a trained model."""
 
+from keras_vit.training.candidates import ExportOptions as ExportOptions
 from keras_vit.training.delivery import export_run as export_run
 from keras_vit.training.exceptions import Interrupted as Interrupted
 from keras_vit.training.exceptions import NonFiniteLoss as NonFiniteLoss

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a run hands over: the test result, and exports that were run on the same images."""
 
+import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,20 +13,25 @@ import numpy as np
 
 from keras_vit.data.image_set import Split
 from keras_vit.data.images import split_batches
-from keras_vit.errors import UserError, unknown
+from keras_vit.errors import UserError
 from keras_vit.evaluation import top_k_accuracy
-from keras_vit.export import Metadata, compare, open_runner, to_saved_model, to_tflite
-from keras_vit.export.runner import keras_runner
+from keras_vit.export import Metadata, compare, open_runner
+from keras_vit.export.fresh import run_in_new_process
+from keras_vit.export.quantization import MODES, signal_to_noise
+from keras_vit.export.runner import TENSORFLOW_FREE, keras_runner
 from keras_vit.export.verify import Agreement, median_milliseconds
-from keras_vit.files import size_in_bytes
-from keras_vit.predictor import locate, open_keras
+from keras_vit.files import size_in_bytes, write_text
+from keras_vit.predictor import Predictor, locate, open_keras, test_split, training_split
+from keras_vit.training.candidates import FORMATS, Candidate, ExportOptions, plan, problem_of, write
+from keras_vit.training.quantization_card import SLOWER, quantization_card
 
-# name: file name below the export folder, writer.
-FORMATS: dict[str, tuple[str, Callable]] = {
-    "saved_model": ("saved_model", to_saved_model),
-    "litert": ("model.tflite", to_tflite),
-}
 _TIMED_IMAGES = 64
+_BATCHES = (1, 7)  # sizes that every file is run with, beside that of the check
+_BATCH_DECIBELS = 15  # a wrong batch has 0 or less
+_CALIBRATION_IMAGES = 256
+_PUBLIC = ("format", "path", "quantize", "top1", "agreement", "max_abs_diff", "bytes")
+_PUBLIC += ("ms_per_image",)
+_AS_TRAINED = ExportOptions()
 
 
 def export_and_check(
@@ -34,10 +41,15 @@ def export_and_check(
     folder: Path,
     batches: Iterable[np.ndarray],
     labels: np.ndarray | None = None,
-    formats: Sequence[str] = tuple(FORMATS),
+    formats: Sequence[str] = ("saved_model", "litert"),
     name_of: Callable[[int], str] = "image {}".format,
+    options: ExportOptions = _AS_TRAINED,
+    calibration: np.ndarray | None = None,
+    new_process: Sequence[str] = TENSORFLOW_FREE,
 ) -> dict:
     """Exports a model, runs every file on the same images as the model, and compares.
+
+    A file gets its name only when nothing speaks against it.
 
     Args:
         model: a float32 model.
@@ -48,86 +60,97 @@ def export_and_check(
         labels: the true classes, int `(n,)`, or None.
         formats: keys of `FORMATS`.
         name_of: what a message calls the image at a position.
+        options: quantisation and the form of the files.
+        calibration: images for the modes that need them, like `batches`.
+        new_process: formats that are also run in a new process; a SavedModel takes seconds there.
 
     Returns:
         `top1` and `top5` of the model, None without labels; `keras`, its `path`, `bytes` and
         `ms_per_image`; and `exports`, a list with one entry for each format. An export that
-        disagrees has `ok` false and `problem`, and its file is renamed to `*.rejected`. Paths are
-        names of files.
+        disagrees has `ok` false and `problem`, and its file is named `*.rejected`. Paths are names
+        of files. With quantisation also `quantization`, one entry for each mode and format.
     """
     for format in formats:
-        if format not in FORMATS:
-            raise unknown("format", format, FORMATS)
-    paths = {format: folder / FORMATS[format][0] for format in formats}
-    for path in paths.values():
-        if path.exists():
+        if (folder / FORMATS.get(format, format)).exists():
             raise UserError(
-                f"{path} already exists and is never overwritten. Name another folder with --out."
+                f"{folder / FORMATS[format]} already exists and is never overwritten. Name another "
+                "folder with --out."
             )
-    print("exporting, and running each export on the same images", file=sys.stderr)
-    runners = {"keras": keras_runner(model)}
-    for format, path in paths.items():
-        FORMATS[format][1](model, path, metadata)
-        runners[format] = open_runner(path)
-    logits, images = _run_all(runners, batches)
-
-    def accuracy(name, k=1):
-        return None if labels is None else top_k_accuracy(logits[name], labels, k)
-
-    exports = []
-    for format, path in paths.items():
-        agreement = compare(logits["keras"], logits[format])
-        entry = {
-            "format": format,
-            "path": path.name,
-            "top1": accuracy(format),
-            "agreement": agreement.agreement,
-            "max_abs_diff": agreement.max_abs_diff,
-            "bytes": size_in_bytes(path),
-            "ms_per_image": median_milliseconds(runners[format], images),
-            "ok": agreement.ok,
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".checking-") as scratch:
+        candidates = plan(formats, options, Path(scratch))
+        print("exporting, and running each export on the same images", file=sys.stderr)
+        for candidate in candidates:
+            write(candidate, model, metadata, options, calibration)
+        if options.whole_pixels:  # what is not whole would be rounded for some files only
+            batches = map(np.rint, batches)
+        checked = _check(model, candidates, batches, labels, metadata, name_of, options)
+        by_name = {entry["candidate"].name: entry for entry in checked["entries"]}
+        _check_new_process(by_name, checked, new_process)
+        quantized = options.quantize != "none"
+        card = quantization_card(model, candidates, by_name, checked["images"]) if quantized else []
+        exports = [_hand_over(by_name, candidates, format, folder, options) for format in formats]
+        report = {
+            "top1": checked["top1"],
+            "top5": checked["top5"],
+            "keras": {
+                "path": model_path.name,
+                "bytes": size_in_bytes(model_path),
+                "ms_per_image": checked["ms_per_image"],
+            },
+            "exports": [_public(entry) for entry in exports],
         }
-        if not agreement.ok:
-            entry["problem"] = explain(
-                agreement, logits["keras"], logits[format], metadata.labels, name_of
-            )
-            entry["path"] += ".rejected"
-            path.rename(path.with_name(entry["path"]))
-        exports.append(entry)
-    return {
-        "top1": accuracy("keras"),
-        "top5": accuracy("keras", 5),
-        "keras": {
-            "path": model_path.name,
-            "bytes": size_in_bytes(model_path),
-            "ms_per_image": median_milliseconds(runners["keras"], images),
-        },
-        "exports": exports,
-    }
+        if quantized:
+            kept = {(e["format"], e["quantize"]) for e in exports if e["problem"] is None}
+            report["quantization"] = [
+                {**row, "kept": (row["format"], row["quantize"]) in kept} for row in card
+            ]
+    return report
 
 
 def export_run(
-    target: str | os.PathLike, out: str | os.PathLike, formats: Sequence[str], split: Split
+    target: str | os.PathLike,
+    out: str | os.PathLike,
+    formats: Sequence[str],
+    check: str | None = None,
+    data_dir: str | None = None,
+    options: ExportOptions = _AS_TRAINED,
 ) -> dict:
-    """Exports the model of a run to another folder, checked on a split; see `export_and_check`.
+    """Exports the model of a run to another folder; see `export_and_check`.
 
     Args:
-        target: a run folder, or the `.keras` file in it.
-        out: folder for the files.
+        target: a run folder, or a `.keras` file, in one or alone.
+        out: folder for the files, and for `quantization.json` with quantisation.
         formats: keys of `FORMATS`.
-        split: labelled images to run the exports on.
+        check: labelled images to run the exports on (see `keras_vit.data.load`); None is the run's
+            own test split. A model without a run is then checked on noise.
+        data_dir: where TFDS keeps its data sets.
+        options: quantisation and the form of the files.
     """
-    model, metadata = open_keras(target)
-    return export_and_check(
+    path, recipe = locate(target)
+    model, metadata = open_keras(target, lone=True)
+    split, labels, name_of = None, None, "image {}".format
+    if check is not None or recipe is not None:
+        name, classes, split = test_split(target, check, data_dir)
+        Predictor(keras_runner(model), metadata, path).check_classes(name, classes)
+        labels, name_of = split.labels, split.name_of
+    report = export_and_check(
         model,
-        locate(target)[0],
+        path,
         metadata,
         Path(out),
-        split_batches(split, metadata.image_size, metadata.channels, metadata.crop, 64),
-        split.labels,
+        _pixels(model, metadata, split),
+        labels,
         formats,
-        split.name_of,
+        name_of,
+        options,
+        _calibration(target, metadata, split, data_dir, options),
+        new_process=tuple(FORMATS),
     )
+    if "quantization" in report:
+        text = json.dumps(report["quantization"], indent=2) + "\n"
+        write_text(Path(out) / "quantization.json", text)
+    return report
 
 
 def explain(
@@ -142,7 +165,8 @@ def explain(
     if not agreement.finite:
         return f"logits that are not finite, first for {worst}"
     text = (
-        f"max |d logit| {agreement.max_abs_diff:.1e} (limit {agreement.tolerance:.0e}), for {worst}"
+        f"max |d logit| {agreement.max_abs_diff:.1e}, {agreement.max_rel_diff:.1e} of max(1, "
+        f"|logit|) (limit {agreement.tolerance:.0e}), for {worst}"
     )
     if agreement.disagreeing:
         first = agreement.disagreeing[0]
@@ -154,6 +178,65 @@ def explain(
     return text
 
 
+def _check(model, candidates, batches, labels, metadata, name_of, options) -> dict:
+    """Runs the model and every candidate, and says what was found."""
+    runners = {"keras": keras_runner(model)}
+    for candidate in candidates:
+        if candidate.refused is None:
+            _open(candidate, runners, options)
+    logits, images = _run_all(runners, batches)
+    times = median_milliseconds(runners, images)
+    reference = logits["keras"]
+    # Without labels the model itself is right by definition.
+    truth = reference.argmax(axis=1) if labels is None else labels
+    weight_bytes = 4 * model.count_params()
+    entries = []
+    for candidate in candidates:
+        if candidate.refused is not None:
+            continue
+        found = logits[candidate.name]
+        agreement = compare(reference, found)
+        drop = 100 * (top_k_accuracy(reference, truth, 1) - top_k_accuracy(found, truth, 1))
+
+        def said(agreement, found=found):
+            return explain(agreement, reference, found, metadata.labels, name_of)
+
+        problem = problem_of(candidate, agreement, drop, options.max_drop, weight_bytes, said)
+        problem = problem or _batch_problem(candidate, runners[candidate.name], found, images)
+        entries.append(
+            {
+                "candidate": candidate,
+                "format": candidate.format,
+                "quantize": candidate.mode,
+                "top1": None if labels is None else top_k_accuracy(found, labels, 1),
+                "drop": drop,
+                "agreement": agreement.agreement,
+                "max_abs_diff": agreement.max_abs_diff,
+                "logit_sqnr": signal_to_noise(reference, found),
+                "bytes": size_in_bytes(candidate.path),
+                "ms_per_image": times[candidate.name],
+                "problem": problem,
+                "logits": found,
+            }
+        )
+    return {
+        "top1": None if labels is None else top_k_accuracy(reference, labels, 1),
+        "top5": None if labels is None else top_k_accuracy(reference, labels, 5),
+        "ms_per_image": times["keras"],
+        "images": images,
+        "entries": entries,
+    }
+
+
+def _open(candidate: Candidate, runners: dict, options: ExportOptions) -> None:
+    try:
+        runners[candidate.name] = open_runner(candidate.path)
+    except UserError as error:
+        if options.quantize != "auto" or candidate.mode == "none":
+            raise
+        candidate.refused = str(error)
+
+
 def _run_all(runners, batches) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Logits of every runner on every batch, and the first images, for timing."""
     logits, images = {name: [] for name in runners}, []
@@ -163,3 +246,83 @@ def _run_all(runners, batches) -> tuple[dict[str, np.ndarray], np.ndarray]:
         for name, run in runners.items():
             logits[name].append(run(pixels))
     return {name: np.concatenate(parts) for name, parts in logits.items()}, np.concatenate(images)
+
+
+def _batch_problem(candidate: Candidate, run, logits: np.ndarray, images) -> str | None:
+    for size in _BATCHES:
+        if not _same(candidate, logits[:size], run(images[:size])):
+            return f"a batch of {size} gives other logits"
+    return None
+
+
+def _same(candidate: Candidate, logits: np.ndarray, again: np.ndarray) -> bool:
+    """Whether a file has given the same logits twice, in batches of different sizes."""
+    if candidate.mode == "none":
+        return compare(logits, again).ok
+    # ONNX Runtime's scales depend on the whole batch.
+    return bool(np.isfinite(again).all()) and signal_to_noise(logits, again) > _BATCH_DECIBELS
+
+
+def _check_new_process(by_name: dict, checked: dict, formats: Sequence[str]) -> None:
+    """Notes as a problem that a new process gives other logits than this one."""
+    entries = [entry for entry in by_name.values() if entry["format"] in formats]
+    images = checked["images"][: max(_BATCHES)]
+    if not entries:
+        return
+    found = run_in_new_process([entry["candidate"].path for entry in entries], images)
+    for entry, logits in zip(entries, found, strict=True):
+        here = entry["logits"][: len(images)]
+        if not _same(entry["candidate"], np.concatenate([here[:1], here]), logits):
+            entry["problem"] = entry["problem"] or "a new process gives other logits"
+
+
+def _hand_over(by_name, candidates, format: str, folder: Path, options: ExportOptions) -> dict:
+    """Gives the best candidate of a format its name in `folder`, and returns its entry."""
+    entries = [
+        by_name[c.name] for c in candidates if c.format == format and c.wanted and not c.refused
+    ]
+    float32 = next(by_name[c.name] for c in candidates if c.format == format and c.mode == "none")
+    limit = SLOWER * float32["ms_per_image"] if options.quantize == "auto" else np.inf
+    good = [e for e in entries if e["problem"] is None and e["ms_per_image"] <= limit]
+    # "auto" tries the smallest first, and ends with float32.
+    entry = good[0] if good else entries[-1]
+    final = folder / FORMATS[format]
+    if entry["problem"] is not None:
+        final = _free(folder / f"{FORMATS[format]}.rejected")
+    entry["candidate"].path.replace(final)
+    entry["path"] = final.name
+    return entry
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of path-2, path-3, ... that is not taken."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
+def _public(entry: dict) -> dict:
+    public = {name: entry[name] for name in _PUBLIC} | {"ok": entry["problem"] is None}
+    return public if public["ok"] else {**public, "problem": entry["problem"]}
+
+
+def _pixels(model: keras.Model, metadata: Metadata, split: Split | None) -> Iterable[np.ndarray]:
+    if split is not None:
+        return split_batches(split, metadata.image_size, metadata.channels, metadata.crop, 64)
+    print("no images to check on: noise is used, which says little of accuracy", file=sys.stderr)
+    shape = (_TIMED_IMAGES, *metadata.image_size, metadata.channels)
+    return [np.random.default_rng(0).integers(0, 256, shape).astype("float32")]
+
+
+def _calibration(target, metadata: Metadata, split: Split | None, data_dir, options):
+    """Images for the modes that need them: of the training split where there is a run."""
+    wanted = options.quantize == "auto" or MODES.get(options.quantize, MODES["none"]).calibrated
+    source = (training_split(target, data_dir) or split) if wanted else None
+    if source is None:
+        return None
+    chosen = np.random.default_rng(0).permutation(len(source))[:_CALIBRATION_IMAGES]
+    part = source.take(np.sort(chosen))
+    size = (metadata.image_size, metadata.channels, metadata.crop)
+    return np.concatenate(list(split_batches(part, *size, 64)))

@@ -124,6 +124,7 @@ def make_batches(job: Job, first_step: int = 0):
         recipe.seed,
         recipe.augmentation,
         recipe.data.crop,
+        recipe.data.cache,
         first_step,
     )
     return batches
@@ -264,6 +265,7 @@ def _validation_batches(job: Job):
         config.channels,
         job.recipe.part_size,
         job.recipe.data.crop,
+        job.recipe.data.cache,
     )
 
 

@@ -216,13 +216,11 @@ def _keep_examples(learner: MaskedAutoencoder, job: "Job") -> None:
     places = np.linspace(0, len(split) - 1, min(_EXAMPLES, len(split))).astype(int)
     size, channels = config.image_size, config.channels
     (images,) = split_batches(split.take(places), size, channels, job.recipe.data.crop, _EXAMPLES)
-    rows = zip(
-        ("original", "masked", "reconstructed"),
-        (images, *reconstruct(learner, images)),
-        strict=True,
-    )
+    masked, reconstructed = reconstruct(learner, images)
+    pictures = {"original": images, "masked": masked, "reconstructed": reconstructed}
+    pictures = {name: np.round(pixels).astype("uint8") for name, pixels in pictures.items()}
     with replacing(job.folder / "reconstruction.npz") as temporary:
-        np.savez_compressed(temporary, **{k: np.round(v).astype("uint8") for k, v in rows})
+        np.savez_compressed(temporary, **pictures)
 
 
 def _formats() -> tuple[str, ...]:

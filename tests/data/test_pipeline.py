@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from keras_vit.data import evaluation_batches, images, load, pipeline, training_batches
-from keras_vit.data.augmentation import augment, inception_crop, mixup, padded_crop
+from keras_vit.data import decoding, evaluation_batches, images, load, reading, training_batches
 from keras_vit.data.examine import examine
 from keras_vit.data.image_set import Split
+from keras_vit.errors import UserError
 from keras_vit.recipes import Augmentation
 
 
@@ -98,74 +98,7 @@ def test_upright_undoes_every_orientation(tmp_path, photo, orientation):
     exif[0x0112] = orientation
     Image.fromarray(photo).save(tmp_path / "a.png", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
-    np.testing.assert_array_equal(pipeline.upright(tf.constant(photo), orientation), expected)
-
-
-SEED = tf.constant([1, 2], tf.int32)
-
-
-def test_padded_crop_is_a_window_of_the_padded_image(photo):
-    image = tf.constant(photo[:8, :8], tf.float32)
-    windows = set()
-    padded = np.pad(photo[:8, :8], ((2, 2), (2, 2), (0, 0)))
-    places = {padded[i : i + 8, j : j + 8].tobytes(): (i, j) for i in range(5) for j in range(5)}
-    for seed in range(60):
-        crop = padded_crop(image, 2, (8, 8), tf.constant([seed, 0])).numpy().astype("uint8")
-        windows.add(places[crop.tobytes()])  # a KeyError is a window that does not exist
-    assert len(windows) > 15  # of 25
-
-
-def test_inception_crop_keeps_its_bounds():
-    """On an image whose pixels are their own coordinates, the box can be read off."""
-    rows, columns = np.meshgrid(np.arange(100.0), np.arange(120.0), indexing="ij")
-    image = tf.constant(np.stack([rows, columns], -1), tf.float32)
-    areas, ratios = [], []
-    for seed in range(100):
-        crop = inception_crop(image, 0.25, (16, 16), tf.constant([seed, 1])).numpy()
-        # Centres of the outer cells are 15/16 of the box apart.
-        height = (crop[-1, 0, 0] - crop[0, 0, 0]) * 16 / 15
-        width = (crop[0, -1, 1] - crop[0, 0, 1]) * 16 / 15
-        areas.append(height * width / 12_000)
-        ratios.append(width / height)
-    # Boxes have whole pixels, and the antialiasing filter is cut off at their edges.
-    assert min(areas) > 0.25 * 0.9 and max(areas) < 1.05
-    assert min(ratios) > 0.75 * 0.9 and max(ratios) < 4 / 3 * 1.1
-    assert np.std(areas) > 0.1
-
-
-def test_flip_mirrors_half_of_the_time(photo):
-    plan = Augmentation(flip=True)
-    image = tf.constant(photo, tf.float32)
-    flipped = 0
-    for seed in range(100):
-        result = augment(image, plan, photo.shape[:2], tf.constant([seed, 3])).numpy()
-        mirrored = np.array_equal(result, photo[:, ::-1])
-        assert mirrored or np.array_equal(result, photo)
-        flipped += mirrored
-    assert 30 <= flipped <= 70  # four standard errors around 50
-
-
-def test_nothing_is_done_when_nothing_is_asked(photo):
-    image = tf.constant(photo, tf.float32)
-    np.testing.assert_array_equal(augment(image, Augmentation(), photo.shape[:2], SEED), photo)
-
-
-def test_mixup_blends_images_and_labels_alike():
-    """On images that are their own number, the share and the partner can be read off."""
-    images = tf.reshape(tf.range(8.0), (8, 1, 1, 1))
-    labels = tf.eye(8)
-    shares = []
-    for step in range(200):
-        x, y = (t.numpy() for t in mixup(images, labels, 0.5, tf.constant([7, step])))
-        share = y[0, 0]
-        partner = np.roll(np.arange(8.0), 1)
-        np.testing.assert_allclose(y, share * np.eye(8) + (1 - share) * np.roll(np.eye(8), 1, 0))
-        # float32 of numbers up to 7.
-        np.testing.assert_allclose(x.ravel(), share * np.arange(8.0) + (1 - share) * partner, 1e-5)
-        shares.append(share)
-    assert min(shares) >= 0.5 and max(shares) <= 1
-    # The mean of max(a, 1 - a) with a from Beta(1/2, 1/2) is 1/2 + 1/pi; its deviation is 0.154.
-    assert np.mean(shares) == pytest.approx(0.5 + 1 / np.pi, abs=4 * 0.154 / np.sqrt(200))
+    np.testing.assert_array_equal(decoding.upright(tf.constant(photo), orientation), expected)
 
 
 def test_mixup_in_the_pipeline_can_be_repeated():
@@ -197,3 +130,139 @@ def test_a_run_can_begin_at_any_step(first_step):
     for (x, y), (pixels, labels) in zip(expected, found, strict=True):
         np.testing.assert_array_equal(pixels, x)
         np.testing.assert_array_equal(labels, y)
+
+
+EVERYTHING = Augmentation(
+    crop="inception",
+    flip=True,
+    policy="3augment",
+    color_jitter=0.4,
+    erasing=0.5,
+)
+
+
+def seen(split, plan, batch_size, epochs=1, size=(16, 20), **options):
+    """Labels, which number the examples, and pixels of a run."""
+    dataset, _ = training_batches(split, 100, size, 3, batch_size, epochs, 5, plan, **options)
+    x, y = (np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True))
+    return y.argmax(1), x
+
+
+def test_pixels_are_a_function_of_seed_epoch_and_index(files):
+    """Whatever the size of a batch; the parallel map finishes in any order."""
+    split = Split(np.arange(12), paths=files.paths, orientation=files.orientation)
+    labels, small = seen(split, EVERYTHING, 2)
+    others, large = seen(split, EVERYTHING, 6)
+    np.testing.assert_array_equal(labels, others)
+    np.testing.assert_array_equal(small, large)
+    # A part of the split in another place of the order, too: only the index counts.
+    assert not np.array_equal(small, seen(split, EVERYTHING, 2, epochs=2)[1][12:])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, photo):
+    """Twelve files of several kinds, sizes and orientations."""
+    folder = tmp_path_factory.mktemp("files")
+    random = np.random.default_rng(1)
+    paths, orientation = [], []
+    for i in range(12):
+        noise = photo.astype(int) + random.integers(-20, 20, photo.shape)
+        picture = Image.fromarray(noise.clip(0, 255).astype("uint8")).resize((60 + i, 40))
+        exif = Image.Exif()
+        exif[0x0112] = 1 + i % 8
+        suffix, options = [(".png", {}), (".jpg", {"subsampling": i % 3, "quality": 90})][i % 4 > 0]
+        paths.append(str(folder / f"{i}{suffix}"))
+        picture.convert("L" if i == 5 else "RGB").save(paths[-1], exif=exif, **options)
+        orientation.append(1 + i % 8)
+    return Split(np.arange(12) % 3, paths=paths, orientation=np.array(orientation, "uint8"))
+
+
+@pytest.mark.parametrize(
+    ("crop", "size", "options"),
+    [
+        ("none", (40, 60), {}),  # some files have this size: no resize
+        ("pad", (16, 20), {}),
+        ("pad", (16, 20), {"color_jitter": 0.2}),  # rounds before it pads
+        ("inception", (16, 20), {}),
+    ],
+)
+def test_a_cache_changes_no_pixel(files, crop, size, options):
+    plan = Augmentation(crop=crop, **options)
+    _, plain = seen(files, plan, 4, size=size)
+    for cache in ("memory", "auto"):
+        np.testing.assert_array_equal(seen(files, plan, 4, size=size, cache=cache)[1], plain)
+
+
+def test_a_cache_reads_files_once(tmp_path, files):
+    import shutil
+
+    paths = [shutil.copy(path, tmp_path) for path in files.paths]
+    split = Split(files.labels, paths=paths, orientation=files.orientation)
+    runs = []
+    for plan in (Augmentation(), Augmentation(crop="inception")):
+        runs.append(training_batches(split, 3, (16, 20), 3, 4, 2, 0, plan, cache="memory")[0])
+    runs.append(evaluation_batches(split, 3, (16, 20), 3, 4, cache="memory"))
+    shutil.rmtree(tmp_path)
+    assert [len(list(run)) for run in runs] == [6, 6, 3]
+
+
+def test_whole_pixels_are_kept_in_one_byte(files, monkeypatch):
+    """Which is noticed too late when the first images are whole and others are not."""
+    kept = []
+    gather = tf.gather
+    monkeypatch.setattr(
+        tf, "gather", lambda x, *rest, **kw: kept.append(x) or gather(x, *rest, **kw)
+    )
+    monkeypatch.setattr(reading, "_PROBE", 4)
+    small = np.zeros((4, 8, 8, 1), "uint8")
+
+    def prepare(limit):
+        pixels = tf.constant(np.concatenate([small, small + 1]).astype("float32"))
+        return lambda index: gather(pixels, index) + tf.where(index < limit, 0.0, 0.5)
+
+    for limit, dtype in ((8, tf.uint8), (4, tf.float32), (0, tf.float32)):
+        image_of = reading._kept(prepare(limit), 8, 64, "memory")
+        for index in (0, 3, 4, 7):
+            expected = prepare(limit)(tf.constant(index, tf.int64))
+            np.testing.assert_array_equal(image_of(index), expected)
+        assert kept[-1].dtype == dtype
+
+
+def test_the_cache_leaves_memory_free(files, monkeypatch):
+    from keras_vit import hardware
+
+    monkeypatch.setattr(hardware, "free_memory_bytes", lambda: 4 * 12 * 16 * 20 * 3 * 4)
+    just = reading.prepared(files, (16, 20), 3, 1.0, "auto", as_bytes=False)
+    monkeypatch.setattr(hardware, "free_memory_bytes", lambda: 4 * 12 * 16 * 20 * 3 - 4)
+    less = reading.prepared(files, (16, 20), 3, 1.0, "auto", as_bytes=True)
+    assert just.__qualname__.startswith("_kept")
+    assert less.__qualname__.startswith("prepared")
+    assert reading.with_contents(files, "auto").encoded is None
+
+
+def test_a_file_that_breaks_while_it_is_cached_is_named(tmp_path, files):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0" + b"0" * 100)
+    split = Split(
+        files.labels, paths=[*files.paths[:-1], str(broken)], orientation=files.orientation
+    )
+    with pytest.raises(UserError, match=r"broken\.jpg"):
+        evaluation_batches(split, 3, (16, 20), 3, 4, cache="memory")
+
+
+def test_repeats_show_each_image_several_times_in_a_batch():
+    plan = Augmentation(crop="pad", pad=3, repeats=3)
+    split = Split(np.arange(40), arrays=np.random.default_rng(0).integers(
+        0, 256, (40, 16, 20, 3)).astype("uint8"))  # fmt: skip
+    labels, pixels = seen(split, plan, 8, epochs=2)
+    assert len(labels) == 2 * 40
+    for epoch in (labels[:40], labels[40:]):
+        batches = epoch.reshape(5, 8)
+        for batch in batches:
+            np.testing.assert_array_equal(batch, [*batch[:3], *batch[:3], *batch[:2]])
+        assert len(set(epoch)) == 5 * 3  # steps * ceil(8 / 3), as documented
+    first = pixels[labels == labels[0]]
+    assert len({image.tobytes() for image in first[:3]}) > 1
+    again, once_more = seen(split, plan, 8, epochs=2)
+    np.testing.assert_array_equal(again, labels)
+    np.testing.assert_array_equal(once_more, pixels)

@@ -90,6 +90,8 @@ def test_override():
         "optimizer.learning_rate=1e-3",
         "optimizer.clip_norm=none",
         "augmentation.flip=true",
+        "augmentation.policy=randaugment",
+        "augmentation.magnitude_std=0.5",
         "model.image_size=(12, 16)",
         "data.source=tfds:mnist",
         "batch_size=1e2",
@@ -98,6 +100,7 @@ def test_override():
     assert changed.optimizer.learning_rate == 1e-3
     assert changed.optimizer.clip_norm is None
     assert changed.augmentation.flip is True
+    assert (changed.augmentation.policy, changed.augmentation.magnitude_std) == ("randaugment", 0.5)
     assert changed.model.image_size == (12, 16)
     assert changed.data.source == "tfds:mnist"
     assert changed.batch_size == 100
@@ -128,6 +131,13 @@ def test_a_published_size_keeps_the_images():
         ("optimizer=adam", "has fields of its own"),
         ("epochs.x=1", "no fields of its own"),
         ("augmentation.crop=center", "unknown augmentation.crop"),
+        ("augmentation.policy=randaug", "Did you mean randaugment"),
+        ("augmentation.mixup_form=timm", r"unknown augmentation\.mixup_form"),
+        ("augmentation.interpolation=cubic", r"Did you mean bicubic"),
+        ("augmentation.erasing=2", "erasing: expected a number from 0 to 1"),
+        ("augmentation.repeats=0", "repeats: expected a number from 1"),
+        ("augmentation.magnitude=strong", "augmentation.magnitude: expected float"),
+        ("data.cache=disk", r"unknown data\.cache"),
         ("model=S16", "Did you mean S/16"),
         ("model.heads=5", "divisor"),
         ("data.test=2", "0.01 to 0.9"),

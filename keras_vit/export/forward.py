@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""The exported graph: a Vision Transformer at inference, written once for every format.
+
+It shares no code with the layers that are trained; what proves it right is that every exported file
+is compared with the Keras model. Tokens are rows of a matrix, `(batch * tokens, D)`, wherever
+possible: then every dense layer is one operator in every format, also with a dynamic batch.
+
+`ops` is `TensorFlowOps` or `OnnxOps`, and knows the weights of `keras_vit.export.folding` by name.
+"""
+
+from keras_vit.config import ViTConfig
+from keras_vit.layers.resnet_stem import FORMS
+
+_GROUPS = 32  # of every GroupNorm in a stem
+
+
+def forward(ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits",)) -> dict:
+    """Builds the graph.
+
+    Args:
+        ops: the operators of a format.
+        config: the model's configuration.
+        pixels: float32 `(batch, height, width, channels)`, 0 to 255.
+        outputs: what is wanted, of
+
+            * "logits": `(batch, classes)`; the representation for a model without a head;
+            * "features": the representation, `(batch, D)`, or `(batch, representation)` behind the
+              tanh layer;
+            * "attention": weights of the last block, `(batch, heads, tokens, tokens)`.
+
+    Returns:
+        A dictionary of the outputs that were asked for.
+    """
+    x = _tokens(ops, config, pixels)  # (B * T, D)
+    found = {}
+    for i in range(config.depth):
+        last = i == config.depth - 1
+        # Behind the last attention only the class token (and the distillation token) is read.
+        kept = _tokens_read(config) if last else config.num_tokens
+        x, attention = _block(
+            ops, config, x, f"block_{i:02d}", kept, last and "attention" in outputs
+        )
+    if "attention" in outputs:
+        found["attention"] = attention
+    x = _pooled(ops, config, x)
+    if config.representation:
+        with ops.scope("pre_logits"):
+            x = ops.tanh(ops.dense(x, "pre_logits"))
+    if "features" in outputs or not config.num_classes:
+        found["features"] = _features(ops, config, x)
+    if "logits" in outputs:
+        with ops.scope("head"):
+            found["logits"] = ops.dense(x, "head") if config.num_classes else found["features"]
+    return {name: found[name] for name in outputs}
+
+
+def _tokens_read(config: ViTConfig) -> int:
+    return 1 + config.distillation_token if config.pool == "token" else config.num_tokens
+
+
+def _tokens(ops, config: ViTConfig, pixels):
+    x = pixels
+    if config.resnet_stages is not None:
+        x = ops.multiply(x, ops.weight("rescaling/scale"))
+        x = ops.add(x, ops.weight("rescaling/offset"))
+        x = _stem(ops, config, x)
+    (rows, columns), (height, width) = config.grid, config.patch_size
+    numbers = width * config.stem_channels
+    with ops.scope("patches"):
+        x = ops.reshape(x, (-1, height, columns, numbers))
+        x = ops.transpose(x, (0, 2, 1, 3))
+        x = ops.reshape(x, (-1, height * numbers))  # (B * N, P * P * C)
+        x = ops.dense(x, "patches")
+    with ops.scope("tokens"):
+        x = ops.reshape(x, (-1, rows * columns, config.width))
+        if config.num_prefix_tokens:
+            x = ops.zeros_before(x, config.num_prefix_tokens)  # (B, T, D)
+        x = ops.add(x, ops.weight("tokens/table"))
+        return ops.reshape(x, (-1, config.width))
+
+
+def _block(ops, config: ViTConfig, x, name: str, kept: int, all_attention: bool):
+    """Equations 2 and 3 of arXiv 2010.11929, for the first `kept` tokens."""
+    tokens, heads, size = config.num_tokens, config.heads, config.head_dim
+    with ops.scope(name):
+        y = ops.dense(_normalized(ops, config, x), f"{name}/qkv")
+        y = ops.reshape(y, (-1, tokens, 3 * heads, size))
+        y = ops.transpose(y, (0, 2, 1, 3))  # (B, 3 * heads, T, head_dim)
+        query, key, value = ops.split(y, 3, axis=1)
+        if kept < tokens and not all_attention:
+            query = ops.first(query, kept, axis=2)
+        if config.qk_norm:
+            query = _affine(ops, _normalized(ops, config, query), f"{name}/query_norm")
+            key = _affine(ops, _normalized(ops, config, key), f"{name}/key_norm")
+        attention = ops.softmax(ops.matmul(query, key, transpose_b=True))  # (B, heads, T, T)
+        rows = attention
+        if kept < tokens:
+            rows = ops.first(attention, kept, axis=2) if all_attention else attention
+            x = ops.reshape(x, (-1, tokens, config.width))
+            x = ops.reshape(ops.first(x, kept, axis=1), (-1, config.width))
+        y = ops.transpose(ops.matmul(rows, value), (0, 2, 1, 3))
+        y = ops.reshape(y, (-1, config.width))
+        x = ops.add(x, ops.dense(y, f"{name}/attention_output"))
+        x = ops.add(x, _mlp(ops, config, _normalized(ops, config, x), name))
+    return x, attention
+
+
+def _mlp(ops, config: ViTConfig, x, name: str):
+    x = ops.gelu(ops.dense(x, f"{name}/mlp_hidden"), config.gelu)
+    return ops.dense(x, f"{name}/mlp_output")
+
+
+def _normalized(ops, config: ViTConfig, x):
+    """LayerNorm of rows whose mean is zero already, without scale and offset."""
+    variance = ops.mean(ops.multiply(x, x), axes=(-1,), keepdims=True)
+    return ops.multiply(x, ops.rsqrt(ops.add(variance, ops.number(config.norm_epsilon))))
+
+
+def _affine(ops, x, name: str):
+    return ops.add(ops.multiply(x, ops.weight(f"{name}/gamma")), ops.weight(f"{name}/beta"))
+
+
+def _pooled(ops, config: ViTConfig, x):
+    """From the tokens that the last block kept to `(batch, D)`, the LayerNorm included."""
+    with ops.scope("pool"):
+        if not config.norm_after_pool:
+            x = _normalized(ops, config, x)
+        if config.pool == "map":
+            return _attention_pool(ops, config, x)
+        if config.pool == "token":  # both tokens side by side, as the head expects them
+            return ops.reshape(x, (-1, _tokens_read(config) * config.width))
+        x = ops.reshape(x, (-1, config.num_tokens, config.width))
+        if config.num_prefix_tokens:
+            x = ops.last(x, config.num_patches, axis=1)
+        x = ops.mean(x, axes=(1,), keepdims=False)
+        return _normalized(ops, config, x) if config.norm_after_pool else x
+
+
+def _attention_pool(ops, config: ViTConfig, x):
+    tokens, heads, size = config.num_tokens, config.heads, config.head_dim
+    scores = ops.reshape(ops.dense(x, "pool/scores"), (-1, tokens, 1, heads))
+    attention = ops.softmax(ops.transpose(scores, (0, 3, 2, 1)))  # (B, heads, 1, T)
+    values = ops.reshape(ops.dense(x, "pool/values"), (-1, tokens, heads, size))
+    values = ops.transpose(values, (0, 2, 1, 3))  # (B, heads, T, head_dim)
+    x = ops.reshape(ops.matmul(attention, values), (-1, config.width))
+    x = ops.dense(x, "pool/attention_output")
+    # What the head reads is not normalised, so that this mean has to be taken here. The LayerNorm
+    # of a pool keeps the epsilon of the encoder's.
+    negative_mean = ops.multiply(ops.mean(x, axes=(-1,), keepdims=True), ops.number(-1.0))
+    y = _normalized(ops, config, ops.add(x, negative_mean))
+    return ops.add(x, _mlp(ops, config, y, "pool"))
+
+
+def _features(ops, config: ViTConfig, x):
+    if config.representation or config.pool == "map":
+        return x
+    with ops.scope("features"):
+        if config.distillation_token:
+            x = ops.first(x, config.width, axis=1)
+        return _affine(ops, x, "features")
+
+
+def _stem(ops, config: ViTConfig, x):
+    """The ResNet of a hybrid; see `keras_vit.layers.ResNetStem`."""
+    size = _strided(config.image_size, 2)
+    with ops.scope("resnet_stem"):
+        x = ops.relu(_convolution(ops, config, x, "root", size, 2))
+        size = _strided(size, 2)
+        x = ops.max_pool(x, 3, 2)
+        for stage, count in enumerate(config.resnet_stages):
+            for unit in range(count):
+                name, stride = f"block{stage + 1}_unit{unit + 1}", 2 if stage and not unit else 1
+                x = _bottleneck(ops, config, x, name, size, stride)
+                size = _strided(size, stride)
+    return x
+
+
+def _bottleneck(ops, config: ViTConfig, x, name: str, size: tuple[int, ...], stride: int):
+    after = _strided(size, stride)
+    shortcut = x
+    if ops.has(f"{name}/_proj/kernel"):
+        shortcut = _convolution(ops, config, x, f"{name}/_proj", after, stride)
+    x = ops.relu(_convolution(ops, config, x, f"{name}/1", size, 1))
+    x = ops.relu(_convolution(ops, config, x, f"{name}/2", after, stride))
+    return ops.relu(ops.add(shortcut, _convolution(ops, config, x, f"{name}/3", after, 1)))
+
+
+def _convolution(ops, config: ViTConfig, x, name: str, size: tuple[int, ...], stride: int):
+    """A convolution to maps of `size`, and its GroupNorm."""
+    (height, width), channels = size, ops.weight_shape(f"{name}/kernel")[-1]
+    x = ops.convolve(x, f"{name}/kernel", stride)
+    x = ops.reshape(x, (-1, height * width, _GROUPS, channels // _GROUPS))
+    mean = ops.mean(x, axes=(1, 3), keepdims=True)
+    x = ops.add(x, ops.multiply(mean, ops.number(-1.0)))
+    variance = ops.mean(ops.multiply(x, x), axes=(1, 3), keepdims=True)
+    epsilon = ops.number(FORMS[config.resnet_form]["norm_epsilon"])
+    x = ops.multiply(x, ops.rsqrt(ops.add(variance, epsilon)))
+    return _affine(ops, ops.reshape(x, (-1, height, width, channels)), name)
+
+
+def _strided(size: tuple[int, ...], stride: int) -> tuple[int, ...]:
+    return tuple(-(-side // stride) for side in size)

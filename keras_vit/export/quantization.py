@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""Numbers of fewer bits: the modes, selective static int8, and what each layer loses."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_vit.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """How a file is quantised.
+
+    Attributes:
+        share: bytes of a matrix in the file, as a share of float32.
+        calibrated: whether it needs real images.
+    """
+
+    share: float
+    calibrated: bool = False
+
+
+MODES: dict[str, Mode] = {
+    "none": Mode(1.0),
+    "float16": Mode(0.5),  # half the size; computed in float32 on a CPU
+    "dynamic_int8": Mode(0.25),  # matrices in int8, activations quantised row by row as they come
+    "static_int8": Mode(0.25, calibrated=True),  # dense layers in int8, the rest in float32
+    "int8_io": Mode(0.25, calibrated=True),  # all in int8, input and output too: for NPUs
+}
+AUTO = ("dynamic_int8", "static_int8", "float16", "none")  # smallest first; all keep float outputs
+
+
+def static_int8(content: bytes, calibration: np.ndarray) -> bytes:
+    """Quantises the dense layers of a float32 LiteRT file, activations with fixed ranges.
+
+    Softmax, GELU, norms and the residual stream stay in float32: XNNPACK has no int8 kernels for
+    most of them, and each change of type in between costs more than it gains.
+
+    Args:
+        content: the file, with one input `pixels`.
+        calibration: images as the file takes them, `(n, height, width, channels)`.
+
+    Raises:
+        UserError: when the extra `quantize` is not installed.
+    """
+    try:
+        from ai_edge_quantizer import calibrator, quantizer, recipe
+        from ai_edge_quantizer.utils import qsv_utils
+    except ImportError as error:
+        raise UserError(
+            "static_int8 needs the package ai-edge-quantizer: `pip install 'keras-vit[quantize]'`."
+        ) from error
+    plan = [{**rule, "operation": "FULLY_CONNECTED"} for rule in recipe.static_wi8_ai8()]
+    quantize = quantizer.Quantizer(bytearray(content))
+    quantize.load_quantization_recipe(plan)
+    examples = {"serving_default": [{"pixels": image[None]} for image in calibration]}
+    with (
+        contextlib.redirect_stderr(io.StringIO()),  # progress bars
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # that keeping every tensor takes memory
+        # True minima and maxima. Quantizer.calibrate has a moving average instead, which cuts off
+        # outlying activations; it does not take another rule, hence the private attribute.
+        ranges = calibrator.Calibrator(content, qsv_update_func=qsv_utils.min_max_update)
+        ranges.calibrate(examples, quantize._recipe_manager)
+        return bytes(quantize.quantize(ranges.get_model_qsvs()).quantized_model)
+
+
+def signal_to_noise(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Ratio of the power of a signal to that of its error, in dB; infinite without error."""
+    reference = np.asarray(reference, "float64")
+    noise = np.square(candidate - reference).sum()
+    return float(10 * np.log10(np.square(reference).sum() / noise)) if noise else float("inf")
+
+
+def layer_signal_to_noise(
+    reference: str | os.PathLike,
+    candidate: str | os.PathLike,
+    layers: Sequence[str],
+    images: np.ndarray,
+) -> dict[str, float]:
+    """What each dense layer's output has lost, errors of the layers before it included.
+
+    Both files run on LiteRT's own kernels, without XNNPACK, which keeps no values in between.
+
+    Args:
+        reference: a float32 LiteRT file.
+        candidate: a quantised file of the same graph.
+        layers: names of the dense layers in the order of the graph.
+        images: `(n, height, width, channels)`, 0 to 255.
+
+    Returns:
+        Signal to noise in dB, by layer. Empty when the files do not have these layers.
+    """
+    outputs = [_dense_outputs(file, images) for file in (reference, candidate)]
+    if any(len(found) != len(layers) for found in outputs):
+        return {}
+    return {
+        name: signal_to_noise(first, second)
+        for name, first, second in zip(layers, *outputs, strict=True)
+    }
+
+
+def _dense_outputs(file: str | os.PathLike, images: np.ndarray) -> list[np.ndarray]:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from keras_vit.export.runner import dequantized, quantized
+
+    interpreter = Interpreter(
+        model_content=Path(file).read_bytes(),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    steps = [o for o in interpreter._get_ops_details() if o["op_name"] == "FULLY_CONNECTED"]
+    entry = interpreter.get_input_details()[0]
+    found = [[] for _ in steps]
+    for image in images:
+        interpreter.set_tensor(entry["index"], quantized(image[None], entry))
+        interpreter.invoke()
+        for values, step in zip(found, steps, strict=True):
+            tensor = tensors[int(step["outputs"][0])]
+            values.append(dequantized(interpreter.get_tensor(tensor["index"]), tensor))
+    return [np.concatenate(values) for values in found]

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""The exported graph against the layers that were trained."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_vit import UserError, vit
+from keras_vit.analysis import attention_maps
+from keras_vit.export.folding import fold
+from keras_vit.export.forward import forward
+from keras_vit.export.tensorflow_ops import TensorFlowOps
+from tests.contracts import randomize, to_numpy
+from tests.models.test_vit import OPTIONS, tiny
+
+MORE = {
+    "statistics of a hybrid": {
+        **OPTIONS["hybrid"],
+        "pixel_mean": (0.4, 0.5, 0.6),
+        "pixel_std": (0.2, 0.3, 0.1),
+        "resnet_form": "timm",
+    },
+    "map with class token and representation": {"pool": "map", "representation": 12},
+    "average with registers in positions": {
+        "pool": "average",
+        "register_tokens": 2,
+        "register_tokens_in_positions": True,
+    },
+    "one block": {"depth": 1, "layer_scale": 0.1, "distillation_token": True},
+}
+ALL = {**OPTIONS, **MORE}
+
+
+def relative(found, expected):
+    return np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_gives_the_model_s_numbers(name):
+    config = tiny(**ALL[name])
+    model = vit(config)
+    randomize(model)
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 24, config.channels), "uint8")
+    folded = fold(model)
+    pixels = tf.constant(images, tf.float32)
+    wanted = ("logits", "features", "attention")
+    found = forward(TensorFlowOps(folded.weights), config, pixels, wanted)
+
+    # Weights are rounded to float32 once more, and sums run in another order.
+    assert relative(found["logits"].numpy(), to_numpy(model(images))) < 1e-5
+    maps = attention_maps(model, images)[-1]
+    np.testing.assert_allclose(found["attention"].numpy(), maps, atol=1e-5)
+    layer = model.get_layer("pre_logits" if config.representation else "pool")
+    if config.norm_after_pool:
+        layer = model.get_layer("encoder_norm")
+    tapped = type(model)(model.input, layer.output)(images)
+    assert relative(found["features"].numpy(), to_numpy(tapped)) < 1e-5
+
+
+def test_asking_for_attention_changes_no_logit():
+    """Without, only the class token passes the end of the last block."""
+    model = vit(tiny(distillation_token=True))
+    randomize(model)
+    folded = fold(model)
+    ops, pixels = TensorFlowOps(folded.weights), tf.random.stateless_uniform((2, 16, 24, 3), (1, 2))
+    alone = forward(ops, folded.config, pixels)["logits"]
+    both = forward(ops, folded.config, pixels, ("logits", "attention"))["logits"]
+    np.testing.assert_allclose(alone, both, atol=1e-6)  # matrices of another size
+
+
+def test_the_names_of_the_dense_layers_are_in_order():
+    folded = fold(vit(tiny(pool="map", class_token=False)))
+    first = ("patches", "block_00/qkv", "block_00/attention_output", "block_00/mlp_hidden")
+    assert folded.dense_layers[:4] == first
+    assert folded.dense_layers[-2:] == ("pool/mlp_output", "head")
+    assert folded.nbytes == sum(4 * array.size for array in folded.weights.values())
+
+
+def test_the_residual_stream_has_no_mean():
+    """What the LayerNorms of the exported graph rely on."""
+    model = vit(tiny(layer_scale=0.5, register_tokens=2))
+    randomize(model)
+    weights = fold(model).weights
+    for name in ("patches/kernel", "tokens/table", "block_01/mlp_output/kernel"):
+        assert np.abs(weights[name].mean(axis=-1)).max() < 1e-7  # float32 of numbers around 0.1
+
+
+def test_other_models_are_refused():
+    import keras
+
+    inputs = keras.Input((4, 4, 3))
+    with pytest.raises(UserError, match=r"expected a model built by keras_vit\.vit"):
+        fold(keras.Model(inputs, keras.layers.Flatten()(inputs)))

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+import importlib.util
+import sys
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_vit import UserError, vit
+from keras_vit.export import Metadata, open_runner, operators, to_tflite
+from keras_vit.export.folding import fold
+from keras_vit.export.quantization import MODES, layer_signal_to_noise, signal_to_noise
+from tests.contracts import randomize, to_numpy
+from tests.models.test_vit import tiny
+
+METADATA = Metadata("tiny", ("cat", "dog", "bird"), (16, 24), 3)
+IMAGES = np.random.default_rng(5).integers(0, 256, (24, 16, 24, 3)).astype("float32")
+needs_quantizer = pytest.mark.skipif(
+    importlib.util.find_spec("ai_edge_quantizer") is None,
+    reason="the extra `quantize` is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    model = vit(tiny(width=32))  # the converter leaves matrices of less than 1,024 numbers alone
+    randomize(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def float32(model, tmp_path_factory):
+    return to_tflite(model, tmp_path_factory.mktemp("float32") / "m.tflite", METADATA)
+
+
+@pytest.mark.parametrize(
+    ("mode", "decibels"),
+    # About 6 dB for each bit of a number, less what a dozen layers add to each other's errors, and
+    # more with one range for all tokens; a file that computes something else has 0 dB or less.
+    [
+        ("float16", 50),
+        ("dynamic_int8", 20),
+        pytest.param("static_int8", 12, marks=needs_quantizer),
+        ("int8_io", 10),
+    ],
+)
+def test_a_mode_is_smaller_and_close(model, float32, mode, decibels, tmp_path):
+    path = to_tflite(model, tmp_path / "m.tflite", METADATA, quantize=mode, calibration=IMAGES)
+    assert signal_to_noise(to_numpy(model(IMAGES)), open_runner(path)(IMAGES)) > decibels
+    assert Metadata.read(path) == METADATA
+    assert not [name for name in operators(path) if "CUSTOM" in name]
+    weights = 4 * model.count_params()
+    saved = float32.stat().st_size - path.stat().st_size
+    assert saved > 0.6 * (1 - MODES[mode].share) * weights  # biases and tables stay float32
+
+
+def test_int8_io_takes_and_gives_integers(model, tmp_path):
+    for dtype, wanted in (("float32", np.int8), ("uint8", np.uint8)):
+        path = to_tflite(
+            *(model, tmp_path / f"{dtype}.tflite"),
+            quantize="int8_io",
+            input_dtype=dtype,
+            calibration=IMAGES,
+        )
+        interpreter = Interpreter(model_path=str(path))
+        assert interpreter.get_input_details()[0]["dtype"] == wanted
+        assert interpreter.get_output_details()[0]["dtype"] == np.int8
+
+
+def test_every_layer_is_measured_by_name(model, float32, tmp_path):
+    layers = fold(model).dense_layers
+    path = to_tflite(model, tmp_path / "m.tflite", quantize="dynamic_int8")
+    found = layer_signal_to_noise(float32, path, layers, IMAGES[:2])
+    assert tuple(found) == layers
+    assert all(10 < value < 70 for value in found.values())
+    same = layer_signal_to_noise(float32, float32, layers, IMAGES[:1])
+    assert set(same.values()) == {float("inf")}
+    assert layer_signal_to_noise(float32, path, layers[1:], IMAGES[:1]) == {}
+
+
+def test_signal_to_noise():
+    assert signal_to_noise(np.array([10.0]), np.array([11.0])) == pytest.approx(20)
+    assert signal_to_noise(np.ones(3), np.ones(3)) == float("inf")
+
+
+def test_static_int8_without_its_package(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    with pytest.raises(UserError, match=r"pip install 'keras-vit\[quantize\]'"):
+        to_tflite(model, tmp_path / "m.tflite", quantize="static_int8", calibration=IMAGES)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+import numpy as np
+import pytest
+
+from keras_vit import UserError, vit
+from keras_vit.export import open_runner, to_onnx, to_saved_model, to_tflite
+from keras_vit.export.fresh import run_in_new_process
+from keras_vit.export.runner import dequantized, format_of, quantized
+from tests.models.test_vit import tiny
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder, model = tmp_path_factory.mktemp("export"), vit(tiny())
+    return {
+        "saved_model": to_saved_model(model, folder / "saved_model"),
+        "litert": to_tflite(model, folder / "model.tflite"),
+        "onnx": to_onnx(model, folder / "model.onnx"),
+    }
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "text.txt").write_text("x")
+    (tmp_path / "bad.tflite").write_bytes(b"not a flatbuffer" * 10)
+    (tmp_path / "bad.onnx").write_bytes(b"not a protobuf" * 10)
+    (tmp_path / "bad.keras").write_bytes(b"not a zip")
+    with pytest.raises(UserError, match="no such file"):
+        open_runner(tmp_path / "missing.tflite")
+    with pytest.raises(UserError, match=r"expected a \.tflite file"):
+        open_runner(tmp_path / "text.txt")
+    for name in ("bad.tflite", "bad.onnx", "bad.keras"):
+        with pytest.raises(UserError, match="cannot be opened"):
+            open_runner(tmp_path / name)
+
+
+@pytest.mark.parametrize("format", ["saved_model", "litert", "onnx"])
+def test_images_of_another_size_are_refused(files, format):
+    with pytest.raises(UserError, match=r"expected images of shape \(16, 24, 3\)"):
+        open_runner(files[format])(np.zeros((1, 16, 16, 3), "uint8"))
+
+
+@pytest.mark.parametrize("format", ["saved_model", "litert", "onnx"])
+def test_the_format_is_read_off_the_path(files, format):
+    assert format_of(files[format]) == format
+
+
+def test_integers_are_the_nearest_and_clipped():
+    plain = {"dtype": np.uint8, "quantization": (0.0, 0)}
+    images = np.array([-3.0, 0.4, 0.6, 254.6, 300.0], "float32")
+    np.testing.assert_array_equal(quantized(images, plain), [0, 0, 1, 255, 255])
+    scaled = {"dtype": np.int8, "quantization": (1.0, -128)}
+    np.testing.assert_array_equal(quantized(images, scaled), [-128, -128, -127, 127, 127])
+    back = dequantized(quantized(images, scaled), scaled)
+    np.testing.assert_array_equal(back, [0, 0, 1, 255, 255])
+    assert quantized(images, {"dtype": np.float32, "quantization": (0.0, 0)}).dtype == "float32"
+
+
+def test_a_new_process_gives_the_same(files):
+    images = np.random.default_rng(0).integers(0, 256, (7, 16, 24, 3), "uint8")
+    paths = [files["litert"], files["onnx"]]
+    for path, found in zip(paths, run_in_new_process(paths, images), strict=True):
+        expected = open_runner(path)(images)
+        assert found.shape == (8, 3)
+        np.testing.assert_allclose(found[1:], expected, atol=1e-6)
+        np.testing.assert_allclose(found[0], expected[0], atol=1e-6)
+
+
+def test_a_file_that_a_new_process_cannot_run_is_an_error(tmp_path):
+    (tmp_path / "bad.tflite").write_bytes(b"not a flatbuffer" * 10)
+    with pytest.raises(UserError, match="a new process cannot run"):
+        run_in_new_process([tmp_path / "bad.tflite"], np.zeros((1, 4, 4, 3)))

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+import numpy as np
+import pytest
+
+from keras_vit.export import compare
+from keras_vit.export.verify import median_milliseconds
+
+
+def test_compare_says_where():
+    reference = np.array([[1.0, 0], [0, 1], [0, 1.0001]])
+    same = compare(reference, reference + 0.9e-4)
+    assert same.ok and same.agreement == 1
+    other = reference.copy()
+    other[1] = [1, 0]
+    found = compare(reference, other)
+    assert not found.ok
+    assert (found.worst, found.disagreeing) == (1, (1,))
+    assert found.agreement == pytest.approx(2 / 3)
+    broken = compare(reference, np.where(reference == 1.0001, np.nan, reference))
+    assert not broken.ok and not broken.finite and broken.worst == 2
+
+
+def test_a_swapped_tie_is_no_disagreement():
+    found = compare(np.array([[0.5, 0.5 + 1e-5]]), np.array([[0.5 + 1e-5, 0.5]]))
+    assert found.agreement == 0
+    assert found.ok
+
+
+def test_large_logits_are_compared_by_their_size():
+    reference = np.array([[1000.0, 0.0]])
+    assert compare(reference, reference + np.array([[0.09, 0]])).ok
+    assert not compare(reference, reference + np.array([[0, 0.09]])).ok
+
+
+def test_times_are_medians_of_each_runner():
+    calls = {"a": 0, "b": 0}
+
+    def runner(name):
+        def run(image):
+            assert image.shape == (1, 2, 2, 3)
+            calls[name] += 1
+
+        return run
+
+    runners = {name: runner(name) for name in calls}
+    times = median_milliseconds(runners, np.zeros((3, 2, 2, 3)), rounds=4)
+    assert calls == {"a": 9, "b": 9}  # five to warm up
+    assert all(value >= 0 for value in times.values())
