@@ -62,7 +62,7 @@ def _sizes(config: ViTConfig | None) -> dict:
     if config is None:
         return dict.fromkeys(("image", "parameters", "GFLOPs"))
     rows, columns = config.image_size
-    gflops = float(f"{config.flops / 1e9:.3g}")
+    gflops = float(f"{config.forward_flops() / 1e9:.3g}")
     return {"image": f"{rows}x{columns}", "parameters": config.num_parameters, "GFLOPs": gflops}
 
 

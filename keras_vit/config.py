@@ -257,21 +257,23 @@ class ViTConfig:
             total += head * (2 if self.distillation_token else 1)
         return total
 
-    @property
-    def flops(self) -> int:
-        """Floating-point operations of a forward pass of one image, in closed form.
+    def forward_flops(self, visible: int | None = None) -> int:
+        """Floating-point operations of one image's forward pass, in closed form.
 
         A multiplication and its addition count as 2. Counted are products of matrices and
-        convolutions: patches, attention, MLPs, pooling, head, stem. Norms, softmax, activations,
-        biases and resizing are not.
+        convolutions: projection of the patches, attention, MLPs, pooling, head, stem. Norms,
+        activations, softmax and biases, about 1 % of a B/16, are not.
+
+        Args:
+            visible: patches that the blocks see; None for all.
         """
-        d, m, tokens = self.width, self.mlp_width, self.num_tokens
-        projections = 4 * tokens * d * d
-        attention = 2 * tokens * tokens * d  # scores, then values
+        patches = self.num_patches if visible is None else visible
+        n, d, m = self.num_prefix_tokens + patches, self.width, self.mlp_width
+        block = 4 * n * d * d + 2 * n * n * d + 2 * n * d * m  # projections, scores, values, MLP
         total = self._stem_multiply_adds() + self.num_patches * self.patch_pixels * d
-        total += self.depth * (projections + attention + 2 * tokens * d * m)
-        if self.pool == "map":  # the probe is one query
-            total += 2 * tokens * d * d + 2 * d * d + 2 * tokens * d + 2 * d * m
+        total += self.depth * block
+        if self.pool == "map":  # one query
+            total += 2 * n * d * d + 2 * d * d + 2 * n * d + 2 * d * m
         total += d * self.representation
         heads = 2 if self.distillation_token else 1
         total += heads * (self.representation or d) * self.num_classes

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Layers wired into functional graphs."""
 
-from keras_vit.models.complexity import forward_flops as forward_flops
 from keras_vit.models.masked_autoencoder import MaskedAutoencoder as MaskedAutoencoder
 from keras_vit.models.masked_autoencoder import num_visible as num_visible
 from keras_vit.models.vit import blocks as blocks

@@ -7,7 +7,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import unknown
 from keras_vit.recipes.schema import Augmentation, Classify, Data, Optimizer, Recipe, Schedule
 
-# name: layers and magnitude of RandAugment, p of MixUp (section 3.2).
+# name: layers and magnitude of RandAugment (none for 0 layers), p of MixUp.
 LEVELS = {
     "none": (0, 0, 0.0),
     "light1": (2, 0, 0.0),
@@ -87,14 +87,19 @@ def at_level(level: str, model: str = "S/16") -> Recipe:
     """
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)
-    *_, mixup = LEVELS[level]
+    layers, magnitude, mixup = LEVELS[level]
+    augmentation = Augmentation(crop="inception", min_area=0.05, flip=True, mixup=mixup)
+    if layers:
+        augmentation = dataclasses.replace(
+            augmentation, policy="randaugment", layers=layers, magnitude=magnitude
+        )
     return Recipe(
         name=f"augreg_{level}",
         model=ViTConfig.of(model, gelu="tanh", head_bias=-6.9),
         epochs=300,
         batch_size=4096,
         data=Data(source="tfds:imagenet2012", validation=0.01),
-        augmentation=Augmentation(crop="inception", min_area=0.05, flip=True, mixup=mixup),
+        augmentation=augmentation,
         objective=Classify(loss="sigmoid"),
         optimizer=Optimizer(learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0),
         schedule=Schedule(kind="cosine", warmup="10000 steps"),

@@ -66,7 +66,7 @@ def vit_cifar() -> Recipe:
         epochs=200,
         batch_size=128,
         data=Data(source="tfds:cifar10"),
-        augmentation=Augmentation(crop="pad", pad=4, flip=True),
+        augmentation=Augmentation(crop="pad", pad=4, flip=True, policy="autoaugment"),
         objective=Classify(label_smoothing=0.1 * 10 / 9),
         optimizer=Optimizer(
             name="adam",

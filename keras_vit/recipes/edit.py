@@ -114,6 +114,8 @@ def _merge(node: Any, values: dict[str, Any], prefix: str) -> Any:
                 value = dict(value)
                 current = _of_kind(current, types[name], f"{prefix}{name}.kind", value.pop("kind"))
             value = _merge(current, value, f"{prefix}{name}.")
+        elif isinstance(value, dict):  # a model, where there was none
+            value = _build_nested(types[name], value, f"{prefix}{name}.")
         else:
             value = _parse(prefix + name, types[name], str(value))
         changes[name] = value

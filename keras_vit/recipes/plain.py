@@ -25,7 +25,15 @@ def plain_s16_90() -> Recipe:
         epochs=90,
         batch_size=1024,
         data=Data(source="tfds:imagenet2012", crop=0.875, validation=0.01),
-        augmentation=Augmentation(crop="inception", min_area=0.05, flip=True, mixup=0.2),
+        augmentation=Augmentation(
+            crop="inception",
+            min_area=0.05,
+            flip=True,
+            policy="randaugment",
+            layers=2,
+            magnitude=10.0,
+            mixup=0.2,
+        ),
         optimizer=Optimizer(learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0),
         schedule=Schedule(kind="cosine", warmup="10000 steps"),
     )

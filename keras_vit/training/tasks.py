@@ -19,7 +19,6 @@ from keras_vit.errors import UserError
 from keras_vit.export import Metadata
 from keras_vit.files import replacing, size_in_bytes
 from keras_vit.models import MaskedAutoencoder, config_of, num_visible, vit
-from keras_vit.models.complexity import forward_flops
 from keras_vit.predictor import check_teacher
 from keras_vit.recipes import Recipe
 from keras_vit.training.delivery import FORMATS, export_and_check
@@ -87,7 +86,7 @@ class Classification:
 
     def forward_flops(self, recipe: Recipe) -> int:
         """Floating-point operations of one image's forward pass in training."""
-        return forward_flops(recipe.model)
+        return recipe.model.forward_flops()
 
     def loss_of_chance(self, recipe: Recipe, images: ImageSet) -> float | None:
         """Loss of a model that knows nothing, where it is known."""
@@ -191,7 +190,7 @@ class Reconstruction(Classification):
             heads=plan.decoder_heads,
         )
         between = 2 * (config.num_prefix_tokens + visible) * config.width * width
-        return forward_flops(config, visible) + between + forward_flops(decoder)
+        return config.forward_flops(visible) + between + decoder.forward_flops()
 
     def loss_of_chance(self, recipe, images):
         return None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What every command has in common: help, usage errors, speed, no traceback."""
 
+import json
 import random
 import subprocess
 import sys
@@ -59,6 +60,7 @@ def test_help(command_without_keras, command):
         (["train", "--set", "epoch=2"], "Did you mean epochs?"),
         (["train", "--set", "model=S16"], "unknown model 'S16'. Did you mean S/16"),
         (["train", "--set", "epochs"], "expected NAME=VALUE"),
+        (["train", "--set", "schedule.warmup=5 weeks"], "expected a length as in '10000 steps'"),
         (["train", "--workdir", "/"], "already holds files"),
         (["train", "--max_time", "5"], "expected a time as 90s, 20m, 2h or 1h30m, not '5'"),
         (["train", "--resume", "no/such/run"], "expected the folder of a run"),
@@ -126,6 +128,19 @@ def test_lists(command_without_keras):
     assert "B/16" in models and "86,567,656" in models
     recipes = command_without_keras("list", "recipes").stdout
     assert "digits" in recipes and "119,194" in recipes
+    rows = json.loads(command_without_keras("list", "recipes", "--format", "json").stdout)
+    deit = next(row for row in rows if row["recipe"] == "deit_small")
+    assert deit == {
+        "recipe": "deit_small",
+        "paper": "arXiv 2012.12877",
+        "image": "224x224",
+        "parameters": 22_050_664,
+        "GFLOPs": 9.2,
+        "batch": 1024,
+        "epochs": 300,
+        "steps": None,
+        "description": "DeiT-S/16 on ImageNet (arXiv 2012.12877). Published: 79.8 %.",
+    }
 
 
 def test_scripts_are_the_commands(keras_vit_command):

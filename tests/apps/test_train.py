@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from keras_vit import UserError
+from keras_vit import UserError, ViTConfig, vit
 from keras_vit.predictor import test_split as split_of
+from keras_vit.weights import save
 
 
 def test_broken_files_are_an_error_or_left_out(photos, tmp_path, in_process):
@@ -36,6 +37,25 @@ def test_broken_files_are_an_error_or_left_out(photos, tmp_path, in_process):
     # Evaluation leaves them out too: its test split is that of the run.
     *_, split = split_of(run, None)
     assert len(split) == counts["test"]
+
+
+def test_a_folder_is_fine_tuned_by_default(photos, tmp_path, in_process):
+    """From a checkpoint of another size with another head, with the names of the folders."""
+    weights, run = tmp_path / "mu_8.npz", tmp_path / "run"
+    save(vit(ViTConfig.of("mu/8", gelu="tanh", image_size=32, num_classes=7)), weights, "flax")
+    flags = ("--init", weights, "--set", "image_size=16", "--set", "epochs=2", "--workdir", run)
+    result = in_process("train", photos, *flags)
+    assert result.code == 0, result.err
+    assert "warning" not in result.err
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert (recipe["name"], recipe["init"], recipe["epochs"]) == ("finetune", str(weights), 2)
+    assert (recipe["model"]["width"], recipe["model"]["image_size"]) == (32, [16, 16])
+
+
+def test_weights_that_are_not_there_stop_a_run_before_it_begins(photos, tmp_path, in_process):
+    with pytest.raises(UserError, match=r"no/such.npz: no such file"):
+        in_process("train", photos, "--init", "no/such.npz", "--workdir", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_dry_run_writes_samples_alone(tmp_path, in_process):

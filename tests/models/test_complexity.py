@@ -7,7 +7,6 @@ import keras
 import pytest
 
 from keras_vit import ViTConfig, vit
-from keras_vit.models import forward_flops
 
 
 @pytest.mark.parametrize(
@@ -17,7 +16,7 @@ def test_published(name, size, published):
     """Swin (arXiv 2103.14030, table 1) lists DeiT-S, DeiT-B and ViT-B/16 in billions, with a
     multiplication and its addition as one; 1 % is its rounding and what counters leave out."""
     config = ViTConfig.of(name, image_size=size)
-    assert forward_flops(config) / 2e9 == pytest.approx(published, rel=0.01)
+    assert config.forward_flops() / 2e9 == pytest.approx(published, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +53,7 @@ def test_each_option_by_the_shapes_of_its_layers(changes):
             total += size
     total += config.depth * 2 * n * n * config.width
     total += 2 * n * config.width if config.pool == "map" else 0
-    assert forward_flops(config) == 2 * total
+    assert config.forward_flops() == 2 * total
 
 
 def _cells(config, path):

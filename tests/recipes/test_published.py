@@ -36,12 +36,14 @@ class Paper:
     overlap: bool = False
     ema: float | None = None
     smoothing: float = 0.0
-    loss: str = "softmax"
+    loss: str | None = "softmax"  # None: neither of them alone
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     min_area: float | None = 0.05  # None: padded crops
     mixup: float = 0.0
+    rand_augment: tuple[float, ...] = ()  # layers, magnitude, its deviation, chance of each
     decays_all: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
 
 
 S16, S16_PLAIN, B16 = 22_050_664, 21_974_632, 86_567_656
@@ -58,8 +60,13 @@ DEIT = Paper(
     stochastic_depth=0.1,
     min_area=0.08,
     mixup=0.8,
+    rand_augment=(2, 9, 0.5, 0.5),
 )
-PLAIN = Paper("adamw", 1024, 90, 1e-3, 0.1, 1.0, "cosine", 10_000, S16_PLAIN, mixup=0.2)
+PLAIN = Paper(
+    *("adamw", 1024, 90, 1e-3, 0.1, 1.0, "cosine", 10_000, S16_PLAIN),
+    mixup=0.2,
+    rand_augment=(2, 10, 0, 1),
+)
 change = dataclasses.replace
 PAPERS = {
     "paper_imagenet": Paper(
@@ -73,17 +80,26 @@ PAPERS = {
         dropout=0.1,
         loss="sigmoid",
     ),
-    "augreg": change(AUGREG, mixup=0.5),
+    "augreg": change(AUGREG, mixup=0.5, rand_augment=(2, 15, 0, 1)),
     "augreg_none": AUGREG,
-    "augreg_light1": AUGREG,
-    "augreg_light2": change(AUGREG, mixup=0.2),
-    "augreg_medium1": change(AUGREG, mixup=0.2),
-    "augreg_medium2": change(AUGREG, mixup=0.5),
-    "augreg_strong1": change(AUGREG, mixup=0.5),
-    "augreg_strong2": change(AUGREG, mixup=0.8),
+    "augreg_light1": change(AUGREG, rand_augment=(2, 0, 0, 1)),
+    "augreg_light2": change(AUGREG, mixup=0.2, rand_augment=(2, 10, 0, 1)),
+    "augreg_medium1": change(AUGREG, mixup=0.2, rand_augment=(2, 15, 0, 1)),
+    "augreg_medium2": change(AUGREG, mixup=0.5, rand_augment=(2, 15, 0, 1)),
+    "augreg_strong1": change(AUGREG, mixup=0.5, rand_augment=(2, 20, 0, 1)),
+    "augreg_strong2": change(AUGREG, mixup=0.8, rand_augment=(2, 20, 0, 1)),
     "deit_tiny": change(DEIT, parameters=5_717_416),
     "deit_small": DEIT,
     "deit_base": change(DEIT, parameters=B16),
+    # The distillation token and its position, and a second head of 385 * 1,000.
+    "deit_distilled": change(DEIT, parameters=S16 + 2 * 384 + 385 * 1000, loss=None),
+    "masked_autoencoder": Paper(
+        # Without a head and without the 197 positions, which are fixed.
+        *("adamw", 4096, 800, 2.4e-3, 0.05, None, "cosine", 40, 85_798_656 - 197 * 768),
+        loss=None,
+        min_area=0.2,
+        betas=(0.9, 0.95),
+    ),
     "plain_s16_90": PLAIN,
     "plain_s16_150": change(PLAIN, epochs=150),
     "plain_s16_300": change(PLAIN, epochs=300),
@@ -99,7 +115,7 @@ PAPERS = {
         *("sgd", 512, 105, 0.01, 0.0, 1.0, "cosine", 500, 86_098_186, 49_000),
     ),
 }
-OWN = {"digits", "cifar10_seed", "finetune", "linear_probe"}
+OWN = {"digits", "cifar10_seed", "finetune", "linear_probe", "masked_autoencoder_small"}
 
 
 def test_every_recipe_is_published_or_our_own():
@@ -143,7 +159,7 @@ def test_optimizer(name):
     if paper.optimizer == "sgd":
         assert (optimizer.momentum, optimizer.nesterov) == (0.9, False)
     else:
-        assert (optimizer.beta_1, optimizer.beta_2) == (0.9, 0.999)
+        assert (optimizer.beta_1, optimizer.beta_2) == paper.betas
         assert optimizer.epsilon == 1e-8
     scales = scales_of(recipe.optimizer, [v.path for v in variables])
     for v in variables:
@@ -158,30 +174,56 @@ def test_model_and_loss(name):
     assert config.num_parameters == paper.parameters
     assert (config.dropout, config.stochastic_depth) == (paper.dropout, paper.stochastic_depth)
     assert config.attention_dropout == 0
-    assert (objective.loss, objective.label_smoothing) == (paper.loss, paper.smoothing)
+    if paper.loss is not None:
+        assert (objective.loss, objective.label_smoothing) == (paper.loss, paper.smoothing)
+
+
+def test_deit_distilled_learns_from_both_heads_alike():
+    objective = recipes.get("deit_distilled").objective
+    assert (objective.hard, objective.alpha, objective.label_smoothing) == (True, 0.5, 0.1)
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_augmentation(name):
-    """What comes out of the pipeline: batches of the size of the model, mixed as the paper says."""
     recipe, paper = recipes.get(name), PAPERS[name]
     plan = recipe.augmentation
     assert plan.flip and plan.mixup == paper.mixup
     assert (plan.crop, plan.min_area) == ("inception", paper.min_area) or (
         paper.min_area is None and (plan.crop, plan.pad) == ("pad", 4)
     )
-    pixels = np.zeros((64, 8, 8, 3), "uint8")
+    if paper.rand_augment:
+        strength = (plan.layers, plan.magnitude, plan.magnitude_std, plan.op_prob)
+        assert (plan.policy, strength) == ("randaugment", paper.rand_augment)
+    else:
+        assert plan.policy == ("autoaugment" if name == "vit_cifar" else "none")
+
+
+@pytest.mark.parametrize("name", ["paper_imagenet", "augreg", "deit_small", "vit_cifar"])
+def test_pipeline(name):
+    """What comes out: pixels that have been moved, labels that are mixed as the paper says."""
+    plan = recipes.get(name).augmentation
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (64, 8, 8, 3)).astype("uint8")
     images = from_arrays(pixels, np.arange(64) % 4, list("abcd"))
     batches, _ = training_batches(images.train, 4, (8, 8), 3, 8, 8, 0, plan)
-    labels = np.concatenate([labels for _, labels in batches.as_numpy_iterator()])
-    # Beta(p, p) for p below 1 gives shares on both sides of 0.99; without mixing there are none.
-    mixed = (labels.max(axis=1) < 0.999).any()
-    assert mixed == (paper.mixup > 0)
+    batches = list(batches.as_numpy_iterator())
+    assert all(images.shape == (8, 8, 8, 3) for images, _ in batches)
+    labels = np.concatenate([labels for _, labels in batches])
+    # Without mixing every label is whole; with it, hardly any share is.
+    assert (labels.max(axis=1) < 0.999).any() == (PAPERS[name].mixup > 0)
     np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
 
 
+def test_deit_s_other_augmentation():
+    """main.py's defaults; timm leaves its colour jitter out beside a policy."""
+    plan = recipes.get("deit_small").augmentation
+    assert (plan.increasing, plan.color_jitter, plan.erasing) == (True, 0.0, 0.25)
+    assert (plan.cutmix, plan.switch_prob, plan.mix_prob) == (1.0, 0.5, 1.0)
+    assert (plan.mixup_form, plan.repeats, plan.interpolation) == ("deit", 3, "bicubic")
+
+
 def test_levels_of_augreg():
-    """RandAugment (layers, magnitude) and MixUp of section 3.2, and figure 4's best of ImageNet."""
+    """RandAugment (layers, magnitude) and MixUp of each, and what was best on ImageNet."""
     assert LEVELS == {
         "none": (0, 0, 0.0),
         "light1": (2, 0, 0.0),

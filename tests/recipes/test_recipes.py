@@ -48,6 +48,13 @@ def test_override_of_fields_that_may_be_none_or_pairs():
     assert recipes.override(chosen, "model=none") == recipes.get("finetune")
 
 
+def test_merge_gives_a_model_where_there_was_none():
+    recipe = recipes.get("finetune")
+    values = json.loads(json.dumps(recipes.to_dict(recipes.get("digits"))))
+    assert recipes.merge(recipe, {"model": values["model"]}).model == recipes.get("digits").model
+    assert recipes.merge(recipe, {"model": None, "steps": 5}).model is None
+
+
 def test_explain():
     recipe = recipes.get("digits")
     merged = recipes.override(recipe, "epochs=3", "batch_size=8")

@@ -38,7 +38,7 @@ def test_warm_up_and_way_down(kind, warmup):
 
 
 def test_reciprocal_square_root_with_cool_down():
-    """sqrt(warm-up / step), then a straight line to zero (arXiv 2106.04560, section 3.5)."""
+    """sqrt(warm-up / step), then a straight line to zero (arXiv 2106.04560)."""
     at = rates(kind="rsqrt", warmup="20 steps", cooldown="2 epochs")
     assert at(10) == pytest.approx(0.5 * PEAK, rel=1e-5)
     for step in (20, 45, 80, 100):
