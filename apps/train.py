@@ -122,11 +122,11 @@ def add_flags(parser):
 def main(args) -> int:
     from keras_vit.data.sources import check_source
     from keras_vit.files import check_free
-    from keras_vit.predictor import check_teacher
+    from keras_vit.predictor import find_teacher
 
     recipe = _resumed_recipe(args) if args.resume else _new_recipe(args)
     check_source(recipe.data.source, recipe.data.data_dir)
-    check_teacher(recipe)
+    find_teacher(recipe)
     if args.workdir is not None and not args.dry_run:
         check_free(args.workdir, "--workdir")
 

@@ -195,7 +195,7 @@ def locate(target: str | os.PathLike) -> tuple[Path, Recipe | None]:
     return path, _recipe_of(path)
 
 
-def check_teacher(recipe: Recipe) -> None:
+def find_teacher(recipe: Recipe) -> None:
     """Raises the error of a recipe whose teacher is not there, without Keras."""
     objective = recipe.objective
     if isinstance(objective, Distill):
