@@ -80,3 +80,18 @@ def test_usage(audit, tmp_path):
     done = audit(tmp_path / "nowhere")
     assert done.returncode == 2
     assert "no data at" in done.stderr and done.stdout == ""
+
+
+def test_archives_and_tables(audit, broken, tmp_path):
+    path = shutil.make_archive(str(tmp_path / "photos"), "zip", broken)
+    done = audit(path)
+    assert done.returncode == 1 and done.stdout.splitlines()[-1] == "1 problem, 1 warning"
+    assert done.stderr.startswith(f"unpacking {path} into ")
+    assert audit(path, "--no_cache").stdout == done.stdout
+    rows = [f"{file},{file.parent.name}" for file in sorted(broken.glob("*/*.*g"))]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,label", *rows]))
+    done = audit(tmp_path / "photos.csv")
+    assert done.returncode == 1 and done.stdout.count("page") == 15
+    (tmp_path / "photos.csv").write_text("path,label\n,\n")
+    done = audit(tmp_path / "photos.csv")
+    assert done.returncode == 2 and "photos.csv, line 2: expected" in done.stderr
