@@ -5,10 +5,17 @@ examples:
   keras-vit evaluate runs/digits-1                                 the run's own test split
   keras-vit evaluate runs/digits-1/export/model.tflite             the same, the exported file
   keras-vit evaluate runs/photos-1 more_photos/ --format json
+  keras-vit evaluate runs/imagenet-1 v2/ --classes numbers       folders 0 to 999
+  keras-vit evaluate runs/imagenet-1 val/ --labels real.json    ImageNet-ReaL
+  keras-vit evaluate runs/photos-1 other_photos/ --probe --knn     the features on other classes
 
 A folder of class folders is measured as a whole; of train|val|test, the test split. With many
 classes the table shows those of lowest F1; JSON holds them all, the confusion matrix and the bins
 of the calibration error. A .tflite or .onnx file is run without TensorFlow.
+
+The test split of a run is the one that its split.csv recorded, whatever was added to its folder.
+--probe fits ridge regressions to the features of 1, 5, 10 and 25 training images of each class;
+--knn lets the 20 nearest training images vote.
 """
 
 import json
@@ -21,6 +28,20 @@ def add_flags(parser):
     parser.add_argument(
         "data", nargs="?", help="labelled images; default: the test split of the model's own run"
     )
+    parser.add_argument(
+        "--classes",
+        choices=("names", "numbers", "wordnet"),
+        default="names",
+        help="what the folders of the data are called by: the names of the model's classes, their "
+        "numbers from 0, or WordNet ids; default: names",
+    )
+    parser.add_argument(
+        "--labels", help="a ReaL file: for each image a list of classes, any of which is right"
+    )
+    parser.add_argument(
+        "--probe", action="store_true", help="few-shot ridge regression on the features"
+    )
+    parser.add_argument("--knn", action="store_true", help="nearest neighbours by the features")
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of the result"
@@ -28,16 +49,19 @@ def add_flags(parser):
 
 
 def main(args) -> int:
-    from keras_vit.predictor import Predictor, test_split
-    from keras_vit.reports import evaluation_table
+    from keras_vit.measuring import measure, probe
+    from keras_vit.predictor import Predictor
+    from keras_vit.reports import evaluation_table, probe_table
 
     if Predictor.needs_keras(args.model):
         import_keras()
-    predictor = Predictor.open(args.model)
-    name, classes, split = test_split(args.model, args.data, args.data_dir)
-    predictor.check_classes(name, classes)
-    result = {"model": str(predictor.path), "data": name, **predictor.evaluate(split)}
-    print(json.dumps(result) if args.format == "json" else evaluation_table(result))
+    if args.probe or args.knn:
+        result = probe(args.model, args.data, args.data_dir, args.probe, args.knn)
+        table = probe_table
+    else:
+        result = measure(args.model, args.data, args.data_dir, args.classes, args.labels)
+        table = evaluation_table
+    print(json.dumps(result) if args.format == "json" else table(result))
     return 0
 
 

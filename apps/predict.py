@@ -22,7 +22,11 @@ def add_flags(parser):
     parser.add_argument(
         "images", nargs="+", help="files, folders, patterns, or - for one file name a line on stdin"
     )
-    parser.add_argument("--top_k", type=int, default=1, help="classes to name; default: 1")
+    parser.add_argument(
+        "--top_k",
+        type=int,
+        help="classes to name; default: 1, or all above 50 %% where an image may show several",
+    )
     parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table")
 
 
@@ -31,13 +35,15 @@ def main(args) -> int:
     from keras_vit.errors import UserError
     from keras_vit.predictor import Predictor
 
-    if args.top_k < 1:
+    if args.top_k is not None and args.top_k < 1:
         raise UserError(f"--top_k: expected a whole number of at least 1, received {args.top_k}.")
     if Predictor.needs_keras(args.model):
         import_keras()
     predictor = Predictor.open(args.model)
     paths = find_images(sys.stdin.read().splitlines() if args.images == ["-"] else args.images)
-    write = _WRITERS[args.format](min(args.top_k, len(predictor.metadata.labels)))
+    metadata = predictor.metadata
+    columns = len(metadata.labels) if metadata.task == "multi" else 1
+    write = _WRITERS[args.format](min(args.top_k or columns, len(metadata.labels)))
     failed = 0
     for prediction in predictor.predict(paths, args.top_k):
         if prediction.error is not None:
@@ -66,7 +72,7 @@ def _csv(top_k):
     def write(prediction):
         pairs = zip(prediction.classes, prediction.scores, strict=True)
         cells = [cell for name, score in pairs for cell in (name, f"{score:.6f}")]
-        writer.writerow([prediction.path, *cells])
+        writer.writerow([prediction.path, *cells, *[""] * (2 * top_k - len(cells))])
 
     return write
 

@@ -8,6 +8,7 @@ examples:
   keras-vit train photos/ --init B_16.npz               from a checkpoint, which needs fewer images
   keras-vit train photos/ --recipe linear_probe --init runs/photos-1
   keras-vit train photos/ --on_bad skip                 without the files that cannot be decoded
+  keras-vit train photos.csv --set objective.loss=sigmoid     labels like cat|dog
   keras-vit train tfds:cifar10 --recipe cifar10_seed
   keras-vit train photos/ --set epochs=20 --set model.depth=6 --workdir runs/try
   keras-vit train photos/ --config mine.json            the fields that mine.json has
@@ -17,8 +18,9 @@ A field of the recipe is taken from --set, else from --config (JSON in the shape
 recipe.json, as much of it as you like), else from the recipe.
 
 The run folder, by default the next free runs/NAME-N, holds model.keras, report.md, report.json,
-history.csv, curves.png, samples.jpg, recipe.json, labels.txt, export/saved_model,
-export/model.tflite and checkpoints/; bad_files.txt lists what was skipped.
+history.csv, curves.png, samples.jpg, recipe.json, labels.txt, split.csv, export/saved_model,
+export/model.tflite and checkpoints/; audit.json says what was found in the files, bad_files.txt
+what was skipped.
 
 Ctrl-C, SIGTERM or the end of --max_time writes a checkpoint and stops; a second signal ends at
 once. After these, a crash or a power cut, --resume goes on to the very result of a run that was
@@ -45,8 +47,9 @@ def add_flags(parser):
     parser.add_argument(
         "data",
         nargs="?",
-        help="a folder of images (class/*.jpg or train|val|test/class/*.jpg), tfds:NAME or digits; "
-        "default: what the recipe names",
+        help="a folder of images (class/*.jpg or train|val|test/class/*.jpg), a .zip or .tar.gz of "
+        "one, a .csv, .tsv or .jsonl with columns path and label (and split), an .npz, tfds:NAME, "
+        "hf:NAME or digits; default: what the recipe names",
     )
     parser.add_argument(
         "--recipe",
@@ -119,11 +122,11 @@ def add_flags(parser):
 def main(args) -> int:
     from keras_vit.data.sources import check_source
     from keras_vit.files import check_free
-    from keras_vit.predictor import check_teacher
+    from keras_vit.predictor import find_teacher
 
     recipe = _resumed_recipe(args) if args.resume else _new_recipe(args)
     check_source(recipe.data.source, recipe.data.data_dir)
-    check_teacher(recipe)
+    find_teacher(recipe)
     if args.workdir is not None and not args.dry_run:
         check_free(args.workdir, "--workdir")
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from keras_vit.errors import UserError
 
+_MANY = 1000  # files, flushed together
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
@@ -31,8 +33,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     temporary = scratch / path.name
     try:
         yield temporary
-        for written in [*sorted(temporary.rglob("*")), temporary, temporary.parent]:
-            _flush(written)
+        files = [temporary] if temporary.is_file() else sorted(temporary.rglob("*"))
+        if len(files) > _MANY and hasattr(os, "sync"):
+            os.sync()  # of everything there is: cheaper than one by one
+        else:
+            for written in [*files, temporary, temporary.parent]:
+                _flush(written)
         temporary.replace(path)
         _flush(path.parent)
     finally:
@@ -43,6 +49,14 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a UTF-8 text file through `replacing`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def cache_folder() -> Path:
+    """`$KERAS_VIT_CACHE`, or `keras_vit` in the user's cache folder: what can be made again."""
+    if told := os.environ.get("KERAS_VIT_CACHE"):
+        return Path(told)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "keras_vit"
 
 
 def size_in_bytes(path: str | os.PathLike) -> int:

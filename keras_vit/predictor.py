@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.image_set import ImageSet, Split
+from keras_vit.data import splits
+from keras_vit.data.image_set import Split
 from keras_vit.data.images import read_image, split_batches
 from keras_vit.data.sources import load, load_for_test
 from keras_vit.errors import UserError
-from keras_vit.evaluation import softmax, summarize
+from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilabel
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import TENSORFLOW_FREE, Runner, format_of, open_runner
 from keras_vit.recipes import Distill, Recipe, of_run
@@ -29,7 +30,7 @@ class Prediction:
     Attributes:
         path: the file.
         classes: names of the most probable classes, best first; empty on an error.
-        scores: their probabilities, 0 to 1.
+        scores: their probabilities, 0 to 1; of the task "multi" each by itself.
         error: why the file could not be used, or None.
     """
 
@@ -69,13 +70,14 @@ class Predictor:
         return format_of(locate(target)[0]) not in TENSORFLOW_FREE
 
     def predict(
-        self, paths: Iterable[str], top_k: int = 1, batch_size: int = 32
+        self, paths: Iterable[str], top_k: int | None = None, batch_size: int = 32
     ) -> Iterator[Prediction]:
         """Classifies image files; one that cannot be read gives a prediction with an `error`.
 
         Args:
             paths: image files.
-            top_k: how many classes to name.
+            top_k: how many classes to name; None for the one that it is, or where an image may show
+                several, for all whose probability is above 1/2.
             batch_size: images that are held in memory at a time.
         """
         batch = []
@@ -105,11 +107,18 @@ class Predictor:
 
         Returns:
             Plain data: `images`, their number, `top1` and its 95 % interval, `top5`, scores of each
-            class, confusions and calibration; see `keras_vit.evaluation.summarize`.
+            class, confusions and calibration; see `keras_vit.evaluation.summarize`, or
+            `summarize_multilabel` where an image may show several classes.
 
         Raises:
             UserError: when a logit is not finite: nothing that follows would mean anything.
         """
+        logits = self.logits(split, batch_size)
+        measure = summarize if self.metadata.task == "single" else summarize_multilabel
+        return measure(logits, split.labels, self.metadata.labels)
+
+    def logits(self, split: Split, batch_size: int = 64) -> np.ndarray:
+        """Logits of a split, float32 `(n, classes)`; see `evaluate`."""
         m = self.metadata
         logits = [
             self.run(pixels)
@@ -123,11 +132,18 @@ class Predictor:
                 f" of {len(split):,} images, first {split.name_of(broken[0])}. Train or export the "
                 "model again."
             )
-        return summarize(logits, split.labels, m.labels)
+        return logits
 
-    def check_classes(self, name: str, classes: Sequence[str]) -> None:
-        """Raises a `UserError` unless the classes of a data set are those of the model, in
-        order."""
+    def check_classes(self, name: str, classes: Sequence[str], split: Split) -> None:
+        """Raises a `UserError` unless the classes of a data set are those of the model, in order,
+        and an image may have as many."""
+        task = "single" if split.labels.ndim == 1 else "multi"
+        if task != self.metadata.task:
+            words = {"single": "one class", "multi": "any number of classes"}
+            raise UserError(
+                f"{name}: expected images of {words[self.metadata.task]}, as {self.path} knows, "
+                f"received images of {words[task]}."
+            )
         if tuple(classes) != self.metadata.labels:
             differing = sorted(set(classes) ^ set(self.metadata.labels))
             what = (
@@ -135,15 +151,19 @@ class Predictor:
             )
             raise UserError(
                 f"{name}: expected the {len(self.metadata.labels)} classes of {self.path}, "
-                f"received {len(classes)}: {what}."
+                f"received {len(classes)}: {what}. Folders that are called by class numbers or "
+                "WordNet ids are measured with `keras-vit evaluate --classes`."
             )
 
-    def _classify(self, batch, top_k: int) -> Iterator[Prediction]:
+    def _classify(self, batch, top_k: int | None) -> Iterator[Prediction]:
         if not batch:
             return
-        probabilities = softmax(self.run(np.stack([pixels for _, pixels in batch])))
+        several = self.metadata.task == "multi"
+        logits = self.run(np.stack([pixels for _, pixels in batch]))
+        probabilities = sigmoid(logits) if several else softmax(logits)
         for (path, _), row in zip(batch, probabilities, strict=True):
-            order = np.argsort(-row, kind="stable")[:top_k]
+            count = (row > 0.5).sum() if several else 1
+            order = np.argsort(-row, kind="stable")[: count if top_k is None else top_k]
             yield Prediction(
                 str(path),
                 tuple(self.metadata.labels[i] for i in order),
@@ -175,7 +195,7 @@ def locate(target: str | os.PathLike) -> tuple[Path, Recipe | None]:
     return path, _recipe_of(path)
 
 
-def check_teacher(recipe: Recipe) -> None:
+def find_teacher(recipe: Recipe) -> None:
     """Raises the error of a recipe whose teacher is not there, without Keras."""
     objective = recipe.objective
     if isinstance(objective, Distill):
@@ -222,7 +242,7 @@ def test_split(
     Args:
         target: the model.
         source: where they are (see `keras_vit.data.load`); None, or the source that the model was
-            trained on, is the test split of its run.
+            trained on, is the test split of its run, as its `split.csv` recorded it.
         data_dir: where TFDS keeps its data sets.
 
     Returns:
@@ -238,40 +258,67 @@ def test_split(
             f"{path} does not stand in a run folder, so its test images are not known. Name a data "
             "set or a folder of images."
         )
-    if recipe is not None and source in (None, recipe.data.source):
-        images = _images_of(recipe, data_dir)
-        return images.name, images.classes, images.test
-    return (source, *load_for_test(source, data_dir))
+    recorded = run_split(target, "test", source, data_dir)
+    return recorded or (source, *load_for_test(source, data_dir))
 
 
-def training_split(target: str | os.PathLike, data_dir: str | None = None) -> Split | None:
-    """The training images of a target's run; None for a file that does not stand in one."""
-    _, recipe = locate(target)
-    return None if recipe is None else _images_of(recipe, data_dir).train
+def run_split(
+    target: str | os.PathLike, name: str, source: str | None, data_dir: str | None = None
+) -> tuple[str, tuple[str, ...], Split] | None:
+    """Finds a split of the run that a model belongs to, as its `split.csv` recorded it.
 
+    Args:
+        target: the model.
+        name: "train", "validation" or "test".
+        source, data_dir: see `test_split`.
 
-def _images_of(recipe: Recipe, data_dir: str | None) -> ImageSet:
-    plan = recipe.data
-    return load(
+    Returns:
+        See `test_split`; None when the model belongs to no run, or the source is not that of the
+        run.
+    """
+    path, recipe = locate(target)
+    if recipe is None or source not in (None, recipe.data.source):
+        return None
+    plan, run = recipe.data, _run_folder(path)
+    data_dir = data_dir or plan.data_dir
+    if (run / splits.FILE).exists():
+        metadata = metadata_of(target)
+        split = splits.read_split(run, name, plan.source, metadata.labels, metadata.task, data_dir)
+        return plan.source, metadata.labels, split
+    images = load(
         plan.source,
-        data_dir or plan.data_dir,
+        data_dir,
         plan.test,
         plan.validation,
         plan.split_seed,
         plan.on_bad,
         decode=False,  # an image that breaks is named when it is read
     )
+    return images.name, images.classes, getattr(images, name)
+
+
+def training_split(target: str | os.PathLike, data_dir: str | None = None) -> Split | None:
+    """The training images of a target's run; None for a file that does not stand in one."""
+    recorded = run_split(target, "train", None, data_dir)
+    return recorded and recorded[2]
 
 
 def _recipe_of(path: Path) -> Recipe | None:
-    for folder in (path.parent, path.parent.parent):  # the run folder, or its export/
-        if (folder / "recipe.json").exists():
-            return of_run(folder)
-    return None
+    folder = _run_folder(path)
+    return None if folder is None else of_run(folder)
+
+
+def _run_folder(path: Path) -> Path | None:
+    """The run folder that a model file stands in, or in whose export/ it stands."""
+    folders = (path.parent, path.parent.parent)
+    return next((folder for folder in folders if (folder / "recipe.json").exists()), None)
 
 
 def _metadata_beside(path: Path, recipe: Recipe | None) -> Metadata:
     """What a model file without metadata needs, from the run folder around it."""
+    file = path.parent / "metadata.json"
+    if recipe is not None and file.exists():
+        return Metadata.parse(file.read_text(encoding="utf-8"), file)
     file = path.parent / "labels.txt"
     if recipe is None or not file.exists():
         raise UserError(

@@ -23,6 +23,14 @@ class Result:
     err: str
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keeps the user's cache out of the tests, and the tests out of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_VIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def keras_vit_command():
     """Runs `keras-vit ...` as a user does, in a process of its own."""

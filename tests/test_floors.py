@@ -21,6 +21,7 @@ FLOORS = {
     "evaluation": 3,
     "zoo": 4,
     "predictor": 4,
+    "measuring": 4.5,  # above the predictor that it measures
     "training": 5,
     "reports": 6,
     "apps": 7,

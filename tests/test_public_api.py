@@ -17,13 +17,14 @@ NAMES = {
 ROOMS = {
     "analysis": "attention_maps attention_of_the_output reconstruct",
     "data": (
-        "Audit Finding ImageSet Split audit_folder evaluation_batches from_arrays load "
-        "read_image training_batches"
+        "Audit Finding ImageSet Split audit_files evaluation_batches from_arrays load read_image "
+        "training_batches"
     ),
     "evaluation": (
-        "ClassScores Confusion Reliability average_precision class_scores confusion_matrix "
-        "few_shot_accuracy knn_accuracy mean_average_precision most_confused predicted_classes "
-        "reliability ridge_scores softmax summarize top_k_accuracy wilson_interval"
+        "ClassScores Confusion Reliability average_precision class_places class_scores "
+        "confusion_matrix few_shot_accuracy headline knn_accuracy mean_average_precision "
+        "most_confused predicted_classes real_accuracy real_labels reliability "
+        "ridge_scores sigmoid softmax summarize summarize_multilabel top_k_accuracy wilson_interval"
     ),
     "export": ("Agreement Metadata compare open_runner operators to_onnx to_saved_model to_tflite"),
     "layers": (
@@ -39,8 +40,8 @@ ROOMS = {
     ),
     "reports": (
         "audit_table draw_attention draw_reconstruction draw_samples draw_test_attention "
-        "evaluation_table export_table markdown_report pipeline_table quantization_table "
-        "write_report"
+        "evaluation_table export_table markdown_report pipeline_table probe_table "
+        "quantization_table write_report"
     ),
     "training": (
         "ExportOptions Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp "

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""What is wrong with a folder of images, by file name. Nothing is changed, moved or deleted."""
+"""What is wrong with a set of image files, by name. Nothing is changed, moved or deleted."""
 
 import collections
 import dataclasses
-import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from keras_vit.data.examine import Examined, examine_all
-from keras_vit.data.folders import class_folders, files_below, split_folders, suffix_of
-from keras_vit.data.images import SUFFIXES
-from keras_vit.data.sources import existing_folder
-from keras_vit.errors import UserError
+from keras_vit.data.examine import Examined
+from keras_vit.data.images import suffix_of
+from keras_vit.data.listing import Listing
 
 _TINY = 8  # pixels; less than one patch of the smallest models
 _ELONGATED = 10  # long side over short side
 _IMBALANCED = 10  # images of the largest class over those of the smallest
+
+_TRAITS = {
+    "animated": "of several frames, of which the first is used",
+    "16-bit": "of 16 bits to a channel, of which the upper 8 are used",
+    "CMYK": "in CMYK, converted to RGB without a colour profile",
+    "alpha": "with transparency, which is ignored",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Finding:
 
     Attributes:
         kind: "unreadable", "empty class", "one class", "class names", "leak", "two labels",
-            "copies", "ignored", "imbalance", "tiny", "elongated" or "rotated".
+            "copies", "ignored", "imbalance", "tiny", "elongated", "rotated", "animated", "16-bit",
+            "CMYK" or "alpha".
         problem: whether training stops or misleads because of it; else it is a warning.
         text: what was found, in one sentence.
         items: one line for each file, class or group of files.
@@ -36,20 +39,36 @@ class Finding:
     text: str
     items: tuple[str, ...] = ()
 
+    @property
+    def misleads(self) -> bool:
+        """Whether training goes on in spite of it, with results that are not what they seem."""
+        return self.kind in ("leak", "two labels")
+
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
     """What was found.
 
     Attributes:
-        source: the folder.
+        source: the folder, archive or table of files.
         images: split -> class -> number of usable images.
         findings: problems first.
+        decoded: whether every file was read to its end; else their headers alone.
     """
 
     source: str
     images: dict[str, dict[str, int]]
     findings: tuple[Finding, ...]
+    decoded: bool = True
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """What is wrong with each file that cannot be used."""
+        return next((f.items for f in self.findings if f.kind == "unreadable"), ())
+
+    def to_dict(self) -> dict:
+        """Plain data, for JSON."""
+        return {**dataclasses.asdict(self), "ok": self.ok}
 
     @property
     def ok(self) -> bool:
@@ -59,10 +78,10 @@ class Audit:
 
 @dataclasses.dataclass(frozen=True)
 class _Image:
-    """A file with the split and the class that its folders say."""
+    """A file with its split and its classes."""
 
     split: str
-    label: str
+    labels: tuple[str, ...]
     examined: Examined
 
     @property
@@ -70,48 +89,32 @@ class _Image:
         return self.examined.path
 
 
-def audit_folder(source: str) -> Audit:
-    """Reads every file of a folder of images to the end.
+def review(listing: Listing, examined: list[Examined]) -> Audit:
+    """Says what is wrong with listed files.
 
     Args:
-        source: a folder with a folder of images for each class, or with `train` and perhaps `val`
-            and `test` above those.
-
-    Raises:
-        UserError: when there is no such folder or nothing in it that could be a class.
+        listing: files and classes.
+        examined: what is known of `listing.paths`, in their order.
     """
-    if source == "digits" or source.startswith("tfds:"):
-        raise UserError(
-            f"data {source!r} is not a folder of image files, which is what an audit reads."
-        )
-    classes = {
-        split: {folder.name: files_below(folder) for folder in class_folders(root)}
-        for split, root in split_folders(existing_folder(source)).items()
-    }
-    places = [
-        (split, label, path)
-        for split, folders in classes.items()
-        for label, files in folders.items()
-        for path in files
-        if suffix_of(path) in SUFFIXES
-    ]
-    examined = examine_all([path for _, _, path in places])
-    images = [_Image(*place[:2], found) for place, found in zip(places, examined, strict=True)]
+    places = [(split, file.labels) for split, files in listing.files.items() for file in files]
+    images = [_Image(*place, found) for place, found in zip(places, examined, strict=True)]
     usable = [image for image in images if not image.examined.problem]
-    counts = {split: dict.fromkeys(folders, 0) for split, folders in classes.items()}
+    counts = {split: dict.fromkeys(classes, 0) for split, classes in listing.classes.items()}
     for image in usable:
-        counts[image.split][image.label] += 1
-    names = [path for folders in classes.values() for files in folders.values() for path in files]
+        for label in image.labels:
+            counts[image.split][label] += 1
     findings = [
         *_unreadable(images),
-        *_class_problems(counts),
-        *_copies(usable, divided=len(classes) > 1),
-        *_ignored(names),
+        *_class_problems(listing, counts),
+        *_copies(usable, divided=len(listing.files) > 1),
+        *_ignored(listing.ignored),
         *_imbalance(counts["train"]),
         *_sizes(usable),
+        *_traits(usable),
     ]
     findings.sort(key=lambda finding: not finding.problem)
-    return Audit(source, counts, tuple(findings))
+    decoded = all(found.final for found in examined)
+    return Audit(listing.source, counts, tuple(findings), decoded)
 
 
 def _unreadable(images: list[_Image]) -> Iterator[Finding]:
@@ -125,7 +128,7 @@ def _unreadable(images: list[_Image]) -> Iterator[Finding]:
         )
 
 
-def _class_problems(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
+def _class_problems(listing: Listing, counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
     empty = tuple(
         f"{split}: {label}"
         for split, labels in counts.items()
@@ -133,18 +136,17 @@ def _class_problems(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
         if not count
     )
     if empty:
-        yield Finding("empty class", True, "no usable image in the folder of a class", empty)
+        yield Finding("empty class", True, "no usable image of a class", empty)
     if len(counts["train"]) == 1:
         yield Finding(
             "one class",
             True,
             f"{next(iter(counts['train']))} is the only class; expected 2 or more",
         )
-    for split, labels in counts.items():
-        differing = tuple(sorted(set(labels) ^ set(counts["train"])))
-        if differing:
+    for split in counts:
+        if listing.differing(split):
             text = f"the classes of train and {split} are not the same"
-            yield Finding("class names", True, text, differing)
+            yield Finding("class names", True, text, tuple(listing.differing(split)))
 
 
 def _copies(images: list[_Image], divided: bool) -> Iterator[Finding]:
@@ -154,9 +156,9 @@ def _copies(images: list[_Image], divided: bool) -> Iterator[Finding]:
         item = " = ".join(image.path for image in group)
         if len({image.split for image in group}) > 1:
             leaks.append(item)
-        if len({image.label for image in group}) > 1:
+        if len({image.labels for image in group}) > 1:
             labels.append(item)
-        if len({(image.split, image.label) for image in group}) < len(group):
+        if len({(image.split, image.labels) for image in group}) < len(group):
             copies.append(item)
     if leaks:
         text = f"{_count(len(leaks), 'image')} in more than one split: results look too good"
@@ -171,28 +173,16 @@ def _copies(images: list[_Image], divided: bool) -> Iterator[Finding]:
 
 
 def _equal_files(images: list[_Image]) -> Iterator[list[_Image]]:
-    """Groups of files of equal content; only those of equal size are read for it."""
-    sizes = collections.defaultdict(list)
-    for image in images:
-        sizes[Path(image.path).stat().st_size].append(image)
-    candidates = [image for group in sizes.values() if len(group) > 1 for image in group]
-    with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(lambda image: _digest(image.path), candidates))
+    """Groups of files of equal content, of those that were read to their end."""
     groups = collections.defaultdict(list)
-    for image, digest in zip(candidates, digests, strict=True):
-        groups[digest].append(image)
+    for image in images:
+        if image.examined.digest is not None:
+            groups[image.examined.digest].append(image)
     yield from (group for group in groups.values() if len(group) > 1)
 
 
-def _digest(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").digest()
-
-
-def _ignored(files: list[str]) -> Iterator[Finding]:
-    suffixes = collections.Counter(
-        suffix_of(path) or "(none)" for path in files if suffix_of(path) not in SUFFIXES
-    )
+def _ignored(files: tuple[str, ...]) -> Iterator[Finding]:
+    suffixes = collections.Counter(suffix_of(path) or "(none)" for path in files)
     if suffixes:
         items = tuple(f"{suffix}: {count:,}" for suffix, count in suffixes.most_common())
         text = f"{_count(suffixes.total(), 'file')} ignored, by suffix"
@@ -229,6 +219,13 @@ def _sizes(images: list[_Image]) -> Iterator[Finding]:
     if rotated:
         text = f"{_count(rotated, 'image')} turned upright when read, by EXIF orientation"
         yield Finding("rotated", False, text)
+
+
+def _traits(images: list[_Image]) -> Iterator[Finding]:
+    for trait, text in _TRAITS.items():
+        having = tuple(image.path for image in images if trait in image.examined.traits)
+        if having:
+            yield Finding(trait, False, f"{_count(len(having), 'image')} {text}", having)
 
 
 def _count(number: int, noun: str) -> str:

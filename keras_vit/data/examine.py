@@ -2,13 +2,19 @@
 """Whether image files can be used, before anything is trained on them."""
 
 import dataclasses
+import hashlib
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
 
 from keras_vit.data.images import load_pixels, opened, orientation_of
 from keras_vit.errors import UserError
 
-_SHOWN = 20  # broken files that a message lists
+_SHOWN = 100  # broken files that a message lists
+_RAW_MODE = 3  # place in an entry of `Image.tile`: how pixels are packed, e.g. ("RGB;16B", ...)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Examined:
         width, height: in pixels as they are stored, before the orientation is applied; 0 with a
             problem.
         orientation: EXIF orientation, 1 (upright) to 8.
+        traits: of "animated", "16-bit", "CMYK" and "alpha", what it is.
+        digest: of its contents, in hexadecimal; None unless all of it was read and decoded.
     """
 
     path: str
@@ -28,6 +36,13 @@ class Examined:
     width: int = 0
     height: int = 0
     orientation: int = 1
+    traits: tuple[str, ...] = ()
+    digest: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether to decode the file could tell nothing more."""
+        return self.problem is not None or self.digest is not None
 
 
 def examine(path: str, decode: bool = True) -> Examined:
@@ -37,15 +52,22 @@ def examine(path: str, decode: bool = True) -> Examined:
     last step, which cannot fail, is spared.
     """
     try:
-        with opened(path) as image:
-            width, height = image.size
-            orientation = orientation_of(image)
-            if decode:
-                image.draft(image.mode, (1, 1))  # does nothing for other formats
-                load_pixels(image, path)
+        with opened(path) as image:  # the limit of pixels is checked before all of it is read
+            found = Examined(
+                path, None, *image.size, orientation_of(image), traits=tuple(_traits(image))
+            )
+        if not decode:
+            return found
+        contents = Path(path).read_bytes()
+        with opened(io.BytesIO(contents)) as image:
+            image.draft(image.mode, (1, 1))  # does nothing for other formats
+            load_pixels(image, path)
     except UserError as error:
         return Examined(path, problem=str(error))
-    return Examined(path, None, width, height, orientation)
+    except OSError as error:
+        return Examined(path, problem=f"{path}: cannot be read ({error.strerror}).")
+    digest = hashlib.blake2b(contents, digest_size=16).hexdigest()
+    return dataclasses.replace(found, digest=digest)
 
 
 def examine_all(paths: Sequence[str], decode: bool = True) -> list[Examined]:
@@ -68,3 +90,15 @@ def broken_message(where: object, problems: Sequence[str]) -> str:
         "Replace or remove them; `keras-vit train` leaves them out with --on_bad=skip. "
         f"`keras-vit audit {where}` lists all."
     )
+
+
+def _traits(image: Image.Image):
+    if getattr(image, "is_animated", False):
+        yield "animated"
+    packing = image.tile[0][_RAW_MODE] if image.tile else ""
+    if "16" in str(packing) or image.mode.startswith("I"):
+        yield "16-bit"
+    if image.mode == "CMYK":
+        yield "CMYK"
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        yield "alpha"

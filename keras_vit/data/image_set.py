@@ -3,12 +3,17 @@
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from keras_vit.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_vit.data.audit import Audit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +21,14 @@ class Split:
     """One split: labels, and images as files, as encoded bytes or as arrays.
 
     Attributes:
-        labels: int64 `(n,)`, positions in the class names.
+        labels: int64 `(n,)`, positions in the class names; or uint8 `(n, classes)`, 1 for each
+            class that an image shows.
         paths: names of image files, or None.
-        orientation: uint8 `(n,)`, EXIF orientation 1 to 8 of each file, with `paths`.
+        orientation: uint8 `(n,)`, EXIF orientation 1 to 8 of each file, with `paths` and, unless
+            all are upright, with `encoded`.
         encoded: contents of image files, or None.
         arrays: uint8 `(n, height, width, channels)`, or None.
+        names: what records and messages call each example, without `paths`; or None.
     """
 
     labels: np.ndarray
@@ -28,13 +36,15 @@ class Split:
     orientation: np.ndarray | None = None
     encoded: Sequence[bytes] | None = None
     arrays: np.ndarray | None = None
+    names: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def name_of(self, index: int) -> str:
-        """What a message calls an example: its path, or its number."""
-        return self.paths[index] if self.paths is not None else f"example {index}"
+        """What records and messages call an example: its path, or where it stood in its source."""
+        names = self.names if self.paths is None else self.paths
+        return f"example {index}" if names is None else names[index]
 
     def take(self, indices: np.ndarray) -> "Split":
         """The examples at these positions, in this order."""
@@ -57,6 +67,8 @@ class ImageSet:
         train, validation, test: the splits.
         notes: what a reader of the results must know about the splits.
         bad_files: what is wrong with each file that was left out of them.
+        root: the folder that records name files relative to; None without files.
+        audit: what was found in the files; None without files.
     """
 
     name: str
@@ -66,6 +78,13 @@ class ImageSet:
     test: Split
     notes: tuple[str, ...] = ()
     bad_files: tuple[str, ...] = ()
+    root: Path | None = None
+    audit: "Audit | None" = None
+
+    @property
+    def task(self) -> str:
+        """ "single" when each image is of one class, "multi" when of any number."""
+        return "single" if self.train.labels.ndim == 1 else "multi"
 
 
 def divide(
@@ -89,12 +108,16 @@ def divide(
     Returns:
         The set. With a validation but no test split, both are the same and `notes` says so.
     """
+    splits = {split: _named(split, examples) for split, examples in splits.items()}
     train, notes = splits["train"], []
     if len(classes) == 1:
         raise UserError(
             f"{name}: expected at least 2 classes, received {list(classes)}. "
             "Each class is a folder."
         )
+    for label in classes:
+        if label.splitlines() != [label]:
+            raise UserError(f"{name}: expected class names of one line, received {label!r}.")
     if "test" not in splits:
         if "validation" in splits:
             splits = {**splits, "test": splits["validation"]}
@@ -123,25 +146,48 @@ def divide(
 def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Chooses `share` of each class.
 
+    Where an image shows several classes, the rarest are served first and the others with what they
+    lack then: in the manner of Sechidis et al., "On the Stratification of Multi-label Data" (2011).
+
     Args:
-        labels: int `(n,)`.
+        labels: int `(n,)`, or uint8 `(n, classes)`; see `Split.labels`.
         share: 0 to 1; of a class of m examples, `round(share * m)` are chosen, at least one if the
-            class has three or more, and never all.
+            class has three or more, and never all. With several classes to an image, that is aimed
+            at.
         seed: seed of the choice.
 
     Returns:
         Positions of the chosen and of the other examples, each ascending.
     """
     random = np.random.default_rng(seed)
-    chosen = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    chosen, decided = np.zeros(len(labels), bool), np.zeros(len(labels), bool)
+    for members in _groups(labels):
         count = round(share * len(members))
         if len(members) >= 3:
             count = min(max(count, 1), len(members) - 1)
-        chosen.append(random.permutation(members)[:count])
-    held = np.sort(np.concatenate(chosen))
-    return held, np.setdiff1d(np.arange(len(labels)), held)
+        lacking = max(count - chosen[members].sum(), 0)
+        chosen[random.permutation(members[~decided[members]])[:lacking]] = True
+        decided[members] = True
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
+def _groups(labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions of the examples of each class that occurs, and of those of none."""
+    if labels.ndim == 1:
+        yield from (np.flatnonzero(labels == label) for label in np.unique(labels))
+        return
+    counts = labels.sum(axis=0, dtype="int64")
+    for label in np.argsort(counts, kind="stable"):
+        yield np.flatnonzero(labels[:, label])
+    yield np.flatnonzero(~labels.any(axis=1))
+
+
+def _named(split: str, examples: Split) -> Split:
+    """Examples that are no files get a name that says where they stood: `train/17`."""
+    if examples.paths is not None:
+        return examples
+    names = [f"{split}/{i}" for i in range(len(examples))]
+    return dataclasses.replace(examples, names=names)
 
 
 def typical_side(split: Split, sample: int = 100) -> int:

@@ -104,6 +104,11 @@ def opened(path: str | os.PathLike | io.BytesIO) -> Image.Image:
     return image
 
 
+def suffix_of(name: str) -> str:
+    """The suffix of a file name in lower case, with its dot."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (Path takes seconds for 60,000 files)
+
+
 def find_images(names: Iterable[str]) -> list[str]:
     """Finds image files.
 

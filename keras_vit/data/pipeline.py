@@ -156,4 +156,7 @@ def _cropped(
 
 
 def _one_hot(split: Split, index, num_classes: int):
-    return tf.one_hot(tf.gather(tf.constant(split.labels), index), num_classes)
+    label = tf.gather(tf.constant(split.labels), index)
+    if split.labels.ndim == 2:  # already one place for each class
+        return tf.cast(label, tf.float32)
+    return tf.one_hot(label, num_classes)

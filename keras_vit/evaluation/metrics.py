@@ -21,6 +21,11 @@ def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
     return float(np.mean((rank <= k) & (rank > 0)))
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probability of each class by itself, from logits of any shape."""
+    return np.exp(-np.logaddexp(0, -logits))
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities `(n, classes)` from logits `(n, classes)`."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))

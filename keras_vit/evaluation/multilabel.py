@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Images that may show several classes, or none."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -39,3 +41,40 @@ def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
     if not len(occurring):
         return float("nan")
     return float(np.mean([average_precision(scores[:, c], targets[:, c]) for c in occurring]))
+
+
+def summarize_multilabel(logits: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> dict:
+    """Measures a classifier whose images show any number of classes.
+
+    Args:
+        logits: float `(n, classes)`, finite, with n of 1 or more.
+        targets: 0 or 1, `(n, classes)`.
+        classes: their names.
+
+    Returns:
+        Plain data, ready for JSON. Shares are 0 to 1, and an answer is every class with a logit
+        above 0, a probability above 1/2: `images`; `map`; `exact`, the share of images whose answer
+        is right in every class; `micro_f1`, of all answers of all classes together; and
+        `per_class`, a list of `class`, `ap` (None for a class that does not occur), `precision`,
+        `recall`, `f1` and `support`.
+    """
+    said, targets = logits > 0, np.asarray(targets, dtype=bool)
+    right, given, support = ((said & targets).sum(0), said.sum(0), targets.sum(0))
+    rows = [
+        {
+            "class": name,
+            "ap": average_precision(logits[:, c], targets[:, c]) if support[c] else None,
+            "precision": float(right[c] / max(given[c], 1)),
+            "recall": float(right[c] / max(support[c], 1)),
+            "f1": float(2 * right[c] / max(given[c] + support[c], 1)),
+            "support": int(support[c]),
+        }
+        for c, name in enumerate(classes)
+    ]
+    return {
+        "images": len(targets),
+        "map": mean_average_precision(logits, targets),
+        "exact": float((said == targets).all(axis=1).mean()),
+        "micro_f1": float(2 * right.sum() / max(given.sum() + support.sum(), 1)),
+        "per_class": rows,
+    }

@@ -14,6 +14,22 @@ from keras_vit.evaluation.classification import (
     predicted_classes,
 )
 from keras_vit.evaluation.metrics import softmax, top_k_accuracy, wilson_interval
+from keras_vit.evaluation.multilabel import mean_average_precision
+
+
+def headline(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The figures that a model is known by.
+
+    Args:
+        logits: float `(n, classes)`.
+        labels: int `(n,)`, or 0 and 1 of shape `(n, classes)` with several classes to an image.
+
+    Returns:
+        `top1` and `top5`, or `map`; 0 to 1.
+    """
+    if labels.ndim == 2:
+        return {"map": mean_average_precision(logits, labels)}
+    return {f"top{k}": top_k_accuracy(logits, labels, k) for k in (1, 5)}
 
 
 def summarize(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict:

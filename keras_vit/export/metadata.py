@@ -8,6 +8,8 @@ import os
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
 from keras_vit.errors import UserError
 from keras_vit.export.runner import onnx_session
 
@@ -26,6 +28,8 @@ class Metadata:
         image_size: height and width of the input in pixels.
         channels: 1 or 3.
         crop: share of the largest centred box of the input's aspect ratio to keep before resizing.
+        task: "single" when an image is of the class of the largest logit, "multi" when it is of
+            every class whose logit is above 0.
     """
 
     name: str
@@ -33,13 +37,23 @@ class Metadata:
     image_size: tuple[int, int]
     channels: int
     crop: float = 1.0
+    task: str = "single"
 
     def files(self) -> dict[str, str]:
         """The metadata as named text files."""
         return {
             _LABELS: "".join(f"{label}\n" for label in self.labels),
-            _FILE: json.dumps(dataclasses.asdict(self), indent=2) + "\n",
+            _FILE: self.to_json(),
         }
+
+    def to_json(self) -> str:
+        """The text of `metadata.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    def answer(self, logits: np.ndarray) -> str:
+        """What logits `(classes,)` say: a class, or of the task "multi" any number of them."""
+        places = np.flatnonzero(logits > 0) if self.task == "multi" else [logits.argmax()]
+        return " and ".join(repr(self.labels[place]) for place in places) or "nothing"
 
     def append_to(self, path: str | os.PathLike) -> None:
         """Puts the files into a zip archive at the end of a .tflite file.
@@ -73,8 +87,11 @@ class Metadata:
                 text = archive.read(_FILE) if _FILE in archive.namelist() else None
         else:
             text = None
-        if text is None:
-            return None
+        return None if text is None else cls.parse(text, path)
+
+    @classmethod
+    def parse(cls, text: str, path: str | os.PathLike) -> "Metadata":
+        """Makes it from the text of its JSON file; `path` is what an error names."""
         try:
             values = json.loads(text)
             return cls(
@@ -83,6 +100,7 @@ class Metadata:
                 image_size=tuple(values["image_size"]),
                 channels=values["channels"],
                 crop=values["crop"],
+                task=values.get("task", "single"),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: its {_FILE} cannot be read ({error!r}).") from error

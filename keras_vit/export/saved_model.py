@@ -97,6 +97,7 @@ def _bytes_signature(module: tf.Module, folded: Folded, metadata: Metadata, read
     config, ops = folded.config, TensorFlowOps(module.weights)
     labels = tf.constant(metadata.labels)
     top_k = min(_TOP_K, config.num_classes)
+    probabilities = tf.sigmoid if metadata.task == "multi" else tf.nn.softmax
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serve_bytes(image_bytes):
@@ -106,7 +107,7 @@ def _bytes_signature(module: tf.Module, folded: Folded, metadata: Metadata, read
             (*config.image_size, config.channels),
         )
         logits = forward(ops, config, pixels)["logits"]
-        scores, indices = tf.math.top_k(tf.nn.softmax(logits), top_k)
+        scores, indices = tf.math.top_k(probabilities(logits), top_k)
         each = valid[:, None]
         return {
             "classes": tf.where(each, tf.gather(labels, indices), ""),

@@ -19,11 +19,12 @@ class Agreement:
     """How far two sets of logits agree.
 
     Attributes:
-        agreement: share of images with the same top-1 class, 0 to 1.
+        agreement: share of images with the same answer, 0 to 1: the top-1 class, or for several
+            classes to an image, all that have a logit above 0.
         max_abs_diff: largest absolute difference of a logit.
         max_rel_diff: largest difference of a logit divided by max(1, |logit|).
         worst: position of the image with that difference, or of the first that is not finite.
-        disagreeing: positions of images whose top-1 class differs by more than a tie.
+        disagreeing: positions of images whose answer differs by more than a tie.
         finite: whether every number is finite.
         tolerance: what `max_rel_diff` was compared with.
     """
@@ -43,7 +44,10 @@ class Agreement:
 
 
 def compare(
-    reference: np.ndarray, candidate: np.ndarray, tolerance: float = TOLERANCE
+    reference: np.ndarray,
+    candidate: np.ndarray,
+    tolerance: float = TOLERANCE,
+    task: str = "single",
 ) -> Agreement:
     """Compares logits.
 
@@ -52,16 +56,22 @@ def compare(
         candidate: float `(n, classes)`, of the exported one.
         tolerance: largest difference that is accepted, relative to max(1, |logit|). Classes whose
             reference logits lie closer together than twice this are a tie: to swap them is no
-            disagreement.
+            disagreement. Nor is a logit that close to 0, with several classes to an image.
+        task: "single" or "multi", see `Metadata.task`.
     """
     finite = bool(np.isfinite(candidate).all())
     difference = np.abs(np.where(np.isfinite(candidate), candidate - reference, np.inf))
     scale = np.maximum(1, np.abs(reference))
-    first, second = reference.argmax(axis=1), candidate.argmax(axis=1)
-    rows = np.arange(len(reference))
-    margin = (reference[rows, first] - reference[rows, second]) / scale[rows, first]
+    if task == "multi":
+        differs = (reference > 0) != (candidate > 0)
+        same = ~differs.any(axis=1)
+        margin = 2 * np.where(differs, np.abs(reference) / scale, 0).max(axis=1)
+    else:
+        first, second = reference.argmax(axis=1), candidate.argmax(axis=1)
+        same, rows = first == second, np.arange(len(reference))
+        margin = (reference[rows, first] - reference[rows, second]) / scale[rows, first]
     return Agreement(
-        agreement=float(np.mean(first == second)),
+        agreement=float(np.mean(same)),
         max_abs_diff=float(difference.max()),
         max_rel_diff=float((difference / scale).max()),
         worst=int((difference / scale).max(axis=1).argmax()),

@@ -20,7 +20,9 @@ class Data:
     """Where images and labels come from, and which are held out.
 
     Attributes:
-        source: "digits", a folder (`class/*.jpg` or `train|val|test/class/*.jpg`), or "tfds:NAME".
+        source: "digits", a folder (`class/*.jpg` or `train|val|test/class/*.jpg`), such a folder in
+            a .zip or .tar.gz, a .csv, .tsv or .jsonl of paths and labels, an .npz, "tfds:NAME" or
+            "hf:NAME".
         data_dir: where TFDS keeps its data sets; None for its default.
         test: share of the examples held out for the final test when the source has no test split.
         validation: share of the training examples held out to choose the best epoch when the source

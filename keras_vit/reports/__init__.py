@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from keras_vit.reports.audit import audit_table as audit_table
     from keras_vit.reports.benchmark import pipeline_table as pipeline_table
     from keras_vit.reports.evaluation import evaluation_table as evaluation_table
+    from keras_vit.reports.evaluation import probe_table as probe_table
     from keras_vit.reports.quantization import quantization_table as quantization_table
     from keras_vit.reports.reconstruction import draw_reconstruction as draw_reconstruction
     from keras_vit.reports.samples import draw_samples as draw_samples
@@ -28,6 +29,7 @@ _HOME = {
     "export_table": "tables",
     "markdown_report": "tables",
     "pipeline_table": "benchmark",
+    "probe_table": "evaluation",
     "quantization_table": "quantization",
     "write_report": "tables",
 }

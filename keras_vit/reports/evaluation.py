@@ -12,8 +12,13 @@ def evaluation_table(result: dict) -> str:
 
     Args:
         result: what `keras_vit.evaluation.summarize` returns, with `model` and `data`, the names
-            of the model and of the images.
+            of the model and of the images; or the same of `summarize_multilabel`, or with ReaL
+            labels (see `keras_vit.measuring.measure`).
     """
+    if "map" in result:
+        return "\n".join(_several(result))
+    if "unlabelled" in result:
+        return "\n".join(_real(result))
     low, high = result["top1_interval"]
     facts = [
         ("model", result["model"]),
@@ -28,22 +33,69 @@ def evaluation_table(result: dict) -> str:
     return "\n".join(lines)
 
 
-def _classes(rows: list[dict]) -> list[str]:
+def probe_table(result: dict) -> str:
+    """What `keras-vit evaluate --probe --knn` prints.
+
+    Args:
+        result: what `keras_vit.measuring.probe` returns.
+    """
+    facts = [
+        ("model", f"{result['model']}, {result['features']:,} features"),
+        (
+            "data",
+            f"{result['data']}, {result['train']:,} images to fit, {result['test']:,} to test",
+        ),
+        *((f"{shots} shot", f"{top1:.2%}") for shots, top1 in result.get("few_shot", {}).items()),
+        *([("kNN", f"{result['knn']:.2%}")] if "knn" in result else []),
+    ]
+    return "\n".join(f"{name:<9}{text}" for name, text in facts)
+
+
+def _real(result: dict) -> list[str]:
+    low, high = result["top1_interval"]
+    facts = [
+        ("model", result["model"]),
+        ("data", f"{result['data']}, {result['images']:,} images"),
+        ("ReaL", f"{result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%})"),
+        ("", f"{result['unlabelled']:,} images without labels left out"),
+    ]
+    return [f"{name:<8}{text}" for name, text in facts]
+
+
+def _several(result: dict) -> list[str]:
+    facts = [
+        ("model", result["model"]),
+        ("data", f"{result['data']}, {result['images']:,} images"),
+        ("mAP", f"{result['map']:.2%}, mean of the classes"),
+        ("exact", f"{result['exact']:.2%} of the images right in every class, at 50 %"),
+        ("F1", f"{result['micro_f1']:.2%} of all classes together, at 50 %"),
+    ]
+    lines = [f"{name:<8}{text}" for name, text in facts]
+    return [*lines, "", *_classes(result["per_class"], "AP", "ap")]
+
+
+def _classes(rows: list[dict], score: str = "F1", by: str = "f1") -> list[str]:
+    """The classes, or the worst of many by a score; its column comes first if F1 is another."""
     shown = rows
     if len(rows) > _CLASSES:
         occurring = [row for row in rows if row["support"]]
-        shown = sorted(occurring, key=lambda row: row["f1"])[:_CLASSES]
-    shares = ("precision", "recall", "f1")
+        shown = sorted(occurring, key=lambda row: row[by])[:_CLASSES]
+    shares = {"AP": "ap"} if by == "ap" else {}
+    shares |= {"precision": "precision", "recall": "recall", "F1": "f1"}
     cells = [
-        (row["class"], *(f"{row[name]:.1%}" for name in shares), f"{row['support']:,}")
+        (row["class"], *(_share(row[key]) for key in shares.values()), f"{row['support']:,}")
         for row in shown
     ]
-    lines = aligned([("class", "precision", "recall", "F1", "images"), *cells])
+    lines = aligned([("class", *shares, "images"), *cells])
     if len(shown) < len(rows):
         lines.append(
-            f"the {len(shown)} classes of lowest F1, of {len(rows):,}; --format json has all"
+            f"the {len(shown)} classes of lowest {score}, of {len(rows):,}; --format json has all"
         )
     return lines
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _confused(pairs: list[dict]) -> list[str]:

@@ -27,12 +27,13 @@ def _row(row: dict) -> tuple[str, ...]:
     notes = "; ".join([*(["kept"] if row.get("kept") else []), *row["notes"]])
     if "bytes" not in row:
         return (row["format"], row["quantize"], *["-"] * (len(_COLUMNS) - 3), notes)
+    score = row.get("top1", row.get("map"))
     return (
         row["format"],
         row["quantize"],
         f"{row['size_ratio']:.2f}x",
         f"{row['latency_ratio']:.2f}x",
-        "-" if row["top1"] is None else f"{row['top1']:.2%}",
+        "-" if score is None else f"{score:.2%}",
         f"{row['drop']:+.2f}",
         f"{row['agreement']:.1%}",
         _decibels(row["logit_sqnr"]),

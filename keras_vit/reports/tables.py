@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_vit.files import write_text
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
 
-_COLUMNS = ("format", "top-1", "agrees", "max |d logit|", "size", "ms/image (batch 1, median)")
+_COLUMNS = ("agrees", "max |d logit|", "size", "ms/image (batch 1, median)")
 
 
 def export_table(report: dict) -> str:
@@ -27,7 +27,7 @@ def export_table(report: dict) -> str:
             f"{report['keras']['bytes'] / 1e6:.2f} MB",
         )
         return "\n".join(aligned([columns, row]))
-    return "\n".join([*aligned([_COLUMNS, *_rows(report)]), *_problems(report)])
+    return "\n".join([*aligned([_columns(report), *_rows(report)]), *_problems(report)])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -47,21 +47,23 @@ def markdown_report(report: dict, name: str) -> str:
         name: title.
     """
     data = report["data"]
+    figures = f"mAP {report['map']:.2%}" if "map" in report else ""
+    figures = figures or f"Top-1 {report['top1']:.2%}, top-5 {report['top5']:.2%}"
     lines = [
         f"# {name}",
         "",
-        f"Top-1 {report['top1']:.2%}, top-5 {report['top5']:.2%} on {data['test']:,} test images "
+        f"{figures} on {data['test']:,} test images "
         f"of {data['classes']} classes ({data['source']}).",
         "",
         f"{report['parameters']:,} parameters, trained in {report['precision']} on "
         f"{data['train']:,} images. The weights are those of epoch {report['best_epoch']}, the "
         f"best of the run on {data['validation']:,} validation images "
-        f"({report['validation_top1']:.2%}).",
+        f"({report[f'validation_{_score(report)}']:.2%}).",
         "",
         *[f"* {note}" for note in data["notes"]],
         "",
-        "| " + " | ".join(column.replace("|", r"\|") for column in _COLUMNS) + " |",
-        "|" + "---|" * len(_COLUMNS),
+        "| " + " | ".join(column.replace("|", r"\|") for column in _columns(report)) + " |",
+        "|" + "---|" * len(_columns(report)),
         *["| " + " | ".join(row) + " |" for row in _rows(report)],
         "",
         *_problems(report),
@@ -85,12 +87,22 @@ def write_report(workdir: str | os.PathLike) -> Path:
     return folder / "report.md"
 
 
+def _score(report: dict) -> str:
+    """What the model is known by: mean average precision where images show several classes."""
+    return "map" if "map" in report else "top1"
+
+
+def _columns(report: dict) -> tuple[str, ...]:
+    return ("format", {"map": "mAP", "top1": "top-1"}[_score(report)], *_COLUMNS)
+
+
 def _rows(report: dict) -> list[tuple[str, ...]]:
-    original = {"format": "keras", "top1": report["top1"], **report["keras"]}
+    score = _score(report)
+    original = {"format": "keras", score: report[score], **report["keras"]}
     return [
         (
             _name(entry),
-            "-" if entry["top1"] is None else f"{entry['top1']:.1%}",
+            "-" if entry[score] is None else f"{entry[score]:.1%}",
             _percent(entry["agreement"]) if "agreement" in entry else "-",
             f"{entry['max_abs_diff']:.0e}" if "max_abs_diff" in entry else "-",
             f"{entry['bytes'] / 1e6:.2f} MB",

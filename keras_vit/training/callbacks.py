@@ -15,9 +15,9 @@ import keras
 import numpy as np
 
 from keras_vit.training.exceptions import NonFiniteLoss
-from keras_vit.training.history import draw_curves, write_history
+from keras_vit.training.history import SCORES, draw_curves, write_history
 
-MEASURED = ("loss", "accuracy", "val_loss", "val_accuracy")  # in this order, where logged
+MEASURED = ("loss", *SCORES, "val_loss", *(f"val_{name}" for name in SCORES))  # where logged
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -45,6 +45,8 @@ class SaveBest(keras.callbacks.Callback):
     """Saves the weights of the best epoch: highest validation accuracy, where there is one, then
     lowest loss.
 
+    With several classes to an image, average precision stands for accuracy, here and below.
+
     Args:
         path: the `.keras` file.
         save: writes the model being trained to a path.
@@ -58,8 +60,8 @@ class SaveBest(keras.callbacks.Callback):
         self.epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
-        accuracy = [float(logs["val_accuracy"])] if "val_accuracy" in logs else []
-        score = (*accuracy, -float(logs["val_loss"]))
+        measured = [float(logs[f"val_{name}"]) for name in SCORES if f"val_{name}" in logs]
+        score = (*measured, -float(logs["val_loss"]))
         # A gradient can be NaN while the loss of its step is not: then the validation loss is.
         if not math.isfinite(score[-1]):
             raise NonFiniteLoss(

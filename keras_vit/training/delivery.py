@@ -14,7 +14,7 @@ import numpy as np
 from keras_vit.data.image_set import Split
 from keras_vit.data.images import split_batches
 from keras_vit.errors import UserError
-from keras_vit.evaluation import top_k_accuracy
+from keras_vit.evaluation import headline
 from keras_vit.export import Metadata, compare, open_runner
 from keras_vit.export.fresh import run_in_new_process
 from keras_vit.export.quantization import MODES, signal_to_noise
@@ -29,7 +29,7 @@ _TIMED_IMAGES = 64
 _BATCHES = (1, 7)  # sizes that every file is run with, beside that of the check
 _BATCH_DECIBELS = 15  # a wrong batch has 0 or less
 _CALIBRATION_IMAGES = 256
-_PUBLIC = ("format", "path", "quantize", "top1", "agreement", "max_abs_diff", "bytes")
+_PUBLIC = ("format", "path", "quantize", "top1", "map", "agreement", "max_abs_diff", "bytes")
 _PUBLIC += ("ms_per_image",)
 _AS_TRAINED = ExportOptions()
 
@@ -57,7 +57,7 @@ def export_and_check(
         metadata: labels and input size.
         folder: where the files go; none of them may exist.
         batches: pixels `(batch, height, width, channels)`, 0 to 255.
-        labels: the true classes, int `(n,)`, or None.
+        labels: the true classes, int `(n,)`, or 0 and 1 of shape `(n, classes)`, or None.
         formats: keys of `FORMATS`.
         name_of: what a message calls the image at a position.
         options: quantisation and the form of the files.
@@ -65,10 +65,11 @@ def export_and_check(
         new_process: formats that are also run in a new process; a SavedModel takes seconds there.
 
     Returns:
-        `top1` and `top5` of the model, None without labels; `keras`, its `path`, `bytes` and
-        `ms_per_image`; and `exports`, a list with one entry for each format. An export that
-        disagrees has `ok` false and `problem`, and its file is named `*.rejected`. Paths are names
-        of files. With quantisation also `quantization`, one entry for each mode and format.
+        `top1` and `top5` of the model (`map` with several classes to an image), None without
+        labels; `keras`, its `path`, `bytes` and `ms_per_image`; and `exports`, a list with one
+        entry for each format. An export that disagrees has `ok` false and `problem`, and its file
+        is named `*.rejected`. Paths are names of files. With quantisation also `quantization`, one
+        entry for each mode and format.
     """
     for format in formats:
         if (folder / FORMATS.get(format, format)).exists():
@@ -91,8 +92,7 @@ def export_and_check(
         card = quantization_card(model, candidates, by_name, checked["images"]) if quantized else []
         exports = [_hand_over(by_name, candidates, format, folder, options) for format in formats]
         report = {
-            "top1": checked["top1"],
-            "top5": checked["top5"],
+            **checked["scores"],
             "keras": {
                 "path": model_path.name,
                 "bytes": size_in_bytes(model_path),
@@ -157,7 +157,7 @@ def explain(
     agreement: Agreement,
     reference: np.ndarray,
     candidate: np.ndarray,
-    classes: Sequence[str],
+    metadata: Metadata,
     name_of: Callable[[int], str],
 ) -> str:
     """Says where an export differs from the model, in one sentence."""
@@ -170,10 +170,10 @@ def explain(
     )
     if agreement.disagreeing:
         first = agreement.disagreeing[0]
-        said, expected = classes[candidate[first].argmax()], classes[reference[first].argmax()]
+        said, expected = metadata.answer(candidate[first]), metadata.answer(reference[first])
         text += (
             f"; {len(agreement.disagreeing)} of {len(reference)} images get another class, first "
-            f"{name_of(first)}: {said!r} where Keras says {expected!r}"
+            f"{name_of(first)}: {said} where Keras says {expected}"
         )
     return text
 
@@ -187,19 +187,29 @@ def _check(model, candidates, batches, labels, metadata, name_of, options) -> di
     logits, images = _run_all(runners, batches)
     times = median_milliseconds(runners, images)
     reference = logits["keras"]
+    multi = metadata.task == "multi"
     # Without labels the model itself is right by definition.
-    truth = reference.argmax(axis=1) if labels is None else labels
+    own = (reference > 0).astype("float32") if multi else reference.argmax(axis=1)
+    truth = own if labels is None else labels
+
+    def scores(found):
+        figures = headline(found, truth)
+        return figures if labels is not None else dict.fromkeys(figures)
+
+    def first_score(found):
+        return next(iter(headline(found, truth).values()))
+
     weight_bytes = 4 * model.count_params()
     entries = []
     for candidate in candidates:
         if candidate.refused is not None:
             continue
         found = logits[candidate.name]
-        agreement = compare(reference, found)
-        drop = 100 * (top_k_accuracy(reference, truth, 1) - top_k_accuracy(found, truth, 1))
+        agreement = compare(reference, found, task=metadata.task)
+        drop = 100 * (first_score(reference) - first_score(found))
 
         def said(agreement, found=found):
-            return explain(agreement, reference, found, metadata.labels, name_of)
+            return explain(agreement, reference, found, metadata, name_of)
 
         problem = problem_of(candidate, agreement, drop, options.max_drop, weight_bytes, said)
         problem = problem or _batch_problem(candidate, runners[candidate.name], found, images)
@@ -208,7 +218,7 @@ def _check(model, candidates, batches, labels, metadata, name_of, options) -> di
                 "candidate": candidate,
                 "format": candidate.format,
                 "quantize": candidate.mode,
-                "top1": None if labels is None else top_k_accuracy(found, labels, 1),
+                **scores(found),
                 "drop": drop,
                 "agreement": agreement.agreement,
                 "max_abs_diff": agreement.max_abs_diff,
@@ -220,8 +230,7 @@ def _check(model, candidates, batches, labels, metadata, name_of, options) -> di
             }
         )
     return {
-        "top1": None if labels is None else top_k_accuracy(reference, labels, 1),
-        "top5": None if labels is None else top_k_accuracy(reference, labels, 5),
+        "scores": scores(reference),
         "ms_per_image": times["keras"],
         "images": images,
         "entries": entries,

@@ -10,7 +10,7 @@ from keras import ops
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import format_of, open_runner
-from keras_vit.predictor import check_teacher, locate, metadata_of
+from keras_vit.predictor import find_teacher, locate, metadata_of
 from keras_vit.recipes import Classify, Distill, Recipe
 from keras_vit.training.objectives import make_loss
 
@@ -77,14 +77,15 @@ def imitation_loss(teacher, student, plan: Distill):
     return plan.temperature**2 * ops.mean(divergence)
 
 
-def teacher_metadata(recipe: Recipe, classes: Sequence[str], channels: int) -> Metadata:
+def check_teacher(recipe: Recipe, classes: Sequence[str]) -> Metadata:
     """Returns what is known of the teacher of a recipe.
 
     Raises:
-        UserError: when there is none, or it has other classes or channels than the student.
+        UserError: when there is none, or it has other classes or channels than the student, or XLA
+            is to compile what runs on the host.
     """
-    check_teacher(recipe)
-    name = recipe.objective.teacher
+    find_teacher(recipe)
+    name, channels = recipe.objective.teacher, recipe.model.channels
     metadata = metadata_of(name)
     differing = sorted(set(classes) ^ set(metadata.labels))
     if differing:
@@ -96,6 +97,11 @@ def teacher_metadata(recipe: Recipe, classes: Sequence[str], channels: int) -> M
         raise UserError(
             f"objective.teacher: {name} takes images of {metadata.channels} channels, where the "
             f"student takes {channels}. Expected the same; set model.channels."
+        )
+    if recipe.jit_compile and format_of(locate(name)[0]) != "keras":
+        raise UserError(
+            f"jit_compile: XLA cannot compile {name}, which runs on the host. Set "
+            "jit_compile=none, or name the teacher's run folder."
         )
     return metadata
 
@@ -111,7 +117,7 @@ def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool
         A function from the student's pixels to logits in the order of the student's classes, and
         whether XLA can compile it: an exported file runs on the host.
     """
-    metadata = teacher_metadata(recipe, classes, recipe.model.channels)
+    metadata = check_teacher(recipe, classes)
     path, _ = locate(recipe.objective.teacher)
     in_keras = format_of(path) == "keras"
     if in_keras:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from keras_vit.files import replacing, write_text
 
+# What a log may hold beside the loss: with one class to an image, with several.
+SCORES = ("accuracy", "average_precision")
+
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
     """Writes one row for each epoch as CSV."""
@@ -26,11 +29,13 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Draws loss and, where it was measured, accuracy of training and validation over epochs."""
+    """Draws loss and, where it was measured, the score (one of `SCORES`) of training and validation
+    over epochs."""
     from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 
     epochs = [row["epoch"] for row in rows]
-    panels = [("loss", 1), ("accuracy", 100)][: 2 if "accuracy" in rows[0] else 1]
+    scores = [name for name in SCORES if name in rows[0]]
+    panels = [("loss", 1), *((name, 100) for name in scores)]
     figure = Figure(figsize=(4.5 * len(panels), 3.4), dpi=80)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     side = 0.14 / len(panels)
@@ -41,11 +46,12 @@ def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
         axis.plot(
             epochs, [factor * row[f"val_{name}"] for row in rows], label="validation", **style
         )
-        axis.set_title(name if factor == 1 else f"{name} (%)")
+        title = name.replace("_", " ")
+        axis.set_title(title if factor == 1 else f"{title} (%)")
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
-    best = max(rows, key=lambda row: (row.get("val_accuracy", 0), -row["val_loss"]))
+    best = max(rows, key=lambda row: (*(row[f"val_{name}"] for name in scores), -row["val_loss"]))
     axes[-1].axvline(best["epoch"], color="grey", linewidth=0.8, linestyle=":")
     with replacing(path) as temporary:
         figure.savefig(temporary)

@@ -98,8 +98,9 @@ def make_job(
     """Finds the images and fills in what follows from them and from this machine."""
     began = time.perf_counter()
     task = task_of(recipe)
-    images = task.prepare(data or _load(task, recipe.data), recipe)
+    images = task.prepare(data or _load(task, recipe.data))
     recipe = complete(recipe, images)
+    task.check(recipe, images)
     precision = choose_precision(recipe.precision, recipe.model.width)
     folder = Path(workdir or ".")
     return Job(recipe, images, folder, precision, session or Session(), callbacks, began)

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_vit.errors import UserError
-from keras_vit.recipes import Classify
+from keras_vit.recipes import Classify, Distill
 
 
 def make_loss(objective: Classify, counts: Sequence[int] = ()) -> keras.losses.Loss:
@@ -99,6 +99,32 @@ class WeightedCrossEntropy(keras.losses.Loss):
         }
 
 
-def make_metrics() -> list[keras.metrics.Metric]:
-    """Top-1 accuracy, called `accuracy` in logs."""
+def make_metrics(task: str = "single", num_classes: int = 2) -> list[keras.metrics.Metric]:
+    """What the best epoch is chosen by.
+
+    Args:
+        task: "single" for top-1 accuracy, called `accuracy` in logs; "multi" for the mean over the
+            classes of the area under the precision-recall curve, called `average_precision`. It has
+            200 thresholds, where the report ranks every image.
+        num_classes: length of a label.
+    """
+    if task == "multi":
+        area = keras.metrics.AUC(
+            curve="PR",
+            multi_label=True,
+            num_labels=num_classes,
+            from_logits=True,
+            name="average_precision",
+        )
+        return [area]
     return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+
+def check_task(objective: Classify | Distill, task: str) -> None:
+    """Raises a `UserError` when images show several classes and the loss is for one."""
+    loss = getattr(objective, "loss", "softmax")
+    if task == "multi" and loss == "softmax":
+        raise UserError(
+            "images in this data set have several labels or none, and a softmax chooses one: "
+            f"the objective is {objective.kind} with {loss}. Type --set objective.loss=sigmoid."
+        )

@@ -13,6 +13,7 @@ from keras_vit.training.candidates import Candidate
 SLOWER = 1.1  # times of float32 that count as slower, above the noise of the measurement
 _WORST = 5
 _IMAGES = 8  # that the layers are compared on
+_FIGURES = ("top1", "map", "drop", "agreement", "bytes", "ms_per_image")
 
 
 def quantization_card(
@@ -31,9 +32,9 @@ def quantization_card(
 
     Returns:
         `format`, `quantize` and `notes`; and, of a file that runs, `bytes` and `ms_per_image`, both
-        also as `size_ratio` and `latency_ratio` to float32; `top1`, None without labels; `drop` in
-        points; `agreement`, 0 to 1; `logit_sqnr` in dB, None without any error; and for LiteRT
-        `worst_layers`, the five dense layers with the lowest signal to noise, in dB.
+        also as `size_ratio` and `latency_ratio` to float32; `top1` or `map`, None without labels;
+        `drop` in points; `agreement`, 0 to 1; `logit_sqnr` in dB, None without any error; and for
+        LiteRT `worst_layers`, the five dense layers with the lowest signal to noise, in dB.
     """
     layers = fold(model).dense_layers
     card = []
@@ -59,7 +60,7 @@ def _figures(entry: dict, float32: dict) -> dict:
     notes = [f"rejected: {entry['problem']}"] if entry["problem"] else []
     notes += ["slower than float32"] if latency > SLOWER else []
     return {
-        **{name: entry[name] for name in ("top1", "drop", "agreement", "bytes", "ms_per_image")},
+        **{name: entry[name] for name in _FIGURES if name in entry},
         "logit_sqnr": _decibels(entry["logit_sqnr"]),
         "size_ratio": entry["bytes"] / float32["bytes"],
         "latency_ratio": latency,

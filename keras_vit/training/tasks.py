@@ -15,15 +15,13 @@ from keras_vit.analysis import reconstruct
 from keras_vit.data import ImageSet, evaluation_batches, load
 from keras_vit.data.images import split_batches
 from keras_vit.data.unlabelled import load_unlabelled, without_labels
-from keras_vit.errors import UserError
 from keras_vit.export import Metadata
 from keras_vit.files import replacing, size_in_bytes
 from keras_vit.models import MaskedAutoencoder, config_of, num_visible, vit
-from keras_vit.predictor import check_teacher
 from keras_vit.recipes import Recipe
 from keras_vit.training.delivery import FORMATS, export_and_check
-from keras_vit.training.distillation import Distiller, open_teacher
-from keras_vit.training.objectives import make_loss, make_metrics
+from keras_vit.training.distillation import Distiller, check_teacher, open_teacher
+from keras_vit.training.objectives import check_task, make_loss, make_metrics
 
 if TYPE_CHECKING:
     from keras_vit.training.loop import Job
@@ -32,18 +30,24 @@ AUTOENCODER = "masked_autoencoder.keras"
 _EXAMPLES = 8  # test images of which a run shows what becomes of them
 
 
+def metadata_of(recipe: Recipe, images: ImageSet) -> Metadata:
+    """What a model file says of itself."""
+    size, channels = recipe.model.image_size, recipe.model.channels
+    return Metadata(recipe.name, images.classes, size, channels, recipe.data.crop, images.task)
+
+
 class Classification:
     """Images in, classes out: `vit` itself is trained."""
 
     load: Callable[..., ImageSet] = staticmethod(load)
 
-    def prepare(self, images: ImageSet, recipe: Recipe) -> ImageSet:
-        """What of the images is used.
-
-        Raises:
-            UserError: for a recipe that does not go with them.
-        """
+    def prepare(self, images: ImageSet) -> ImageSet:
+        """What of the images is used."""
         return images
+
+    def check(self, recipe: Recipe, images: ImageSet) -> None:
+        """Raises a `UserError` for a completed recipe that cannot be carried out."""
+        check_task(recipe.objective, images.task)
 
     def learner(self, model: keras.Model, recipe: Recipe, images: ImageSet) -> keras.Model:
         """What `fit` trains around a model of `vit`."""
@@ -51,8 +55,10 @@ class Classification:
 
     def compile_arguments(self, recipe: Recipe, images: ImageSet) -> dict[str, Any]:
         """Loss and metrics of the learner."""
-        counts = np.bincount(images.train.labels, minlength=len(images.classes))
-        return {"loss": make_loss(recipe.objective, counts), "metrics": make_metrics()}
+        labels, classes = images.train.labels, len(images.classes)
+        counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+        metrics = make_metrics(images.task, classes)
+        return {"loss": make_loss(recipe.objective, counts), "metrics": metrics}
 
     def save(self, learner: keras.Model, path: Path) -> None:
         """Saves the weights in a float32 model without optimizer, which is what a user shares."""
@@ -65,7 +71,7 @@ class Classification:
         checked = export_and_check(
             model,
             job.best.path,
-            Metadata(recipe.name, images.classes, size, channels, crop),
+            metadata_of(recipe, images),
             job.folder / "export",
             split_batches(images.test, size, channels, crop, recipe.part_size),
             images.test.labels,
@@ -90,19 +96,14 @@ class Classification:
 class Distillation(Classification):
     """Classification with a teacher beside; the student is what is kept."""
 
-    def prepare(self, images, recipe):
-        check_teacher(recipe)
-        return images
+    def check(self, recipe, images):
+        super().check(recipe, images)
+        check_teacher(recipe, images.classes)
 
     def learner(self, model, recipe, images):
         teacher, compiles = open_teacher(recipe, images.classes)
         learner = Distiller(model, teacher, recipe.objective)
         learner.supports_jit = compiles
-        if recipe.jit_compile and not compiles:
-            raise UserError(
-                f"jit_compile: XLA cannot compile {recipe.objective.teacher}, which runs on the "
-                "host. Set jit_compile=none, or name the teacher's run folder."
-            )
         return learner
 
     def compile_arguments(self, recipe, images):
@@ -120,8 +121,11 @@ class Reconstruction(Classification):
 
     load = staticmethod(load_unlabelled)
 
-    def prepare(self, images, recipe):
+    def prepare(self, images):
         return without_labels(images)
+
+    def check(self, recipe, images):
+        num_visible(recipe.model, recipe.objective.mask)
 
     def learner(self, model, recipe, images):
         plan = recipe.objective

@@ -20,6 +20,7 @@ from keras_vit.data.fingerprint import (
     read_fingerprint,
     write_fingerprint,
 )
+from keras_vit.data.splits import write_records
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, next_run_folder, write_text
 from keras_vit.recipes import Recipe
@@ -28,6 +29,7 @@ from keras_vit.training.checkpoints import Checkpoint
 from keras_vit.training.delivery import FORMATS
 from keras_vit.training.loop import Job, first_batch, fit, make_job
 from keras_vit.training.session import Session
+from keras_vit.training.tasks import metadata_of
 
 _INDEX = "data_index.json.gz"
 
@@ -75,8 +77,9 @@ def train(
 
     Returns:
         The run; its folder holds `recipe.json`, `command.txt`, `env.json`, `labels.txt`,
-        `data_index.json.gz` (what the data were), `history.csv`, `curves.png`, `model.keras`,
-        `checkpoints/`, `report.json` and `export/`, and `bad_files.txt` where files were left out.
+        `metadata.json`, `split.csv`, `data_index.json.gz` (what the data were), `history.csv`,
+        `curves.png`, `model.keras`, `checkpoints/`, `report.json` and `export/`; of image
+        files `audit.json`, and `bad_files.txt` where some were left out.
 
     Raises:
         UserError: for data or a folder that cannot be used.
@@ -180,7 +183,9 @@ def _facts(job: Job, best: SaveBest) -> dict:
         "objective": job.recipe.objective.kind,
         "best_epoch": best.epoch + 1,
         "validation_loss": -loss,
-        "validation_top1": accuracy[0] if accuracy else None,
+        f"validation_{'map' if images.task == 'multi' else 'top1'}": accuracy[0]
+        if accuracy
+        else None,
         "data": {
             "source": images.name,
             "classes": len(images.classes),
@@ -200,6 +205,8 @@ def _describe(job: Job) -> None:
     write_text(folder / "command.txt", shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
     write_text(folder / "env.json", json.dumps(hardware.environment(), indent=2) + "\n")
     write_text(folder / "labels.txt", "".join(f"{name}\n" for name in images.classes))
+    write_text(folder / "metadata.json", metadata_of(job.recipe, images).to_json())
+    write_records(folder, images)
     if images.bad_files:
         write_text(folder / "bad_files.txt", "".join(f"{line}\n" for line in images.bad_files))
     write_fingerprint(folder / _INDEX, fingerprint(images))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_vit.errors import UserError
-from keras_vit.files import write_text
+from keras_vit.files import cache_folder, write_text
 from keras_vit.weights.formats.sidecar import read_json
 
 TRIES = 5
@@ -34,14 +34,6 @@ class Record(NamedTuple):
     url: str
     size: int
     sha256: str
-
-
-def cache_folder() -> Path:
-    """`$KERAS_VIT_CACHE`, or `keras_vit` in the user's cache folder."""
-    if told := os.environ.get("KERAS_VIT_CACHE"):
-        return Path(told)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "keras_vit"
 
 
 def fetch(url: str, folder: str | os.PathLike | None = None, name: str | None = None) -> Path:

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from keras_vit.errors import UserError
-from keras_vit.weights.download import cache_folder, fetch
+from keras_vit.files import cache_folder
+from keras_vit.weights.download import fetch
 from keras_vit.weights.formats.sidecar import read_json
 
 ENDPOINT = "https://huggingface.co"

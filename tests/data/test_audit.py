@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_vit import UserError
-from keras_vit.data import audit_folder
+from keras_vit.data import audit_files
 
 
 def save(path, seed=0, size=(12, 16), **options):
@@ -28,7 +28,7 @@ def divided(tmp_path):
 
 
 def findings(root):
-    found = audit_folder(str(root))
+    found = audit_files(str(root))
     return {finding.kind: finding for finding in found.findings}, found
 
 
@@ -131,14 +131,32 @@ def test_warnings(divided):
     assert kinds["imbalance"].text == "31 images of cat to train, but 3 of dog"
 
 
+def test_traits(divided):
+    folder = divided / "train" / "cat"
+    random = np.random.default_rng(5)
+    frames = [Image.fromarray(random.integers(0, 256, (9, 9)).astype("uint8")) for _ in range(2)]
+    frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
+    Image.fromarray(random.integers(0, 2**16, (9, 9)).astype("uint16")).save(folder / "b.png")
+    Image.new("CMYK", (9, 9), (9, 8, 7, 6)).save(folder / "c.jpg")
+    Image.new("RGBA", (9, 9), (9, 8, 7, 6)).save(folder / "d.png")
+    kinds, found = findings(divided)
+    assert found.ok
+    assert {kind: len(finding.items) for kind, finding in kinds.items()} == {
+        "animated": 1,
+        "16-bit": 1,
+        "CMYK": 1,
+        "alpha": 1,
+    }
+
+
 def test_what_cannot_be_audited(tmp_path):
     for source, message in (
-        ("digits", "not a folder"),
+        ("digits", "has no image files"),
         (str(tmp_path / "nowhere"), "no data at"),
         (str(tmp_path), "has no folders"),
     ):
         with pytest.raises(UserError, match=message):
-            audit_folder(source)
+            audit_files(source)
 
 
 def test_nothing_is_changed(divided):
@@ -148,5 +166,5 @@ def test_nothing_is_changed(divided):
         return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in divided.rglob("*.*")}
 
     before = state()
-    audit_folder(str(divided))
+    audit_files(str(divided))
     assert state() == before

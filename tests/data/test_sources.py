@@ -8,6 +8,7 @@ from PIL import Image
 
 from keras_vit import UserError, data
 from keras_vit.data import sources
+from keras_vit.data.arrays import digits_splits
 from keras_vit.data.image_set import stratified
 from keras_vit.data.sources import load_for_test
 
@@ -16,7 +17,7 @@ def test_digits_are_the_real_ones():
     images = data.load("digits")
     assert images.classes == tuple("0123456789")
     assert [len(s) for s in (images.train, images.validation, images.test)] == [1295, 143, 359]
-    whole = sources._digits().splits["train"]
+    whole = digits_splits()[1]["train"]
     assert len(load_for_test("digits")[1]) == 359
     assert len(whole) == 1797
     # The counts of the test file that UCI publishes.
@@ -108,16 +109,23 @@ def test_broken_files_can_be_skipped(broken, photos):
 
 
 def test_of_large_sets_the_headers_alone_are_read(broken, monkeypatch):
-    monkeypatch.setattr(sources, "_DECODED_FILES", 23)
+    monkeypatch.setattr(sources, "DECODED_SECONDS", 0)
     with pytest.raises(UserError, match="1 file cannot be used"):
         data.load(str(broken))
-    assert len(data.load(str(broken), on_bad="skip").bad_files) == 2
+    (broken / "dark" / "03.png").unlink()
+    images = data.load(str(broken))
+    assert not images.audit.decoded
+    assert any("headers alone were checked" in note for note in images.notes)
+    assert len(data.load(str(broken), on_bad="skip").bad_files) == 1
+    # What was found then is known now, and costs nothing.
+    with pytest.raises(UserError, match="1 file cannot be used"):
+        data.load(str(broken))
 
 
 def test_a_class_without_a_usable_file_is_an_error(broken):
     for file in (broken / "dark").iterdir():
         file.write_bytes(b"<html>")
-    with pytest.raises(UserError, match="no file of dark can be used"):
+    with pytest.raises(UserError, match="no file of dark in train can be used"):
         data.load(str(broken), on_bad="skip")
     with pytest.raises(UserError, match="Did you mean skip"):
         data.load(str(broken), on_bad="skipp")
@@ -156,7 +164,7 @@ def test_a_source_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="no data at"):
         data.load("nowhere/at/all")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="is a file"):
+    with pytest.raises(UserError, match="file of no kind"):
         data.load(str(tmp_path / "file"))
 
 

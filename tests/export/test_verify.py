@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from keras_vit.export import compare
+from keras_vit.export import Metadata, compare
 from keras_vit.export.verify import median_milliseconds
 
 
@@ -46,3 +46,19 @@ def test_times_are_medians_of_each_runner():
     times = median_milliseconds(runners, np.zeros((3, 2, 2, 3)), rounds=4)
     assert calls == {"a": 9, "b": 9}  # five to warm up
     assert all(value >= 0 for value in times.values())
+
+
+def test_answers_of_several_classes():
+    reference = np.array([[1.0, -1.0], [2.0, 1e-5], [-1.0, -2.0]])
+    near = reference - np.array([[0, 0], [0, 2e-5], [0, 0]])  # a tie: both are 0 but for rounding
+    found = compare(reference, near, task="multi")
+    assert found.ok and found.agreement == pytest.approx(2 / 3)
+    other = reference.copy()
+    other[2, 0] = 0.5
+    found = compare(reference, other, tolerance=10, task="multi")
+    assert found.disagreeing == () and found.agreement == pytest.approx(2 / 3)
+    found = compare(reference, other, task="multi")
+    assert found.disagreeing == (2,) and not found.ok
+    meta = Metadata("m", ("cat", "dog"), (8, 8), 3, task="multi")
+    assert meta.answer(reference[1]) == "'cat' and 'dog'" and meta.answer(reference[2]) == "nothing"
+    assert Metadata.parse(meta.to_json(), "x") == meta

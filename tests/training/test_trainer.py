@@ -42,7 +42,7 @@ def test_run_folder(digits_run):
     assert {p.relative_to(folder).as_posix() for p in folder.glob("*")} == {
         *("recipe.json", "command.txt", "env.json", "labels.txt", "history.csv", "curves.png"),
         *("model.keras", "report.json", "report.md", "export", "samples.jpg", "checkpoints"),
-        "data_index.json.gz",
+        *("data_index.json.gz", "metadata.json", "split.csv"),
     }
     steps = 3 * (1295 // 64)
     checkpoints = [path.name for path in (folder / "checkpoints").glob("*")]
@@ -141,7 +141,7 @@ def test_an_export_that_disagrees_is_rejected_and_says_where(images, tmp_path, m
     assert not run.ok
     saved_model, litert = run.report["exports"]
     assert saved_model["ok"] and not litert["ok"]
-    assert "24 of 24 images get another class, first example 0" in litert["problem"]
+    assert "24 of 24 images get another class, first train/1: 'above'" in litert["problem"]
     assert litert["path"] == "export/model.tflite.rejected"
     assert (tmp_path / "run" / litert["path"]).exists()
     assert not (tmp_path / "run" / "export" / "model.tflite").exists()
@@ -178,7 +178,7 @@ def test_a_file_that_breaks_in_the_middle_stops_the_run_before_its_first_step(
 
 
 def test_a_file_that_breaks_during_the_run_is_named(broken_photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "_DECODED_FILES", 0)  # as for a large set
+    monkeypatch.setattr(sources, "DECODED_SECONDS", 0)  # as for a large set
     with pytest.raises(UserError, match=r"dark/05\.png: .*truncated"):
         train(photo_recipe(broken_photos), tmp_path / "run")
 

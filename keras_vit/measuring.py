@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Measures a trained model on labelled images: its answers, or what its features are worth."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_vit.data.image_set import Split
+from keras_vit.data.images import split_batches
+from keras_vit.data.sources import load
+from keras_vit.errors import UserError
+from keras_vit.evaluation import few_shot_accuracy, knn_accuracy, wilson_interval
+from keras_vit.evaluation.imagenet import class_places, real_accuracy, real_labels
+from keras_vit.predictor import Predictor, open_keras, run_split, test_split
+
+
+def measure(
+    target: str | os.PathLike,
+    source: str | None = None,
+    data_dir: str | None = None,
+    classes: str = "names",
+    labels: str | os.PathLike | None = None,
+) -> dict:
+    """What `keras-vit evaluate` finds.
+
+    Args:
+        target, source, data_dir: see `keras_vit.predictor.test_split`.
+        classes: "names" where the classes of the data must be those of the model, else what the
+            folders are called by; see `keras_vit.evaluation.class_places`.
+        labels: a ReaL file (see `keras_vit.evaluation.real_labels`), whose labels take the place of
+            those of the folders.
+
+    Returns:
+        `model`, `data`, and what `Predictor.evaluate` returns; with `labels` in place of that
+        `images`, `top1` and `top1_interval` of the images that have labels, and `unlabelled`.
+    """
+    predictor = Predictor.open(target)
+    name, found, split = test_split(target, source, data_dir)
+    result = {"model": str(predictor.path), "data": name}
+    if labels is not None:
+        return result | _measure_real(predictor, split, Path(labels))
+    if classes == "names":
+        predictor.check_classes(name, found, split)
+    else:
+        places = class_places(found, classes, len(predictor.metadata.labels))
+        split = dataclasses.replace(split, labels=places[split.labels])
+    return result | predictor.evaluate(split)
+
+
+def probe(
+    target: str | os.PathLike,
+    source: str | None = None,
+    data_dir: str | None = None,
+    ridge: bool = True,
+    knn: bool = True,
+) -> dict:
+    """What the features of a model are worth to a classifier that is fitted in closed form.
+
+    Args:
+        target: a run folder or a `.keras` file.
+        source: images of any classes, see `keras_vit.data.load`; None, or the source that the model
+            was trained on, is the training and the test split of its run.
+        data_dir: where TFDS keeps its data sets.
+        ridge: whether to fit ridge regressions to 1, 5, 10 and 25 images of each class.
+        knn: whether to let the 20 nearest training images vote.
+
+    Returns:
+        `model`, `data`, `train` and `test` (numbers of images), `features` (how many the head of
+        the model takes); and, where asked for, `few_shot`, shots -> top-1 accuracy, and `knn`.
+    """
+    import keras
+
+    model, metadata = open_keras(target)
+    recorded = run_split(target, "train", source, data_dir)
+    if recorded is not None:
+        name, splits = recorded[0], (recorded[2], run_split(target, "test", source, data_dir)[2])
+    elif source is not None:
+        images = load(source, data_dir)
+        name, splits = images.name, (images.train, images.test)
+    else:
+        raise UserError(f"{target} does not stand in a run folder. Name a data set to probe it on.")
+    if splits[0].labels.ndim != 1:
+        raise UserError(f"{name}: expected one class to an image, which is what a probe answers.")
+    features = keras.Model(model.input, model.get_layer("head").input)
+    size = (metadata.image_size, metadata.channels, metadata.crop)
+
+    def values(split: Split) -> np.ndarray:
+        parts = [features.predict_on_batch(batch) for batch in split_batches(split, *size, 64)]
+        return np.concatenate(parts).astype("float32")
+
+    train, test = map(values, splits)
+    arguments = (train, splits[0].labels, test, splits[1].labels)
+    result = {
+        "model": str(target),
+        "data": name,
+        "train": len(train),
+        "test": len(test),
+        "features": train.shape[1],
+    }
+    if ridge:
+        result["few_shot"] = {str(k): v for k, v in few_shot_accuracy(*arguments).items()}
+    if knn:
+        result["knn"] = knn_accuracy(*arguments)
+    return result
+
+
+def _measure_real(predictor: Predictor, split: Split, path: Path) -> dict:
+    if split.paths is None:
+        raise UserError("--labels: expected images that are files, whose names tell their labels.")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        sets = real_labels(table, split.paths)
+    except UserError:
+        raise
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: expected JSON, a list of classes for each image ({error})."
+        ) from error
+    accuracy, count = real_accuracy(predictor.logits(split), sets)
+    if not count:
+        raise UserError(f"{path}: none of the {len(split):,} images has a label.")
+    return {
+        "images": count,
+        "unlabelled": len(split) - count,
+        "top1": accuracy,
+        "top1_interval": list(wilson_interval(accuracy, count)),
+    }

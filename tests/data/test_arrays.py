@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+import numpy as np
+import pytest
+
+from keras_vit import UserError, data
+
+
+def test_examples_in_memory_may_have_several_labels():
+    pixels = np.zeros((20, 4, 4), "uint8")
+    labels = np.tile([[1, 0], [1, 1]], (10, 1))
+    images = data.from_arrays(pixels, labels, ["a", "b"])
+    assert images.task == "multi" and len(images.test) == 4
+    with pytest.raises(UserError, match="zeros and ones of shape"):
+        data.from_arrays(pixels, 2 * labels, ["a", "b"])
+
+
+def npz(path, **arrays):
+    np.savez_compressed(path, **arrays)
+    return str(path)
+
+
+def test_npz_files(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (30, 5, 5, 3)).astype("uint8")
+    y = np.arange(30) % 3
+    source = npz(tmp_path / "k.npz", x_train=x, y_train=y[:, None], x_test=x[:9], y_test=y[:9])
+    images = data.load(source)
+    assert images.classes == ("0", "1", "2")
+    assert [len(s) for s in (images.train, images.validation, images.test)] == [27, 3, 9]
+    np.testing.assert_array_equal(images.test.arrays, x[:9])
+    names = np.array(["ant", "bee", "cow"])
+    source = npz(tmp_path / "n.npz", images=x[..., 0], labels=np.eye(3)[y], class_names=names)
+    images = data.load(source)
+    assert images.classes == ("ant", "bee", "cow") and images.task == "single"
+    hot = np.array([[1, 1], [0, 1], [0, 0]] * 10)
+    assert data.load(npz(tmp_path / "m.npz", images=x, labels=hot)).task == "multi"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"a": [1]}, "expected arrays x_train and y_train"),
+        ({"images": np.zeros((2, 4, 4)), "labels": [0, 1]}, "expected uint8"),
+        ({"images": np.zeros((2, 4, 4), "uint8"), "labels": [0.5, 1.5]}, "whole numbers"),
+        ({"images": np.zeros((2, 4, 4), "uint8"), "labels": [0, -1]}, "expected 0 to"),
+        ({"images": np.zeros((2, 4, 4, 2), "uint8"), "labels": [0, 1]}, "1 or 3 channels"),
+        ({"images": np.zeros((2, 4, 4), "uint8"), "labels": ["a", "b"]}, "whole numbers"),
+        ({"images": np.zeros((2, 4, 4), "uint8"), "labels": np.array([{}, 1])}, "plain arrays"),
+    ],
+)
+def test_npz_files_that_cannot_be_used(tmp_path, arrays, message):
+    with pytest.raises(UserError, match=message):
+        data.load(npz(tmp_path / "a.npz", **arrays))
+
+
+def test_a_file_that_is_no_npz(tmp_path):
+    for content in (b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr'"):
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(UserError, match=r"is not an \.npz file"):
+            data.load(str(tmp_path / "a.npz"))
