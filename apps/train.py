@@ -134,7 +134,7 @@ def main(args) -> int:
     import keras_vit
 
     if args.dry_run:
-        return _dry_run(recipe, Path(args.workdir or "."))
+        return _dry_run(recipe, args)
     session = keras_vit.training.Session(
         args.checkpoint_minutes,
         args.checkpoint_steps,
@@ -163,13 +163,15 @@ def main(args) -> int:
 
 
 def _new_recipe(args):
+    return _stages(_named_recipe(args), args)[-1][1]
+
+
+def _named_recipe(args):
     from keras_vit import recipes
 
     default = "digits" if args.data in (None, "digits") else "finetune"
     recipe = recipes.get(args.recipe or default)
-    if args.debug:
-        recipe = recipes.debug(recipe)
-    return _changed(recipe, args)
+    return recipes.debug(recipe) if args.debug else recipe
 
 
 def _resumed_recipe(args):
@@ -184,8 +186,7 @@ def _resumed_recipe(args):
                 "Leave it out, or leave --resume out to start a new run."
             )
     recipe = recipes.of_run(args.resume)
-    wanted = _changed(recipe, args)
-    if wanted != recipe:
+    if _stages(recipe, args)[-1][1] != recipe:
         raise UserError(
             f"--resume {args.resume}: its recipe.json says otherwise than the other flags. Leave "
             "them out, or leave --resume out to start a new run."
@@ -193,11 +194,12 @@ def _resumed_recipe(args):
     return recipe
 
 
-def _changed(recipe, args):
-    """The recipe with what --config, --set and the flags of the data change."""
+def _stages(recipe, args):
+    """What --config, --init, --set and the flags of the data make of a recipe, one by one."""
     from keras_vit import recipes
     from keras_vit.errors import UserError
 
+    stages = []
     if args.config:
         try:
             values = json.loads(Path(args.config).read_text(encoding="utf-8"))
@@ -206,18 +208,24 @@ def _changed(recipe, args):
         if not isinstance(values, dict):
             raise UserError(f"--config {args.config}: expected {{...}}, as in a recipe.json.")
         recipe = recipes.merge(recipe, values)
+        stages.append(("--config", recipe))
     if args.init is not None:
         recipe = dataclasses.replace(recipe, init=args.init)
+        stages.append(("--init", recipe))
     recipe = recipes.override(recipe, *args.set)
+    stages.append(("--set", recipe))
     given = {name: getattr(args, name) for name in ("data_dir", "on_bad") if getattr(args, name)}
     if args.data:
         given["source"] = args.data
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **given))
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **given))
+    return [*stages, ("flag", recipe)]
 
 
-def _dry_run(recipe, folder: Path) -> int:
+def _dry_run(recipe, args) -> int:
     import keras_vit
+    from keras_vit.reports.tables import aligned
 
+    folder = Path(args.workdir or ".")
     rehearsal = keras_vit.training.rehearse(recipe)
     names = (f"samples{f'-{i}' if i else ''}.jpg" for i in range(1000))
     path = next(folder / name for name in names if not (folder / name).exists())
@@ -225,7 +233,11 @@ def _dry_run(recipe, folder: Path) -> int:
         path, rehearsal.images, rehearsal.labels, rehearsal.job.images.classes
     )
     print(rehearsal.text)
-    print(f"samples   {path}")
+    print(f"samples   {path}\n")
+    named = _named_recipe(args)
+    filled_in = ("images", rehearsal.job.recipe)  # and the checkpoint
+    rows = keras_vit.recipes.explain(named, *_stages(named, args), filled_in)
+    print("\n".join(aligned([("field", "value", "from"), *rows])))
     return 0
 
 

@@ -70,6 +70,9 @@ def test_dry_run_writes_samples_alone(tmp_path, in_process):
     assert "7 epochs of 80 steps of 16 images: 560" in result.out
     assert "2.3026 in the first step; chance is 2.3026" in result.out
     assert "9,674 parameters" in result.out
+    rows = {line.split()[0]: line.split()[-1] for line in result.out.splitlines() if line}
+    assert (rows["batch_size"], rows["epochs"], rows["seed"]) == ("--config", "--set", "default")
+    assert rows["optimizer.weight_decay"] == "recipe"
 
 
 def test_resume_takes_no_flag_that_says_otherwise(tmp_path, in_process):
