@@ -313,7 +313,9 @@ def _free(path: Path) -> Path:
 
 
 def _public(entry: dict) -> dict:
-    public = {name: entry[name] for name in _PUBLIC} | {"ok": entry["problem"] is None}
+    public = {name: entry[name] for name in _PUBLIC if name in entry} | {
+        "ok": entry["problem"] is None
+    }
     return public if public["ok"] else {**public, "problem": entry["problem"]}
 
 
