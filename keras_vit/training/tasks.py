@@ -19,13 +19,14 @@ from keras_vit.export import Metadata
 from keras_vit.files import replacing, size_in_bytes
 from keras_vit.models import MaskedAutoencoder, config_of, num_visible, vit
 from keras_vit.recipes import Recipe
-from keras_vit.training.delivery import FORMATS, export_and_check
+from keras_vit.training.delivery import export_and_check
 from keras_vit.training.distillation import Distiller, check_teacher, open_teacher
 from keras_vit.training.objectives import check_task, make_loss, make_metrics
 
 if TYPE_CHECKING:
     from keras_vit.training.loop import Job
 
+_EXPORTS = ("saved_model", "litert")  # what needs no extra
 AUTOENCODER = "masked_autoencoder.keras"
 _EXAMPLES = 8  # test images of which a run shows what becomes of them
 
@@ -228,9 +229,9 @@ def _keep_examples(learner: MaskedAutoencoder, job: "Job") -> None:
 
 
 def _formats() -> tuple[str, ...]:
-    """The exports that this backend of Keras can write."""
+    """The exports of a run, where this backend of Keras can write them."""
     if keras.backend.backend() == "tensorflow":
-        return tuple(FORMATS)
+        return _EXPORTS
     print(
         f"note: the {keras.backend.backend()} backend writes no exports; "
         "`keras-vit export` does on TensorFlow",

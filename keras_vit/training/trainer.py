@@ -25,8 +25,8 @@ from keras_vit.errors import UserError
 from keras_vit.files import check_free, next_run_folder, write_text
 from keras_vit.recipes import Recipe
 from keras_vit.training.callbacks import SaveBest
+from keras_vit.training.candidates import FORMATS
 from keras_vit.training.checkpoints import Checkpoint
-from keras_vit.training.delivery import FORMATS
 from keras_vit.training.loop import Job, first_batch, fit, make_job
 from keras_vit.training.session import Session
 from keras_vit.training.tasks import metadata_of
@@ -243,7 +243,9 @@ def _say_continuation(job: Job, start: Checkpoint | None) -> None:
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes what a killed process left half-written, and its exports, which are made again."""
-    exports = [folder / "export" / name for name, _ in FORMATS.values()]
+    exports = [folder / "export" / name for name in FORMATS.values()]
     rejected = [path.with_name(f"{path.name}.rejected") for path in exports]
-    for path in [*folder.glob(".*.tmp"), *folder.glob("export/.*.tmp"), *exports, *rejected]:
+    scratch = [*folder.glob(".*.tmp"), *folder.glob("export/.*.tmp")]
+    scratch += folder.glob("export/.checking-*")
+    for path in [*scratch, *exports, *rejected]:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
