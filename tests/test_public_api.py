@@ -15,7 +15,7 @@ NAMES = {
 }
 
 ROOMS = {
-    "analysis": "attention_maps attention_of_the_output",
+    "analysis": "attention_maps attention_of_the_output reconstruct",
     "data": (
         "Audit Finding ImageSet Split audit_folder evaluation_batches from_arrays load read_image "
         "training_batches"
@@ -27,17 +27,19 @@ ROOMS = {
     ),
     "export": "Agreement Metadata compare open_runner operators to_saved_model to_tflite",
     "layers": (
-        "AttentionPool FeedForward LayerScale PatchEncoder Patches QKNormAttention ResNetStem "
-        "StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
+        "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
+        "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
     ),
-    "models": "blocks config_of forward_flops vit",
+    "models": "MaskedAutoencoder blocks config_of forward_flops num_visible vit",
     "recipes": (
-        "Augmentation Classify Data Optimizer Recipe Schedule cifar10_seed debug describe digits "
-        "from_dict get merge names of_run override to_dict"
+        "Augmentation Classify Data Distill Objective Optimizer Recipe Reconstruct Schedule "
+        "cifar10_seed debug describe digits explain finetune from_dict get linear_probe merge "
+        "model_for names of_run override paper_finetune paper_imagenet paper_imagenet21k paper_of "
+        "to_dict vit_cifar"
     ),
     "reports": (
-        "audit_table draw_attention draw_samples draw_test_attention evaluation_table "
-        "export_table markdown_report write_report"
+        "audit_table draw_attention draw_reconstruction draw_samples draw_test_attention "
+        "evaluation_table export_table markdown_report write_report"
     ),
     "training": (
         "Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp WriteFailed export_run "
