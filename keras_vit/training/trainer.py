@@ -27,6 +27,7 @@ from keras_vit.recipes import Recipe
 from keras_vit.training.callbacks import SaveBest
 from keras_vit.training.candidates import FORMATS
 from keras_vit.training.checkpoints import Checkpoint
+from keras_vit.training.exceptions import resume_command
 from keras_vit.training.loop import Job, first_batch, fit, make_job
 from keras_vit.training.session import Session
 from keras_vit.training.tasks import metadata_of
@@ -170,7 +171,14 @@ def _carry_out(job: Job, start: Checkpoint | None) -> Run:
     else:
         best = fit(job, start)
     trained = keras.saving.load_model(best.path, compile=False)
-    report = {**_facts(job, best), **job.task.deliver(trained, job)}
+    try:
+        found = job.task.deliver(trained, job)
+    except UserError as error:
+        raise UserError(
+            f"{error}\nThe model is trained. Once this is repaired, continue with: "
+            f"{resume_command(job.folder)}"
+        ) from error
+    report = {**_facts(job, best), **found}
     write_text(job.folder / "report.json", json.dumps(report, indent=2) + "\n")
     job.checkpoints.prune(1)
     return Run(job.folder, job.recipe, trained, report)
