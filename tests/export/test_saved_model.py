@@ -95,6 +95,7 @@ def test_batches_without_any_image(loaded, contents):
     assert not found["valid"].numpy().any()
 
 
+@pytest.mark.slow
 def test_saved_model_needs_neither_keras_nor_this_package(path, model, tmp_path):
     images = np.random.default_rng(5).integers(0, 256, (7, 16, 24, 3), "uint8")
     np.savez(tmp_path / "x.npz", x=images, y=to_numpy(model(images)))

@@ -37,6 +37,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_three_formats(model, tmp_path):
     report = export(model, tmp_path, ("saved_model", "litert", "onnx"))
     assert names(tmp_path) == ["model.onnx", "model.tflite", "saved_model"]

@@ -157,6 +157,7 @@ def test_stopped_and_resumed(straight, images, tmp_path, capsys, step, every, go
     assert recipes.of_run(folder) == recipes.of_run(straight)
 
 
+@pytest.mark.slow
 def test_stopped_again_and_again(straight, images, tmp_path):
     folder = tmp_path / "run"
     often = Session(checkpoint_steps=1)

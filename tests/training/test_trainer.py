@@ -103,6 +103,7 @@ def test_ema_weights_are_what_is_evaluated_and_saved(images, tmp_path):
     assert run.report["top1"] == 0.0
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_delivers_float32(images, tmp_path):
     recipe = small(epochs=8, optimizer=recipes.Optimizer(learning_rate=1e-2))
     recipe = dataclasses.replace(recipe, precision="mixed_bfloat16")
@@ -183,6 +184,7 @@ def test_a_file_that_breaks_during_the_run_is_named(broken_photos, tmp_path, mon
         train(photo_recipe(broken_photos), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_a_file_that_vanished_is_back(photos, tmp_path):
     root, folder = tmp_path / "photos", tmp_path / "run"
     shutil.copytree(photos, root)
