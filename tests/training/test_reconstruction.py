@@ -9,7 +9,6 @@ from PIL import Image
 
 from keras_vit import UserError, config_of, recipes
 from keras_vit.data import load
-from keras_vit.models.complexity import forward_flops
 from keras_vit.predictor import Predictor
 from keras_vit.reports import export_table, write_report
 from keras_vit.training import Session, TimeIsUp, rehearse, resume, tasks, train
@@ -142,6 +141,6 @@ def test_the_rehearsal_counts_visible_patches_and_the_decoder():
     # Of a decoder as wide as the encoder: one block on 17 tokens, both projections, 5 tokens over.
     n, d = 17, 32
     block = 2 * (4 * n * d * d + 2 * n * n * d + 2 * n * d * 4 * d)
-    expected = forward_flops(config, 4) + block + 2 * 16 * 4 * d + 2 * 5 * d * d
+    expected = config.forward_flops(4) + block + 2 * 16 * 4 * d + 2 * 5 * d * d
     assert flops == expected
-    assert forward_flops(config, 4) < forward_flops(config)
+    assert config.forward_flops(4) < config.forward_flops()
