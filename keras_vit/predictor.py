@@ -316,23 +316,22 @@ def _run_folder(path: Path) -> Path | None:
 
 def _metadata_beside(path: Path, recipe: Recipe | None) -> Metadata:
     """What a model file without metadata needs, from the run folder around it."""
-    file = path.parent / "metadata.json"
-    if recipe is not None and file.exists():
-        return Metadata.parse(file.read_text(encoding="utf-8"), file)
-    file = path.parent / "labels.txt"
-    if recipe is None or not file.exists():
+    metadata, labels = path.parent / "metadata.json", path.parent / "labels.txt"
+    if recipe is None or not labels.exists():
         raise UserError(
             f"{path}: nothing says its labels and input size. Expected it in a run folder with "
             "recipe.json and labels.txt, or a file that `keras-vit export` made."
         )
-    labels = tuple(file.read_text(encoding="utf-8").splitlines())
-    if not labels:
+    names = tuple(labels.read_text(encoding="utf-8").splitlines())
+    if not names:
         raise UserError(
             f"{path}: is an encoder that was trained without labels, and names no classes. Train a "
             f"head on it: keras-vit train DATA --init {path.parent}"
         )
+    if metadata.exists():
+        return Metadata.parse(metadata.read_text(encoding="utf-8"), metadata)
     return Metadata(
-        recipe.name, labels, recipe.model.image_size, recipe.model.channels, recipe.data.crop
+        recipe.name, names, recipe.model.image_size, recipe.model.channels, recipe.data.crop
     )
 
 
