@@ -18,6 +18,7 @@ from keras_vit.training.exceptions import NonFiniteLoss
 from keras_vit.training.history import SCORES, draw_curves, write_history
 
 MEASURED = ("loss", *SCORES, "val_loss", *(f"val_{name}" for name in SCORES))  # where logged
+_DRAW_SECONDS = 10.0  # a picture takes 0.2 s, an epoch of a small set less
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -80,12 +81,12 @@ class SaveBest(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """Writes `history.csv` and `curves.png` at the end of each epoch.
+    """Writes `history.csv` at the end of each epoch, and `curves.png` every few seconds at most.
 
     Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy (without the accuracies where
     there are no classes), learning_rate, seconds, images_per_second (training alone, without the
-    first step, which traces the graph), and skipped_updates (of all epochs so far) where bad
-    updates are skipped.
+    first step of a session, which traces the graph; 0 where there is no other), and skipped_updates
+    (of all epochs so far) where bad updates are skipped.
     """
 
     def __init__(self, folder: Path, batch_size: int, steps: int):
@@ -94,27 +95,29 @@ class History(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.steps = steps
         self.rows: list[dict[str, float]] = []
-        self.epoch_seconds = 0.0  # what a whole epoch takes, from the last one, without its start
+        self.epoch_seconds = 0.0  # what a whole epoch takes, from the last one; 0 before
+        self._traced = False
         self._carried = 0.0  # seconds of this epoch before the run was resumed
+        self._drawn = -math.inf  # when
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._began = time.perf_counter()
-        self._first_step = self._last_step = None
-        self._done = 0
+        self._began = self._timed_from = self._last_step = time.perf_counter()
+        self._timed_steps = 0
 
     def on_train_batch_end(self, batch, logs=None):
         self._last_step = time.perf_counter()
-        self._done += 1
-        if self._first_step is None:
-            self._first_step = self._last_step
+        if self._traced:
+            self._timed_steps += 1
+        else:
+            self._traced, self._timed_from = True, self._last_step
 
     def on_epoch_end(self, epoch, logs=None):
-        speed = 0.0  # of an epoch that was resumed after its last but one step, too
-        if self._done > 1:
-            training = self._last_step - self._first_step
-            speed = self.batch_size * (self._done - 1) / training
+        speed = 0.0
+        if self._timed_steps:
+            step = (self._last_step - self._timed_from) / self._timed_steps
+            speed = self.batch_size / step
             validation = time.perf_counter() - self._last_step
-            self.epoch_seconds = training / (self._done - 1) * self.steps + validation
+            self.epoch_seconds = step * self.steps + validation
         row = {
             "epoch": epoch + 1,
             **{name: float(logs[name]) for name in MEASURED if name in logs},
@@ -127,13 +130,22 @@ class History(keras.callbacks.Callback):
         self._carried = 0.0
         self.rows.append(row)
         write_history(self.folder / "history.csv", self.rows)
-        draw_curves(self.folder / "curves.png", self.rows)
+        if time.perf_counter() - self._drawn > _DRAW_SECONDS:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if self.rows:
+            self._draw()
 
     def get_state(self):
         return {"rows": self.rows, "seconds": self._seconds()}
 
     def set_state(self, state):
         self.rows, self._carried = list(state["rows"]), state["seconds"]
+
+    def _draw(self):
+        draw_curves(self.folder / "curves.png", self.rows)
+        self._drawn = time.perf_counter()
 
     def _seconds(self):
         return self._carried + time.perf_counter() - self._began
@@ -151,10 +163,12 @@ class EpochLines(keras.callbacks.Callback):
         left = (epochs - epoch - 1) * self.history.epoch_seconds
         skipped = row.get("skipped_updates", 0)
         measured = "".join(f"{name} {row[name]:.4f}  " for name in MEASURED if name in row)
+        speed = ""
+        if self.history.epoch_seconds:
+            speed = f"{row['images_per_second']:,.0f} images/s  "
+            speed += f"{int(left // 60)}:{int(left % 60):02d} left"
         print(
-            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {measured}"
-            f"{row['images_per_second']:,.0f} images/s  "
-            f"{int(left // 60)}:{int(left % 60):02d} left"
+            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {measured}{speed}"
             f"{f'  {skipped} bad updates skipped' if skipped else ''}",
             file=sys.stderr,
             flush=True,
