@@ -71,5 +71,5 @@ def describe(name: str) -> str:
 
 def paper_of(name: str) -> str:
     """The paper or repository that the first line of a recipe's docstring cites, or ""."""
-    match = re.search(r"\((arXiv [\d.]+|github [\w/-]+)\)", describe(name))
+    match = re.search(r"\((arXiv [\d.]+\d|github [\w/-]+)[,)]", describe(name))
     return match[1] if match else ""

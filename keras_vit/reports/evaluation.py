@@ -24,7 +24,7 @@ def evaluation_table(result: dict) -> str:
         ("model", result["model"]),
         ("data", f"{result['data']}, {result['images']:,} images"),
         ("top-1", f"{result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%})"),
-        ("top-5", f"{result['top5']:.2%}"),
+        *([("top-5", f"{result['top5']:.2%}")] if len(result["per_class"]) > 5 else []),
         ("F1", f"{result['macro_f1']:.2%}, mean of the classes"),
         ("ECE", f"{result['ece']:.2%}, mean gap between confidence and accuracy"),
     ]

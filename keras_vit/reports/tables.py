@@ -47,8 +47,9 @@ def markdown_report(report: dict, name: str) -> str:
         name: title.
     """
     data = report["data"]
-    figures = f"mAP {report['map']:.2%}" if "map" in report else ""
-    figures = figures or f"Top-1 {report['top1']:.2%}, top-5 {report['top5']:.2%}"
+    figures = f"mAP {report['map']:.2%}" if "map" in report else f"Top-1 {report['top1']:.2%}"
+    if "top5" in report and data["classes"] > 5:
+        figures += f", top-5 {report['top5']:.2%}"
     lines = [
         f"# {name}",
         "",
