@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
 
@@ -47,8 +48,12 @@ def markdown_report(report: dict, name: str) -> str:
         name: title.
     """
     data = report["data"]
-    figures = f"mAP {report['map']:.2%}" if "map" in report else f"Top-1 {report['top1']:.2%}"
-    if "top5" in report and data["classes"] > 5:
+    if "map" in report:
+        figures = f"mAP {report['map']:.2%}"
+    else:
+        low, high = wilson_interval(report["top1"], data["test"])
+        figures = f"Top-1 {report['top1']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+    if data["classes"] > 5 and "top5" in report:
         figures += f", top-5 {report['top5']:.2%}"
     lines = [
         f"# {name}",

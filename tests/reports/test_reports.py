@@ -51,7 +51,8 @@ def test_table():
 def test_page(digits_run):
     page = markdown_report(REPORT, "digits-1")
     assert page.startswith("# digits-1\n")
-    assert "Top-1 98.33%" in page
+    # Wilson's interval of 353 of 359.
+    assert "Top-1 98.33% (95 % interval 96.40% to 99.23%), top-5 100.00%" in page
     assert "* 20% held out" in page
     folder, _ = digits_run
     report = json.loads((folder / "report.json").read_text())
