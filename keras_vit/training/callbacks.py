@@ -20,6 +20,26 @@ from keras_vit.training.history import SCORES, draw_curves, write_history
 MEASURED = ("loss", *SCORES, "val_loss", *(f"val_{name}" for name in SCORES))  # where logged
 
 
+class Callbacks(keras.callbacks.CallbackList):
+    """What is told of one training, though `fit` is called once for each image size.
+
+    Attributes:
+        goes_on: whether another call follows.
+    """
+
+    goes_on = False
+    _begun = False
+
+    def on_train_begin(self, logs=None):
+        if not self._begun:
+            self._begun = True
+            super().on_train_begin(logs)
+
+    def on_train_end(self, logs=None):
+        if not self.goes_on or self.model.stop_training:
+            super().on_train_end(logs)
+
+
 class StopOnNonFinite(keras.callbacks.Callback):
     """Raises `NonFiniteLoss` at the first step whose loss is not finite.
 

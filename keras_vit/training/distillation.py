@@ -39,6 +39,7 @@ class Distiller(keras.Model):
             for name in ("head", "distillation_head"):
                 outputs[name] = student.get_layer(name).output
         self.heads = keras.Model(student.input, outputs)
+        self.heads.input_spec = student.input_spec  # of a progressive run: images of any size
         self.label_loss = make_loss(Classify(label_smoothing=plan.label_smoothing))
 
     def call(self, images, training=False):
