@@ -138,8 +138,11 @@ def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool
     order = [metadata.labels.index(name) for name in classes]
 
     def teacher(images):
-        if tuple(images.shape[1:3]) != metadata.image_size:
-            images = ops.image.resize(images, metadata.image_size, antialias=True)
+        size, wanted = tuple(images.shape[1:3]), metadata.image_size
+        if size != wanted:
+            # To enlarge takes no antialiasing, whose form TensorFlow's XLA cannot compile.
+            shrinks = size[0] > wanted[0] or size[1] > wanted[1]
+            images = ops.image.resize(images, wanted, antialias=shrinks)
         return ops.take(logits(images), order, axis=-1)
 
     return teacher, in_keras
