@@ -9,6 +9,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "hardware": 0,
+    "interpolation": 0,
     "lazy": 0,
     "config": 0.5,  # above the errors that it raises
     "layers": 1,

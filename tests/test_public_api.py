@@ -33,7 +33,7 @@ ROOMS = {
     ),
     "models": "MaskedAutoencoder blocks config_of num_visible vit",
     "recipes": (
-        "Augmentation Classify Data Distill Objective Optimizer Recipe Reconstruct Schedule "
+        "Augmentation Classify Data Distill Objective Optimizer Phase Recipe Reconstruct Schedule "
         "cifar10_seed debug describe digits explain finetune from_dict get linear_probe merge "
         "model_for names of_run override paper_finetune paper_imagenet paper_imagenet21k "
         "paper_of to_dict vit_cifar"

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Turns patches into tokens that know where they are."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_vit.errors import UserError, unknown
+from keras_vit.interpolation import matrix
 
 POSITIONS = ("learned", "sincos2d", "none")
 
@@ -30,9 +33,14 @@ class PatchEncoder(keras.layers.Layer):
         position: "learned", "sincos2d" (see `sincos2d`; not a weight) or "none".
         dropout: rate on the result, 0 to 1.
 
-    Input: `(batch, rows * columns, patch_pixels)`.
-    Output: `(batch, num_prefix_tokens + rows * columns, width)`, in the order class, distillation,
-    registers, patches.
+    Input: `(batch, rows * columns, patch_pixels)`. Another number of patches is taken for a grid of
+        the same aspect ratio (arXiv 1906.06423): learned positions are resampled to it by an
+        antialiased bicubic, fixed ones are those of that grid.
+    Output: `(batch, num_prefix_tokens + patches, width)`, in the order class, distillation,
+        registers, patches.
+
+    Raises:
+        UserError: for a number of patches that has no such grid.
     """
 
     def __init__(
@@ -97,8 +105,6 @@ class PatchEncoder(keras.layers.Layer):
                 keras.initializers.RandomNormal(stddev=0.02),
                 name="position_embedding",
             )
-        elif self.position == "sincos2d":
-            self._sincos = sincos2d(self.grid, self.width)[None]  # (1, N, D)
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
     def call(self, patches, training=None):
@@ -118,10 +124,8 @@ class PatchEncoder(keras.layers.Layer):
             if self.register_tokens_in_positions and positioned:
                 registers = registers + self.position_embedding[:, len(prefix) : positioned]
             prefix.append(registers)
-        if self.position == "learned":
-            x = x + self.position_embedding[:, positioned:]
-        elif self.position == "sincos2d":
-            x = x + ops.cast(self._sincos, x.dtype)
+        if self.position != "none":
+            x = x + ops.cast(self._patch_positions(patches.shape[1]), x.dtype)
         if prefix:
             batch = ops.shape(x)[0]
             prefix = [
@@ -130,6 +134,34 @@ class PatchEncoder(keras.layers.Layer):
             ]
             x = ops.concatenate([*prefix, x], axis=1)  # (B, prefix + N, D)
         return self.output_dropout(x, training=training)
+
+    def _patch_positions(self, count: int):
+        """The positions of so many patches, `(1, count, width)`."""
+        grid = self._grid_of(count)
+        if self.position == "sincos2d":
+            return sincos2d(grid, self.width)[None]
+        table = self.position_embedding[:, self.num_prefix_positions :]
+        if grid == self.grid:
+            return table
+        rows, columns = (
+            ops.cast(matrix(old, new, "bicubic"), table.dtype)
+            for old, new in zip(self.grid, grid, strict=True)
+        )
+        table = ops.reshape(table, (*self.grid, self.width))  # (R, C, D)
+        table = ops.einsum("yr,rcd->ycd", rows, table)
+        table = ops.einsum("xc,ycd->yxd", columns, table)
+        return ops.reshape(table, (1, count, self.width))
+
+    def _grid_of(self, count: int) -> tuple[int, int]:
+        rows, columns = self.grid
+        new_rows = max(1, round(math.sqrt(count * rows / columns)))
+        new_columns = count // new_rows
+        if new_rows * new_columns != count or new_rows * columns != new_columns * rows:
+            raise UserError(
+                f"PatchEncoder: expected {rows * columns} patches in a grid of {rows} x {columns}, "
+                f"or a grid of this aspect ratio, received {count} patches."
+            )
+        return new_rows, new_columns
 
     def compute_output_shape(self, input_shape):
         return input_shape[0], self.num_prefix_tokens + input_shape[1], self.width

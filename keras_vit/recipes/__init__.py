@@ -32,6 +32,7 @@ from keras_vit.recipes.optimization import Optimizer as Optimizer
 from keras_vit.recipes.optimization import Schedule as Schedule
 from keras_vit.recipes.paper import paper_imagenet as paper_imagenet
 from keras_vit.recipes.paper import paper_imagenet21k as paper_imagenet21k
+from keras_vit.recipes.progressive import Phase as Phase
 from keras_vit.recipes.schema import Data as Data
 from keras_vit.recipes.schema import Recipe as Recipe
 

@@ -9,6 +9,7 @@ from keras_vit.recipes.augmentation import Augmentation
 from keras_vit.recipes.checks import within
 from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
+from keras_vit.recipes.progressive import Phase, Progressive, phases_of, progressive_of
 
 CACHES = ("auto", "memory", "none")
 ON_BAD = ("error", "skip")
@@ -78,6 +79,11 @@ class Recipe:
             which `model` gives. The head starts from zero unless a run folder has the same classes.
         patch_dropout: share of the patches that each training image loses before the first block
             (arXiv 2208.07220), 0 to 1; the trained model does not have it.
+        progressive: pairs of a share of the epochs, above 0 and below 1, and the height and width
+            in pixels that training images have until then (arXiv 2104.00298, section 4); one number
+            means a square. Both grow; then comes the model's own size, which evaluation and the
+            saved model always have. `((0.5, 128), (0.8, 160))` trains the first half at 128 x 128
+            and the last fifth at the model's 224 x 224, say. Padding scales with the size.
         data, augmentation, objective, optimizer, schedule: see each class.
         seed: seed of the initial weights, the order and the augmentation.
         precision: "float32", "mixed_bfloat16", or "auto", which takes the second where the hardware
@@ -99,6 +105,7 @@ class Recipe:
     image_size: tuple[int, int] | None = None
     init: str | None = None
     patch_dropout: float = 0.0
+    progressive: Progressive = ()
     data: Data = dataclasses.field(default_factory=Data)
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     objective: Objective = dataclasses.field(default_factory=Classify)
@@ -124,6 +131,7 @@ class Recipe:
                 raise UserError("image_size goes with model=none; set model.image_size.")
             object.__setattr__(self, "image_size", pair("image_size", self.image_size))
         within("patch_dropout", self.patch_dropout, 0, 0.99)
+        object.__setattr__(self, "progressive", progressive_of(self.progressive))
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
 
@@ -131,6 +139,15 @@ class Recipe:
     def part_size(self) -> int:
         """Examples that go through the model at once."""
         return self.batch_size // self.accumulate
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Which epochs see which image size, once the recipe has a model.
+
+        Raises:
+            UserError: for a size of `progressive` that does not fit the model.
+        """
+        return phases_of(self.progressive, self.model, self.epochs)
 
     def epochs_of(self, steps_per_epoch: float) -> int:
         """Epochs of the run, given the updates in one."""

@@ -21,6 +21,26 @@ MEASURED = ("loss", *SCORES, "val_loss", *(f"val_{name}" for name in SCORES))  #
 _DRAW_SECONDS = 10.0  # a picture takes 0.2 s, an epoch of a small set less
 
 
+class Callbacks(keras.callbacks.CallbackList):
+    """What is told of one training, though `fit` is called once for each image size.
+
+    Attributes:
+        goes_on: whether another call follows.
+    """
+
+    goes_on = False
+    _begun = False
+
+    def on_train_begin(self, logs=None):
+        if not self._begun:
+            self._begun = True
+            super().on_train_begin(logs)
+
+    def on_train_end(self, logs=None):
+        if not self.goes_on or self.model.stop_training:
+            super().on_train_end(logs)
+
+
 class StopOnNonFinite(keras.callbacks.Callback):
     """Raises `NonFiniteLoss` at the first step whose loss is not finite.
 

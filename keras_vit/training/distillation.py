@@ -39,6 +39,7 @@ class Distiller(keras.Model):
             for name in ("head", "distillation_head"):
                 outputs[name] = student.get_layer(name).output
         self.heads = keras.Model(student.input, outputs)
+        self.heads.input_spec = student.input_spec  # of a progressive run: images of any size
         self.label_loss = make_loss(Classify(label_smoothing=plan.label_smoothing))
 
     def call(self, images, training=False):
@@ -137,8 +138,11 @@ def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool
     order = [metadata.labels.index(name) for name in classes]
 
     def teacher(images):
-        if tuple(images.shape[1:3]) != metadata.image_size:
-            images = ops.image.resize(images, metadata.image_size, antialias=True)
+        size, wanted = tuple(images.shape[1:3]), metadata.image_size
+        if size != wanted:
+            # To enlarge takes no antialiasing, whose form TensorFlow's XLA cannot compile.
+            shrinks = size[0] > wanted[0] or size[1] > wanted[1]
+            images = ops.image.resize(images, wanted, antialias=shrinks)
         return ops.take(logits(images), order, axis=-1)
 
     return teacher, in_keras

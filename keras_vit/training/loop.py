@@ -15,10 +15,10 @@ import numpy as np
 from keras_vit.data import ImageSet, evaluation_batches, training_batches
 from keras_vit.data.examine import broken_message, problems_of
 from keras_vit.errors import UserError
-from keras_vit.recipes import Data, Recipe
+from keras_vit.recipes import Data, Phase, Recipe
 from keras_vit.training.averages import SwapAverages
 from keras_vit.training.bad_updates import CountBadUpdates, skip_bad_updates
-from keras_vit.training.callbacks import EpochLines, History, SaveBest, StopOnNonFinite
+from keras_vit.training.callbacks import Callbacks, EpochLines, History, SaveBest, StopOnNonFinite
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import NonFiniteLoss, WriteFailed, resume_command
 from keras_vit.training.optimizers import make_optimizer
@@ -47,6 +47,7 @@ class Job:
         precision: a Keras dtype policy.
         session, callbacks: see `keras_vit.train`.
         began: `time.perf_counter()` at which the session began.
+        phases: which epochs see which image size.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class Job:
     session: Session
     callbacks: Sequence[keras.callbacks.Callback]
     began: float
+    phases: tuple[Phase, ...]
 
     @property
     def batch_size(self) -> int:
@@ -103,27 +105,34 @@ def make_job(
     task.check(recipe, images)
     precision = choose_precision(recipe.precision, recipe.model.width)
     folder = Path(workdir or ".")
-    return Job(recipe, images, folder, precision, session or Session(), callbacks, began)
+    session, phases = session or Session(), recipe.phases
+    return Job(recipe, images, folder, precision, session, callbacks, began, phases)
 
 
 def first_batch(job: Job) -> tuple[np.ndarray, np.ndarray]:
     """The images and labels of the first train step, as the model sees them."""
-    images, labels = next(iter(make_batches(job).take(1)))
+    images, labels = next(iter(make_batches(job, job.phases[0]).take(1)))
     return np.asarray(images), np.asarray(labels)
 
 
-def make_batches(job: Job, first_step: int = 0):
-    """The training batches from a step on; nothing is decoded to get there."""
+def make_batches(job: Job, phase: Phase, first_step: int = 0):
+    """The training batches from a step of a phase to its end; nothing is decoded to get there.
+
+    They are those of a model of this image size, but for a padding that is as large a share of it;
+    a cache holds the images of this size.
+    """
     recipe, config = job.recipe, job.recipe.model
+    scale = phase.image_size[0] / config.image_size[0]
+    padding = round(recipe.augmentation.pad * scale)
     batches, _ = training_batches(
         job.images.train,
         config.num_classes,
-        config.image_size,
+        phase.image_size,
         config.channels,
         recipe.part_size,
-        recipe.epochs,
+        phase.end,
         recipe.seed,
-        recipe.augmentation,
+        dataclasses.replace(recipe.augmentation, pad=padding),
         recipe.data.crop,
         recipe.data.cache,
         first_step,
@@ -166,11 +175,9 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
         UserError: for an image that cannot be read any more.
     """
     first_step = start.step if start else 0
-    # After the last step there is no batch left, but `fit` wants a data set with one.
-    batches = make_batches(job, min(first_step, job.steps - 1))
     validation = _validation_batches(job)
     model = make_model(job)
-    build_metrics(model, batches)
+    build_metrics(model, validation)
 
     best, history = job.best, History(job.folder, job.batch_size, job.steps_per_epoch)
     watching = _watching(job, best, history, first_step)
@@ -180,7 +187,7 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
     limit = job.session.max_time
     stop = StopWhenAsked(saver, None if limit is None else job.began + limit)
     terminal = sys.stderr.isatty()
-    everyone = keras.callbacks.CallbackList(
+    everyone = Callbacks(
         [*watching, saver, stop],
         add_history=True,
         add_progbar=terminal,
@@ -193,16 +200,7 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
         _continue(everyone, model, start, job.steps_per_epoch, validation)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
-            model.fit(
-                batches,
-                steps_per_epoch=job.steps_per_epoch,
-                initial_epoch=first_step // job.steps_per_epoch,
-                epochs=job.recipe.epochs,
-                validation_data=validation,
-                callbacks=everyone,
-                shuffle=False,  # the pipeline shuffles; this only silences a warning
-                verbose=1 if terminal else 0,
-            )
+            _fit_phases(job, model, first_step, validation, everyone)
         saver.save(trained=True)
     except Exception as error:
         _explain(error, job)
@@ -210,6 +208,35 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
     finally:
         stop.restore()
     return best
+
+
+def _fit_phases(
+    job: Job, model: keras.Model, first_step: int, validation, everyone: Callbacks
+) -> None:
+    """Calls `fit` once for each image size that is left."""
+    # After the last step there is no batch left, but `fit` wants a data set with one.
+    step = min(first_step, job.steps - 1)
+    for phase in job.phases:
+        end = phase.end * job.steps_per_epoch
+        if step >= end:
+            continue
+        if job.recipe.progressive:
+            print(phase, file=sys.stderr)
+        everyone.goes_on = phase is not job.phases[-1]
+        # A graph that has seen one size would be traced for an unknown one, which has no patches.
+        model.make_train_function(force=True)
+        model.fit(
+            make_batches(job, phase, step),
+            steps_per_epoch=job.steps_per_epoch,
+            initial_epoch=max(step, first_step) // job.steps_per_epoch,
+            epochs=phase.end,
+            validation_data=validation,
+            callbacks=everyone,
+            shuffle=False,  # the pipeline shuffles; this only silences a warning
+        )
+        if model.stop_training:
+            break
+        step = end
 
 
 def _watching(
@@ -286,15 +313,14 @@ def _explain(error: Exception, job: Job) -> None:
     if isinstance(error, NonFiniteLoss):
         kept = f"The last good checkpoint is {newest}." if newest else "There is no checkpoint yet."
         raise NonFiniteLoss(f"{error} {kept}") from error
+    if type(error).__name__ in ("InvalidArgumentError", "NotFoundError", "FileNotFoundError"):
+        splits = (job.images.train, job.images.validation, job.images.test)
+        paths = {path for split in splits if split.paths is not None for path in split.paths}
+        problems = problems_of(sorted(paths))
+        if problems:
+            raise UserError(
+                f"{broken_message(job.images.name, problems)}\n"
+                f"Once they are as they were, continue with: {go_on}"
+            ) from error
     if isinstance(error, WriteFailed | OSError):
         raise WriteFailed(f"{error}\nMake room, then continue with: {go_on}") from error
-    if type(error).__name__ not in ("InvalidArgumentError", "NotFoundError"):
-        return
-    splits = (job.images.train, job.images.validation, job.images.test)
-    paths = {path for split in splits if split.paths is not None for path in split.paths}
-    problems = problems_of(sorted(paths))
-    if problems:
-        raise UserError(
-            f"{broken_message(job.images.name, problems)}\n"
-            f"Once they are as they were, continue with: {go_on}"
-        ) from error

@@ -61,6 +61,10 @@ class PerVariable:
             share = ops.cast(momentum, variable.dtype)
             average.assign(share * average + (1 - share) * variable)
 
+    def finalize_variable_values(self, var_list):
+        """Nothing: `SwapAverages` leaves the averages in the model after the last epoch, and after
+        another one `fit` may be called again."""
+
     def get_config(self):
         return {
             **super().get_config(),

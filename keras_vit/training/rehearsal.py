@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vit.data import ImageSet
 from keras_vit.models.complexity import training_bytes
-from keras_vit.recipes import Recipe
+from keras_vit.recipes import Phase, Recipe
 from keras_vit.training.loop import Job, first_batch, make_job, make_model
 
 
@@ -36,6 +36,8 @@ class Rehearsal:
         job, images = self.job, self.job.images
         recipe, config = job.recipe, job.recipe.model
         seen = job.task.forward_flops(recipe)
+        an_image = sum((p.end - p.first) * _forward_flops(job, p) for p in job.phases)
+        in_all = 3 * an_image * job.steps_per_epoch * job.batch_size
         number_bytes = 2 if job.precision == "mixed_bfloat16" else 4
         slots = 2 if recipe.optimizer.ema is None else 3
         memory = training_bytes(config, job.batch_size, slots, number_bytes)
@@ -47,12 +49,13 @@ class Rehearsal:
             f"to train, {len(images.validation):,} to validate, {len(images.test):,} to test",
             "steps": f"{recipe.epochs} epochs of {job.steps_per_epoch:,} steps of "
             f"{job.batch_size} images: {job.steps:,}",
+            "sizes": "; ".join(map(str, job.phases)),
             "model": f"{config.num_parameters:,} parameters, {config.num_tokens} tokens, "
             f"{job.precision}",
             "forward": f"{seen / 1e9:,.3g} GFLOPs for an image (a multiplication with its addition "
             "is 2)",
-            "training": f"{3 * seen * job.steps * job.batch_size / 1e9:,.0f} GFLOPs in all (3 "
-            "forward passes for each image of each epoch)",
+            "training": f"{in_all / 1e9:,.0f} GFLOPs in all (3 forward passes for each image of "
+            "each epoch)",
             "memory": f"roughly {_size_text(memory)} for variables and what backpropagation keeps",
             "loss": f"{self.loss:.4f} in the first step{chance}",
         }
@@ -60,6 +63,11 @@ class Rehearsal:
             [*(f"{name:<10}{value}" for name, value in rows.items())]
             + [f"note: {note}" for note in images.notes]
         )
+
+
+def _forward_flops(job: Job, phase: Phase) -> int:
+    model = dataclasses.replace(job.recipe.model, image_size=phase.image_size)
+    return job.task.forward_flops(dataclasses.replace(job.recipe, model=model))
 
 
 def _size_text(count: float) -> str:

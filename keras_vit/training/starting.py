@@ -62,6 +62,8 @@ def starting_model(recipe: Recipe, classes: Sequence[str]) -> keras.Model:
         classes: names of the classes.
     """
     model = vit(recipe.model, patch_dropout=recipe.patch_dropout)
+    if recipe.progressive:
+        model.input_spec = keras.layers.InputSpec(shape=(None, None, None, recipe.model.channels))
     if recipe.init is not None:
         _, arrays = _open(recipe, recipe.model.image_size)
         if not _has_classes(recipe.init, classes):

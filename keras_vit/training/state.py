@@ -20,10 +20,11 @@ def build_metrics(model: keras.Model, batches) -> None:
 
     Args:
         model: a compiled model.
-        batches: the `tf.data.Dataset` that it will be trained on; no batch is drawn.
+        batches: a `tf.data.Dataset` of what it works on; no batch is drawn.
     """
     batch = keras.tree.map_structure(
-        lambda spec: np.zeros(spec.shape, spec.dtype.as_numpy_dtype), batches.element_spec
+        lambda spec: np.zeros([n or 1 for n in spec.shape], spec.dtype.as_numpy_dtype),
+        batches.element_spec,
     )
     model._symbolic_build(data_batch=batch)
 

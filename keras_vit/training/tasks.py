@@ -15,6 +15,7 @@ from keras_vit.analysis import reconstruct
 from keras_vit.data import ImageSet, evaluation_batches, load
 from keras_vit.data.images import split_batches
 from keras_vit.data.unlabelled import load_unlabelled, without_labels
+from keras_vit.errors import UserError
 from keras_vit.export import Metadata
 from keras_vit.files import replacing, size_in_bytes
 from keras_vit.models import MaskedAutoencoder, config_of, num_visible, vit
@@ -127,6 +128,11 @@ class Reconstruction(Classification):
 
     def check(self, recipe, images):
         num_visible(recipe.model, recipe.objective.mask)
+        if recipe.progressive:
+            raise UserError(
+                "progressive: a masked autoencoder draws its masks and paints its patches at one "
+                "size. Set progressive=(), or fine-tune its encoder with it."
+            )
 
     def learner(self, model, recipe, images):
         plan = recipe.objective

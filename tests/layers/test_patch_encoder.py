@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 import math
 
+import keras
 import numpy as np
 import pytest
 
+from keras_vit.interpolation import matrix
 from keras_vit.layers import PatchEncoder, sincos2d
 from tests.contracts import randomize, to_numpy
 
@@ -71,6 +73,54 @@ def test_sincos2d_is_no_weight(patches):
     layer, z = encode(patches, class_token=False, position="sincos2d")
     assert [weight.name for weight in layer.weights] == ["kernel", "bias"]
     np.testing.assert_allclose(z, projected(layer, patches) + sincos2d((2, 3), 8), atol=1e-5)
+
+
+@pytest.mark.parametrize(("grid", "other"), [((4, 6), (2, 3)), ((2, 3), (4, 6)), ((6, 6), (5, 5))])
+def test_another_grid_gets_resampled_positions(grid, other):
+    layer = PatchEncoder(8, grid, register_tokens=1)
+    layer.build((None, grid[0] * grid[1], 12))
+    randomize(layer)
+    patches = np.zeros((1, other[0] * other[1], 12), "float32")
+    z = to_numpy(layer(patches))[0]
+    table = to_numpy(layer.position_embedding)[0]
+    full = to_numpy(layer(np.zeros((1, grid[0] * grid[1], 12), "float32")))[0]
+    np.testing.assert_array_equal(z[:2], full[:2])  # class token and register
+    rows, columns = (matrix(o, n, "bicubic") for o, n in zip(grid, other, strict=True))
+    expected = np.einsum("yr,xc,rcd->yxd", rows, columns, table[1:].reshape(*grid, 8))
+    found = z[2:] - to_numpy(layer.projection.bias)
+    # float32 sums of up to 36 products of numbers of about 1.
+    np.testing.assert_allclose(found, expected.reshape(-1, 8), atol=1e-5)
+    resized = keras.ops.image.resize(
+        table[1:].reshape(1, *grid, 8), other, interpolation="bicubic", antialias=True
+    )
+    np.testing.assert_allclose(found, to_numpy(resized).reshape(-1, 8), atol=1e-5)
+
+
+def test_another_grid_gets_its_own_fixed_positions(patches):
+    layer, _ = encode(patches, class_token=False, position="sincos2d")
+    found = to_numpy(layer(np.zeros((1, 24, 12), "float32")))[0]
+    bias = to_numpy(layer.projection.bias)
+    np.testing.assert_allclose(found - bias, sincos2d((4, 6), 8), atol=1e-6)
+
+
+def test_the_table_learns_from_a_smaller_grid():
+    """The gradient of the sum of all tokens: each row of the table gets its share of the rows."""
+    layer = PatchEncoder(8, (4, 4), class_token=False)
+    layer.build((None, 16, 12))
+    before = to_numpy(layer.position_embedding).copy()
+    model = keras.Sequential([keras.Input((4, 12)), layer])
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda y, x: keras.ops.sum(x))
+    model.train_on_batch(np.zeros((1, 4, 12), "float32"), np.zeros((1, 4, 8), "float32"))
+    moved = before - to_numpy(layer.position_embedding)
+    line = matrix(4, 2, "bicubic").sum(axis=0)
+    expected = np.outer(line, line).reshape(1, 16, 1) * np.ones(8)
+    np.testing.assert_allclose(moved, expected, atol=1e-6)  # float32 of numbers below 1
+
+
+def test_patches_without_a_grid_of_this_aspect_ratio_are_refused(patches):
+    layer, _ = encode(patches)
+    with pytest.raises(ValueError, match="or a grid of this aspect ratio, received 12 patches"):
+        layer(np.zeros((1, 12, 12), "float32"))
 
 
 @pytest.mark.parametrize("width", [4, 6, 10])

@@ -53,7 +53,8 @@ def quick():
 
     def small_model(config, patch_dropout):
         pixels = keras.Input((*config.image_size, config.channels))
-        x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+        x = keras.layers.Resizing(*config.image_size)(keras.layers.Rescaling(1 / 255)(pixels))
+        x = keras.layers.Flatten()(x)
         x = keras.layers.Dropout(config.dropout)(keras.layers.Dense(8, "tanh", name="hidden")(x))
         x = keras.layers.Add()([x, StochasticDepth(config.stochastic_depth)(x)])
         return keras.Model(pixels, keras.layers.Dense(config.num_classes, name="head")(x))
@@ -155,6 +156,36 @@ def test_stopped_and_resumed(straight, images, tmp_path, capsys, step, every, go
     same(end(folder), end(straight))
     assert history(folder) == history(straight)
     assert recipes.of_run(folder) == recipes.of_run(straight)
+
+
+@pytest.mark.parametrize(
+    ("step", "every", "goes_on_after"),
+    [
+        (3, 2, 2),  # among the smaller images
+        (6, 5, 5),  # at the boundary of the sizes: `fit` was called for the next one
+        (8, 1, 7),  # among the larger ones
+    ],
+)
+def test_progressive_sizes_stopped_and_resumed(
+    straight_progressive, images, tmp_path, capsys, step, every, goes_on_after
+):
+    folder, plan = tmp_path / "run", recipe(progressive=((0.4, 4),))
+    with pytest.raises(KeyError):
+        train(plan, folder, images, [Stop(step)], Session(checkpoint_steps=every))
+    capsys.readouterr()
+    resume(folder, images)
+    said = capsys.readouterr().err
+    assert f"after step {goes_on_after} of" in said
+    assert ("epoch 1 at 4 x 4 pixels" in said) == (goes_on_after < STEPS)
+    same(end(folder), end(straight_progressive))
+    assert history(folder) == history(straight_progressive)
+
+
+@pytest.fixture(scope="module")
+def straight_progressive(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("progressive") / "run"
+    train(recipe(progressive=((0.4, 4),)), folder, images)
+    return folder
 
 
 @pytest.mark.slow
