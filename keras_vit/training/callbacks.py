@@ -8,7 +8,7 @@ checkpoint as plain data.
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import keras
@@ -105,15 +105,22 @@ class History(keras.callbacks.Callback):
 
     Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy (without the accuracies where
     there are no classes), learning_rate, seconds, images_per_second (training alone, without the
-    first step of a session, which traces the graph; 0 where there is no other), and skipped_updates
-    (of all epochs so far) where bad updates are skipped.
+    first step of a graph, which traces it; 0 where there is no other), and skipped_updates (of all
+    epochs so far) where bad updates are skipped.
+
+    Args:
+        folder: where both files go.
+        batch_size: examples in a step.
+        steps: steps in an epoch.
+        traced_in: epochs, from 0, that begin with a new graph; the first of a session does anyway.
     """
 
-    def __init__(self, folder: Path, batch_size: int, steps: int):
+    def __init__(self, folder: Path, batch_size: int, steps: int, traced_in: Collection[int] = ()):
         super().__init__()
         self.folder = folder
         self.batch_size = batch_size
         self.steps = steps
+        self.traced_in = traced_in
         self.rows: list[dict[str, float]] = []
         self.epoch_seconds = 0.0  # what a whole epoch takes, from the last one; 0 before
         self._traced = False
@@ -123,6 +130,7 @@ class History(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._began = self._timed_from = self._last_step = time.perf_counter()
         self._timed_steps = 0
+        self._traced = self._traced and epoch not in self.traced_in
 
     def on_train_batch_end(self, batch, logs=None):
         self._last_step = time.perf_counter()

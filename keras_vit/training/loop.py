@@ -179,7 +179,9 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
     model = make_model(job)
     build_metrics(model, validation)
 
-    best, history = job.best, History(job.folder, job.batch_size, job.steps_per_epoch)
+    traced_in = [phase.first for phase in job.phases]
+    history = History(job.folder, job.batch_size, job.steps_per_epoch, traced_in)
+    best = job.best
     watching = _watching(job, best, history, first_step)
     saver = SaveCheckpoints(
         job.checkpoints, job.session, first_step, {"precision": job.precision}, watching
