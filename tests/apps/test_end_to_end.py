@@ -154,7 +154,7 @@ def test_a_tflite_file_is_used_without_tensorflow(photos_run, photos, command):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == {"predict": 20, "evaluate": 12}[command]
+    assert len(done.stdout.splitlines()) == {"predict": 20, "evaluate": 11}[command]
 
 
 def test_an_exported_file_stands_alone(photos_run, photos, tmp_path, in_process):
