@@ -86,6 +86,7 @@ def test_probes(digits_run, digit_folder, in_process):
         in_process("evaluate", folder / "export/model.tflite", "--probe")
 
 
+@pytest.mark.slow
 def test_a_run_is_tested_on_what_it_held_out(photos, tmp_path, keras_vit_command, in_process):
     root = tmp_path / "photos"
     shutil.copytree(photos, root)

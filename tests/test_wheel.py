@@ -8,9 +8,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_wheel(tmp_path):
     run = {"capture_output": True, "text": True, "check": True}
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]

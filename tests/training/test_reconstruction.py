@@ -109,6 +109,7 @@ def test_what_the_classifier_is_tested_on_was_not_seen(run):
         assert not mine.labels.any()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_draws_the_same_masks(run, tmp_path):
     """Bit for bit the run that was not stopped: the state of the mask's seed is in a checkpoint."""
 

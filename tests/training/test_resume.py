@@ -161,9 +161,9 @@ def test_stopped_and_resumed(straight, images, tmp_path, capsys, step, every, go
 @pytest.mark.parametrize(
     ("step", "every", "goes_on_after"),
     [
-        (3, 2, 2),  # among the smaller images
+        pytest.param(3, 2, 2, marks=pytest.mark.slow),  # among the smaller images
         (6, 5, 5),  # at the boundary of the sizes: `fit` was called for the next one
-        (8, 1, 7),  # among the larger ones
+        pytest.param(8, 1, 7, marks=pytest.mark.slow),  # among the larger ones
     ],
 )
 def test_progressive_sizes_stopped_and_resumed(
