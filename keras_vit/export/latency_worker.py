@@ -6,6 +6,9 @@
 Each line of standard input is a JSON list `[batch, seconds]`; the answer is a line with the
 milliseconds of each call. Without a file, the calls are float32 matrix products. At the end of the
 input the last line is the most memory that the process held, in megabytes.
+
+A script with the same arguments that imports this module first, and calls `serve` with a function
+of its own, measures what keras_vit cannot open.
 """
 
 import json
@@ -13,6 +16,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # Read by the libraries when they are imported.
@@ -22,19 +26,27 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THR
 import numpy as np  # noqa: E402
 
 from keras_vit.errors import UserError  # noqa: E402
+from keras_vit.export.runner import Runner, open_runner  # noqa: E402
 
 PEAK_SIZE = 1024  # a square matrix of this size is as good as a layer of a large model gets
 _WARM_UP_CALLS = 3
 
 
-def main() -> None:
+def serve(open_model: Callable[[str, int], Runner] = open_runner) -> None:
+    """Answers the lines of standard input.
+
+    Args:
+        open_model: from a file and a number of threads to a function of pixels, float32
+            `(batch, height, width, channels)`, 0 to 255; called once the process is confined to its
+            cores.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
     threads, *shape = map(int, sys.argv[1:5])
     if hasattr(os, "sched_setaffinity"):  # some runtimes choose their own number of threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     try:
-        run = _runner(sys.argv[5], threads) if len(sys.argv) > 5 else _matrix_product()
+        run = open_model(sys.argv[5], threads) if len(sys.argv) > 5 else _matrix_product()
     except UserError as error:
         answers.write(json.dumps({"error": str(error)}) + "\n")
         return
@@ -60,12 +72,6 @@ def _times(run, pixels: np.ndarray, seconds: float, first: bool) -> list[float]:
     return times
 
 
-def _runner(path: str, threads: int):
-    from keras_vit.export.runner import open_runner
-
-    return open_runner(path, threads)
-
-
 def _matrix_product():
     a = np.random.default_rng(0).random((PEAK_SIZE, PEAK_SIZE), dtype="float32")
     result = np.empty_like(a)
@@ -84,4 +90,4 @@ def _peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    serve()
