@@ -2,11 +2,14 @@
 """How fast things are, as text."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from keras_vit import hardware
-from keras_vit.data.timing import Stage
 from keras_vit.export.latency import Latency
 from keras_vit.reports.tables import aligned
+
+if TYPE_CHECKING:
+    from keras_vit.data.timing import Stage
 
 _PIPELINE_COLUMNS = ("up to", "images/s", "CPU ms/image", "added", "cores")
 
@@ -14,7 +17,7 @@ _LATENCY_COLUMNS = ("model", "threads", "batch", "median ms", "p95 ms", "images/
 _LATENCY_COLUMNS += ("of peak", "size", "memory")
 
 
-def pipeline_table(stages: Sequence[Stage]) -> str:
+def pipeline_table(stages: "Sequence[Stage]") -> str:
     """What `keras-vit benchmark data` prints."""
     rows = [
         (
