@@ -34,7 +34,9 @@ class Latency:
         threads: cores that its process was confined to.
         batch: images in a call.
         median_ms, p95_ms: wall clock that half and 95 % of the calls stay below, in milliseconds.
-        images_per_second: from the median.
+        cpu_ms: median CPU time of a call, all threads together. Other jobs on the machine stretch
+            the wall clock and hardly this, so it is what to compare one thread with another by.
+        images_per_second: from `median_ms`.
         calls: how many calls were timed.
         bytes: size of the file.
         peak_mb: most memory of the process in 10^6 bytes, Python and libraries counted in.
@@ -48,6 +50,7 @@ class Latency:
     batch: int
     median_ms: float
     p95_ms: float
+    cpu_ms: float
     images_per_second: float
     calls: int
     bytes: int
@@ -98,13 +101,19 @@ def measure(
             for count in threads
             for name, path in subjects.items()
         }
-        times: dict[tuple, list[float]] = {}
+        calls = [
+            (worker, (name, count, batch))
+            for (name, count), worker in processes.items()
+            for batch in ((1,) if name == _PEAK else batches)
+        ]
+        for worker, (*_, batch) in calls:  # nobody is timed while another one loads or compiles
+            worker.run(batch, seconds=0)
+        times: dict[tuple, list[list[float]]] = {key: [] for _, key in calls}
         for _ in range(max(1, round(seconds / _TURN_SECONDS))):
-            for (name, count), worker in processes.items():
-                for batch in (1,) if name == _PEAK else batches:
-                    times.setdefault((name, count, batch), []).extend(worker.run(batch))
+            for worker, key in calls:
+                times[key] += worker.run(key[-1], _TURN_SECONDS)
         memory = {key: worker.finish() for key, worker in processes.items()}
-    peak = {count: _PEAK_FLOPS / np.median(times[_PEAK, count, 1]) / 1e6 for count in threads}
+    peak = {count: _PEAK_FLOPS / _medians(times[_PEAK, count, 1])[0] / 1e6 for count in threads}
     return [
         _summary(name, path, count, batch, times, memory[name, count], flops.get(name), peak[count])
         for count in threads
@@ -125,22 +134,28 @@ def check_numbers(threads: Sequence[int], batches: Sequence[int]) -> None:
 
 
 def _summary(name, path, threads, batch, times, memory, flops, peak) -> Latency:
-    milliseconds = times[name, threads, batch]
-    median = float(np.median(milliseconds))
+    calls = times[name, threads, batch]
+    median, cpu = _medians(calls)
     gflops = None if flops is None else flops * batch / median / 1e6
     return Latency(
         name=name,
         threads=threads,
         batch=batch,
         median_ms=median,
-        p95_ms=float(np.percentile(milliseconds, 95)),
+        p95_ms=float(np.percentile(calls, 95, axis=0)[0]),
+        cpu_ms=cpu,
         images_per_second=1000 * batch / median,
-        calls=len(milliseconds),
+        calls=len(calls),
         bytes=size_in_bytes(path),
         peak_mb=memory,
         gflops=gflops,
         share_of_peak=None if gflops is None else float(gflops / peak),
     )
+
+
+def _medians(calls: list[list[float]]) -> list[float]:
+    """Of wall clock and CPU time."""
+    return np.median(calls, axis=0).tolist()
 
 
 class _Worker:
@@ -173,10 +188,10 @@ class _Worker:
         self.process.communicate()
         self.messages.close()
 
-    def run(self, batch: int) -> list[float]:
-        """Milliseconds of each call in one turn."""
+    def run(self, batch: int, seconds: float) -> list[list[float]]:
+        """Milliseconds of each call in one turn, one call at least: wall clock and CPU time."""
         with contextlib.suppress(BrokenPipeError):  # a process that ended has said why
-            self.process.stdin.write(json.dumps([batch, _TURN_SECONDS]) + "\n")
+            self.process.stdin.write(json.dumps([batch, seconds]) + "\n")
             self.process.stdin.flush()
         return self._answer()
 

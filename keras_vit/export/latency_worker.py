@@ -3,9 +3,10 @@
 
     python -m keras_vit.export.latency_worker THREADS HEIGHT WIDTH CHANNELS [FILE]
 
-Each line of standard input is a JSON list `[batch, seconds]`; the answer is a line with the
-milliseconds of each call. Without a file, the calls are float32 matrix products. At the end of the
-input the last line is the most memory that the process held, in megabytes.
+Each line of standard input is a JSON list `[batch, seconds]`; the answer is a line with `[wall
+clock, CPU time]` of each call, in milliseconds. Without a file, the calls are float32 matrix
+products. At the end of the input the last line is the most memory that the process held, in
+megabytes.
 
 A script with the same arguments that imports this module first, and calls `serve` with a function
 of its own, measures what keras_vit cannot open.
@@ -61,14 +62,14 @@ def serve(open_model: Callable[[str, int], Runner] = open_runner) -> None:
     answers.write(json.dumps(_peak_bytes() / 1e6) + "\n")
 
 
-def _times(run, pixels: np.ndarray, seconds: float, first: bool) -> list[float]:
+def _times(run, pixels: np.ndarray, seconds: float, first: bool) -> list[tuple[float, float]]:
     for _ in range(_WARM_UP_CALLS if first else 1):  # caches belong to whoever ran before
         run(pixels)
     times, end = [], time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         run(pixels)
-        times.append(1000 * (time.perf_counter() - start))
+        times.append((1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)))
     return times
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _PIPELINE_COLUMNS = ("up to", "images/s", "CPU ms/image", "added", "cores")
 
-_LATENCY_COLUMNS = ("model", "threads", "batch", "median ms", "p95 ms", "images/s", "GFLOP/s")
-_LATENCY_COLUMNS += ("of peak", "size", "memory")
+_LATENCY_COLUMNS = ("model", "threads", "batch", "median ms", "p95 ms", "CPU ms")
+_LATENCY_COLUMNS += ("images/s", "GFLOP/s", "of peak", "size", "memory")
 
 
 def pipeline_table(stages: "Sequence[Stage]") -> str:
@@ -41,6 +41,7 @@ def latency_table(results: Sequence[Latency]) -> str:
             str(result.batch),
             f"{result.median_ms:.2f}",
             f"{result.p95_ms:.2f}",
+            f"{result.cpu_ms:.2f}",
             f"{result.images_per_second:,.1f}",
             "-" if result.gflops is None else f"{result.gflops:.1f}",
             "-" if result.share_of_peak is None else f"{result.share_of_peak:.0%}",

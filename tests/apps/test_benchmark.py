@@ -91,11 +91,11 @@ def test_the_table_of_a_pipeline():
 
 
 def test_the_table_of_latencies():
-    known = Latency("litert", 1, 8, 25.0, 30.5, 320.0, 40, 22_900_000, 101.4, 32.04, 0.456)
-    unknown = Latency("a.onnx", 2, 1, 1.0, 1.0, 1000.0, 9, 5_000, 60.0, None, None)
+    known = Latency("litert", 1, 8, 25.0, 30.5, 24.9, 320.0, 40, 22_900_000, 101.4, 32.04, 0.456)
+    unknown = Latency("a.onnx", 2, 1, 1.0, 1.0, 1.9, 1000.0, 9, 5_000, 60.0, None, None)
     lines = [" ".join(line.split()) for line in latency_table([known, unknown]).splitlines()]
     assert lines[:3] == [
-        "model threads batch median ms p95 ms images/s GFLOP/s of peak size memory",
-        "litert 1 8 25.00 30.50 320.0 32.0 46% 22.90 MB 101 MB",
-        "a.onnx 2 1 1.00 1.00 1,000.0 - - 0.01 MB 60 MB",
+        "model threads batch median ms p95 ms CPU ms images/s GFLOP/s of peak size memory",
+        "litert 1 8 25.00 30.50 24.90 320.0 32.0 46% 22.90 MB 101 MB",
+        "a.onnx 2 1 1.00 1.00 1.90 1,000.0 - - 0.01 MB 60 MB",
     ]

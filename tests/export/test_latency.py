@@ -26,6 +26,7 @@ def test_every_combination_is_timed(tflite):
     ]
     for result in results:
         assert 0 < result.median_ms <= result.p95_ms
+        assert result.cpu_ms > 0
         assert result.images_per_second == pytest.approx(1000 * result.batch / result.median_ms)
         # 10^6 operations an image: a thousandth of the images per second, in 10^9.
         assert result.gflops == pytest.approx(result.images_per_second / 1000)
@@ -55,6 +56,7 @@ def test_a_worker_of_ones_own(tflite, tmp_path):
     files = {"sleeper": tflite, "litert": tflite}
     sleeper, litert = measure(files, SHAPE, seconds=0.25, workers=workers)
     assert sleeper.median_ms >= 20  # a sleep is never shorter than asked for
+    assert sleeper.cpu_ms < 5  # and takes no CPU, but for the call itself
     assert litert.median_ms < 20  # microseconds of work
 
 
