@@ -42,7 +42,7 @@ class Latency:
         peak_mb: most memory of the process in 10^6 bytes, Python and libraries counted in.
         gflops: 10^9 floating-point operations in a second; None where `flops` does not say.
         share_of_peak: `gflops` over those of a float32 product of 1024 x 1024 matrices in NumPy
-            with the same threads, 0 to 1; None likewise.
+            while it has as many cores to itself; 0 to about 1, None likewise.
     """
 
     name: str
@@ -113,7 +113,10 @@ def measure(
             for worker, key in calls:
                 times[key] += worker.run(key[-1], _TURN_SECONDS)
         memory = {key: worker.finish() for key, worker in processes.items()}
-    peak = {count: _PEAK_FLOPS / _medians(times[_PEAK, count, 1])[0] / 1e6 for count in threads}
+    # By CPU time: other jobs interrupt these long calls more often than those of small models.
+    peak = {
+        count: count * _PEAK_FLOPS / _medians(times[_PEAK, count, 1])[1] / 1e6 for count in threads
+    }
     return [
         _summary(name, path, count, batch, times, memory[name, count], flops.get(name), peak[count])
         for count in threads
