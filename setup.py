@@ -41,8 +41,11 @@ setup(
         "quantize": ["ai-edge-quantizer"],
         # The libraries that `keras-vit parity` compares with.
         "parity": ["torch", "timm", "transformers", "flax", "jax"],
-        # What benchmarks/pipeline.py compares with.
-        "bench": ["timm", "torch", "torchvision"],
+        # What benchmarks/pipeline.py and benchmarks/export compare with.
+        "bench": [
+            *("timm", "torch", "torchvision"),
+            *("keras-hub", "onnx", "onnxruntime", "openvino", "ai-edge-quantizer"),
+        ],
     },
     entry_points={"console_scripts": ["keras-vit = keras_vit.apps.cli:main"]},
     classifiers=[

@@ -1,37 +1,43 @@
 # SPDX-License-Identifier: MIT
-"""Measure how fast this machine feeds a model.
+"""Measure how fast models run, or how fast this machine feeds them.
 
 examples:
+  keras-vit benchmark runs/photos-1 --threads 1,2 --batch 1,8
+  keras-vit benchmark S/16 --image_size 160 --runtime litert,onnx --quantize none,dynamic_int8
+  keras-vit benchmark phone/model.tflite server/model.onnx --format json
   keras-vit benchmark data photos/ --recipe cifar10_seed
-  keras-vit benchmark data photos/ --set augmentation.policy=randaugment --format json
+
+Files run as they are, each in a process of its own that is confined to --threads cores; they take
+turns, so that whatever else the machine does slows all of them alike. A run, a .keras file or a
+name (`keras-vit list models`, random weights) is timed in every runtime that is installed; what is
+not exported yet is written to a temporary folder, with a batch above 1 as a file for any batch.
+.tflite and .onnx files are timed without TensorFlow. The peak is that of a product of 1024 x 1024
+matrices in NumPy; GFLOPs count a multiplication and its addition as 2.
 
 `data` runs growing parts of the training pipeline: read, decode and crop, each augmentation,
 and once more with images in memory. Each row is the pipeline up to that stage: images/s by the
 clock, CPU time for an image, what the stage adds to it, and the cores that were busy.
 """
 
+import argparse
 import dataclasses
 import json
 
 from keras_vit.apps.cli import import_keras, run_script
 
+_OF_MODELS = ("runtime", "threads", "batch", "quantize", "image_size")
+_OF_DATA = ("recipe", "data_dir", "set")
+
 
 def add_flags(parser):
     from keras_vit.recipes import names
 
-    parser.add_argument("what", choices=("data",), help="what is measured: the training pipeline")
-    parser.add_argument("data", help="a folder of images, tfds:NAME or digits; see train")
     parser.add_argument(
-        "--recipe",
-        help=f"one of: {', '.join(names())}; default: digits, or cifar10_seed for other data",
-    )
-    parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change a field of the recipe; may be repeated",
+        "subject",
+        nargs="+",
+        metavar="SUBJECT",
+        help="run folders, model files or names of models; or: data DATA, which is a folder of "
+        "images, tfds:NAME or digits, see train",
     )
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="for each row; default: %(default)s"
@@ -39,28 +45,107 @@ def add_flags(parser):
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of the results"
     )
+    models = parser.add_argument_group("models")
+    models.add_argument(
+        "--runtime",
+        type=_words,
+        help="of keras, saved_model, litert, onnx, with commas; default: all that are installed",
+    )
+    models.add_argument("--threads", type=_numbers, help="with commas; default: 1")
+    models.add_argument("--batch", type=_numbers, help="images in a call, with commas; default: 1")
+    models.add_argument(
+        "--quantize",
+        type=_words,
+        help="modes of LiteRT and ONNX files, with commas, see export; default: none",
+    )
+    models.add_argument("--image_size", type=int, help="of a named model; default: 224")
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--recipe",
+        help=f"one of: {', '.join(names())}; default: digits, or cifar10_seed for other data",
+    )
+    data.add_argument("--data_dir", help="where TFDS keeps its data sets")
+    data.add_argument(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="change a field of the recipe; may be repeated",
+    )
 
 
 def main(args) -> int:
+    results, table = _time_data(args) if args.subject[0] == "data" else _time_models(args)
+    if args.format == "json":
+        print(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
+    else:
+        print(table(results))
+    return 0
+
+
+def _time_models(args):
+    _refuse(args, _OF_DATA, "models")
+    from keras_vit.benchmark import benchmark, make_plan
+
+    plan = make_plan(
+        args.subject,
+        args.runtime,
+        args.quantize,
+        args.threads or (1,),
+        args.batch or (1,),
+        args.image_size,
+        args.seconds,
+    )
+    if plan.needs_keras:
+        import_keras()
+    from keras_vit.reports import latency_table
+
+    return benchmark(plan), latency_table
+
+
+def _time_data(args):
+    _refuse(args, _OF_MODELS, "data")
     from keras_vit import recipes
     from keras_vit.data.sources import check_source
+    from keras_vit.errors import UserError
 
-    recipe = recipes.get(args.recipe or ("digits" if args.data == "digits" else "cifar10_seed"))
-    recipe = recipes.override(recipe, *args.set)
-    check_source(args.data, args.data_dir)
+    if len(args.subject) != 2:
+        raise UserError(
+            f"benchmark data: expected one folder of images, tfds:NAME or digits behind it, "
+            f"received {len(args.subject) - 1}. A run called data is ./data."
+        )
+    source = args.subject[1]
+    recipe = recipes.get(args.recipe or ("digits" if source == "digits" else "cifar10_seed"))
+    recipe = recipes.override(recipe, *args.set or ())
+    check_source(source, args.data_dir)
 
     import_keras()
     from keras_vit.data import load
     from keras_vit.data.timing import time_pipeline
     from keras_vit.reports import pipeline_table
 
-    images = load(args.data, args.data_dir, decode=False)
-    stages = time_pipeline(images.train, recipe, args.seconds)
-    if args.format == "json":
-        print(json.dumps([dataclasses.asdict(stage) for stage in stages], indent=2))
-    else:
-        print(pipeline_table(stages))
-    return 0
+    images = load(source, args.data_dir, decode=False)
+    return time_pipeline(images.train, recipe, args.seconds), pipeline_table
+
+
+def _refuse(args, flags, what: str) -> None:
+    from keras_vit.errors import UserError
+
+    for flag in flags:
+        if getattr(args, flag) is not None:
+            raise UserError(f"--{flag}: does not go with `benchmark` of {what}.")
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers with commas, received {text!r}"
+        ) from None
 
 
 if __name__ == "__main__":

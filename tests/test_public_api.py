@@ -40,7 +40,7 @@ ROOMS = {
     ),
     "reports": (
         "audit_table draw_attention draw_reconstruction draw_samples draw_test_attention "
-        "evaluation_table export_table markdown_report pipeline_table probe_table "
+        "evaluation_table export_table latency_table markdown_report pipeline_table probe_table "
         "quantization_table write_report"
     ),
     "training": (

@@ -8,8 +8,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from keras_vit.files import size_in_bytes
 _TURN_SECONDS = 0.25  # shorter than the disturbances of a shared machine
 _PEAK = "peak"
 _PEAK_FLOPS = 2 * 1024**3  # of one call of the worker without a file
+_WORKER = (sys.executable, "-m", "keras_vit.export.latency_worker")
+_NONE: Mapping = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,24 +30,27 @@ class Latency:
     """What was measured of one file with one number of threads and one batch size.
 
     Attributes:
-        runtime: what the caller named the file.
+        name: what the caller named the file.
         threads: cores that its process was confined to.
         batch: images in a call.
         median_ms, p95_ms: wall clock that half and 95 % of the calls stay below, in milliseconds.
-        images_per_second: from the median.
+        cpu_ms: median CPU time of a call, all threads together. Other jobs on the machine stretch
+            the wall clock and hardly this, so it is what to compare one thread with another by.
+        images_per_second: from `median_ms`.
         calls: how many calls were timed.
         bytes: size of the file.
         peak_mb: most memory of the process in 10^6 bytes, Python and libraries counted in.
-        gflops: 10^9 floating-point operations in a second; None where `flops` was not given.
+        gflops: 10^9 floating-point operations in a second; None where `flops` does not say.
         share_of_peak: `gflops` over those of a float32 product of 1024 x 1024 matrices in NumPy
-            with the same threads, 0 to 1; None likewise.
+            while it has as many cores to itself; 0 to about 1, None likewise.
     """
 
-    runtime: str
+    name: str
     threads: int
     batch: int
     median_ms: float
     p95_ms: float
+    cpu_ms: float
     images_per_second: float
     calls: int
     bytes: int
@@ -54,12 +60,13 @@ class Latency:
 
 
 def measure(
-    files: dict[str, Path],
+    files: Mapping[str, Path],
     image_shape: tuple[int, int, int],
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (1,),
     seconds: float = 5.0,
-    flops: float | None = None,
+    flops: Mapping[str, float] = _NONE,
+    workers: Mapping[str, Sequence[str]] = _NONE,
 ) -> list[Latency]:
     """Times model files on random pixels.
 
@@ -73,7 +80,10 @@ def measure(
         threads: numbers of threads, each from 1 to the number of cores.
         batches: images in a call, each 1 or more.
         seconds: time for each file, number of threads and batch size.
-        flops: floating-point operations for one image, two for each multiply-add, or None.
+        flops: floating-point operations for one image, two for each multiply-add, by the names of
+            the files of which they are known.
+        workers: by the names of files that `open_runner` does not open, the command that runs them:
+            a script that calls `keras_vit.export.latency_worker.serve`.
 
     Returns:
         One result for each number of threads, file and batch size, in this order.
@@ -81,6 +91,42 @@ def measure(
     Raises:
         UserError: for more threads than cores, or a file that cannot be opened or run.
     """
+    check_numbers(threads, batches)
+    subjects = {**files, _PEAK: None}
+    with contextlib.ExitStack() as stack:
+        processes = {
+            (name, count): stack.enter_context(
+                _Worker(workers.get(name, _WORKER), path, image_shape, count)
+            )
+            for count in threads
+            for name, path in subjects.items()
+        }
+        calls = [
+            (worker, (name, count, batch))
+            for (name, count), worker in processes.items()
+            for batch in ((1,) if name == _PEAK else batches)
+        ]
+        for worker, (*_, batch) in calls:  # nobody is timed while another one loads or compiles
+            worker.run(batch, seconds=0)
+        times: dict[tuple, list[list[float]]] = {key: [] for _, key in calls}
+        for _ in range(max(1, round(seconds / _TURN_SECONDS))):
+            for worker, key in calls:
+                times[key] += worker.run(key[-1], _TURN_SECONDS)
+        memory = {key: worker.finish() for key, worker in processes.items()}
+    # By CPU time: other jobs interrupt these long calls more often than those of small models.
+    peak = {
+        count: count * _PEAK_FLOPS / _medians(times[_PEAK, count, 1])[1] / 1e6 for count in threads
+    }
+    return [
+        _summary(name, path, count, batch, times, memory[name, count], flops.get(name), peak[count])
+        for count in threads
+        for name, path in files.items()
+        for batch in batches
+    ]
+
+
+def check_numbers(threads: Sequence[int], batches: Sequence[int]) -> None:
+    """Raises the errors of `measure` that can be told without any file."""
     cores = hardware.usable_cores()
     for count in threads:
         if not 1 <= count <= cores:
@@ -88,40 +134,21 @@ def measure(
     for batch in batches:
         if batch < 1:
             raise UserError(f"batch: expected 1 or more, received {batch}.")
-    subjects = {**files, _PEAK: None}
-    with contextlib.ExitStack() as stack:
-        workers = {
-            (name, count): stack.enter_context(_Worker(path, image_shape, count))
-            for count in threads
-            for name, path in subjects.items()
-        }
-        times: dict[tuple, list[float]] = {}
-        for _ in range(max(1, round(seconds / _TURN_SECONDS))):
-            for (name, count), worker in workers.items():
-                for batch in (1,) if name == _PEAK else batches:
-                    times.setdefault((name, count, batch), []).extend(worker.run(batch))
-        memory = {key: worker.finish() for key, worker in workers.items()}
-    peak = {count: _PEAK_FLOPS / np.median(times[_PEAK, count, 1]) / 1e6 for count in threads}
-    return [
-        _summary(name, path, count, batch, times, memory[name, count], flops, peak[count])
-        for count in threads
-        for name, path in files.items()
-        for batch in batches
-    ]
 
 
 def _summary(name, path, threads, batch, times, memory, flops, peak) -> Latency:
-    milliseconds = times[name, threads, batch]
-    median = float(np.median(milliseconds))
+    calls = times[name, threads, batch]
+    median, cpu = _medians(calls)
     gflops = None if flops is None else flops * batch / median / 1e6
     return Latency(
-        runtime=name,
+        name=name,
         threads=threads,
         batch=batch,
         median_ms=median,
-        p95_ms=float(np.percentile(milliseconds, 95)),
+        p95_ms=float(np.percentile(calls, 95, axis=0)[0]),
+        cpu_ms=cpu,
         images_per_second=1000 * batch / median,
-        calls=len(milliseconds),
+        calls=len(calls),
         bytes=size_in_bytes(path),
         peak_mb=memory,
         gflops=gflops,
@@ -129,13 +156,23 @@ def _summary(name, path, threads, batch, times, memory, flops, peak) -> Latency:
     )
 
 
+def _medians(calls: list[list[float]]) -> list[float]:
+    """Of wall clock and CPU time."""
+    return np.median(calls, axis=0).tolist()
+
+
 class _Worker:
     """A process that runs one file when told to; see `keras_vit.export.latency_worker`."""
 
-    def __init__(self, path: Path | None, image_shape: tuple[int, int, int], threads: int):
+    def __init__(
+        self,
+        command: Sequence[str],
+        path: Path | None,
+        image_shape: tuple[int, int, int],
+        threads: int,
+    ):
         self.path = path
-        command = [sys.executable, "-m", "keras_vit.export.latency_worker"]
-        command += [str(number) for number in (threads, *image_shape)]
+        command = [*command, *map(str, (threads, *image_shape))]
         # A file takes any number of messages; a pipe that nobody reads fills up.
         self.messages = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self.process = subprocess.Popen(
@@ -154,10 +191,10 @@ class _Worker:
         self.process.communicate()
         self.messages.close()
 
-    def run(self, batch: int) -> list[float]:
-        """Milliseconds of each call in one turn."""
+    def run(self, batch: int, seconds: float) -> list[list[float]]:
+        """Milliseconds of each call in one turn, one call at least: wall clock and CPU time."""
         with contextlib.suppress(BrokenPipeError):  # a process that ended has said why
-            self.process.stdin.write(json.dumps([batch, _TURN_SECONDS]) + "\n")
+            self.process.stdin.write(json.dumps([batch, seconds]) + "\n")
             self.process.stdin.flush()
         return self._answer()
 

@@ -3,9 +3,13 @@
 
     python -m keras_vit.export.latency_worker THREADS HEIGHT WIDTH CHANNELS [FILE]
 
-Each line of standard input is a JSON list `[batch, seconds]`; the answer is a line with the
-milliseconds of each call. Without a file, the calls are float32 matrix products. At the end of the
-input the last line is the most memory that the process held, in megabytes.
+Each line of standard input is a JSON list `[batch, seconds]`; the answer is a line with `[wall
+clock, CPU time]` of each call, in milliseconds. Without a file, the calls are float32 matrix
+products. At the end of the input the last line is the most memory that the process held, in
+megabytes.
+
+A script with the same arguments that imports this module first, and calls `serve` with a function
+of its own, measures what keras_vit cannot open.
 """
 
 import json
@@ -13,6 +17,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # Read by the libraries when they are imported.
@@ -22,19 +27,27 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THR
 import numpy as np  # noqa: E402
 
 from keras_vit.errors import UserError  # noqa: E402
+from keras_vit.export.runner import Runner, open_runner  # noqa: E402
 
 PEAK_SIZE = 1024  # a square matrix of this size is as good as a layer of a large model gets
 _WARM_UP_CALLS = 3
 
 
-def main() -> None:
+def serve(open_model: Callable[[str, int], Runner] = open_runner) -> None:
+    """Answers the lines of standard input.
+
+    Args:
+        open_model: from a file and a number of threads to a function of pixels, float32
+            `(batch, height, width, channels)`, 0 to 255; called once the process is confined to its
+            cores.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
     threads, *shape = map(int, sys.argv[1:5])
     if hasattr(os, "sched_setaffinity"):  # some runtimes choose their own number of threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     try:
-        run = _runner(sys.argv[5], threads) if len(sys.argv) > 5 else _matrix_product()
+        run = open_model(sys.argv[5], threads) if len(sys.argv) > 5 else _matrix_product()
     except UserError as error:
         answers.write(json.dumps({"error": str(error)}) + "\n")
         return
@@ -49,21 +62,15 @@ def main() -> None:
     answers.write(json.dumps(_peak_bytes() / 1e6) + "\n")
 
 
-def _times(run, pixels: np.ndarray, seconds: float, first: bool) -> list[float]:
+def _times(run, pixels: np.ndarray, seconds: float, first: bool) -> list[tuple[float, float]]:
     for _ in range(_WARM_UP_CALLS if first else 1):  # caches belong to whoever ran before
         run(pixels)
     times, end = [], time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         run(pixels)
-        times.append(1000 * (time.perf_counter() - start))
+        times.append((1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)))
     return times
-
-
-def _runner(path: str, threads: int):
-    from keras_vit.export.runner import open_runner
-
-    return open_runner(path, threads)
 
 
 def _matrix_product():
@@ -84,4 +91,4 @@ def _peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    serve()

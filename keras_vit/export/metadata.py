@@ -30,6 +30,8 @@ class Metadata:
         crop: share of the largest centred box of the input's aspect ratio to keep before resizing.
         task: "single" when an image is of the class of the largest logit, "multi" when it is of
             every class whose logit is above 0.
+        flops: floating-point operations of one image's forward pass in the trained model, two for
+            each multiply-add, whatever numbers the file computes with; None where nobody said.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Metadata:
     channels: int
     crop: float = 1.0
     task: str = "single"
+    flops: int | None = None
 
     def files(self) -> dict[str, str]:
         """The metadata as named text files."""
@@ -101,6 +104,7 @@ class Metadata:
                 channels=values["channels"],
                 crop=values["crop"],
                 task=values.get("task", "single"),
+                flops=values.get("flops"),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: its {_FILE} cannot be read ({error!r}).") from error

@@ -34,6 +34,7 @@ MODES: dict[str, Mode] = {
     "static_int8": Mode(0.25, calibrated=True),  # dense layers in int8, the rest in float32
     "int8_io": Mode(0.25, calibrated=True),  # all in int8, input and output too: for NPUs
 }
+MODES_OF = {"saved_model": ("none",), "litert": tuple(MODES), "onnx": ("none", "dynamic_int8")}
 AUTO = ("dynamic_int8", "static_int8", "float16", "none")  # smallest first; all keep float outputs
 
 

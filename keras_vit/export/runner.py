@@ -5,7 +5,7 @@ LiteRT and ONNX files run without TensorFlow.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +30,28 @@ def open_runner(path: str | os.PathLike, threads: int = 1) -> Runner:
     Raises:
         UserError: for a path that is none of these or cannot be read.
     """
+    return _opened(path, _OPENERS, threads)
+
+
+def input_shape(path: str | os.PathLike) -> tuple[int | None, ...]:
+    """Shape of the images that a `.tflite` or `.onnx` file takes: `(batch, height, width,
+    channels)`, with None where any number goes.
+
+    Raises:
+        UserError: for a path that is none of these or cannot be read.
+    """
+    return _opened(path, {"litert": _litert_shape, "onnx": _onnx_shape})
+
+
+def _opened(path: str | os.PathLike, openers: Mapping[str, Callable], *arguments):
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder.")
-    if format_of(path) is None:
-        raise UserError(
-            f"{path}: expected a .tflite file, an .onnx file, a SavedModel folder (with "
-            "saved_model.pb) or a .keras file."
-        )
+    if format_of(path) not in openers:
+        expected = " or ".join(_WORDS[format] for format in openers)
+        raise UserError(f"{path}: expected {expected}.")
     try:
-        return _OPENERS[format_of(path)](path, threads)
+        return openers[format_of(path)](path, *arguments)
     except UserError:
         raise
     except Exception as error:  # each runtime has classes of its own
@@ -111,6 +123,18 @@ def _open_litert(path: Path, threads: int) -> Runner:
     return run
 
 
+def _litert_shape(path: Path) -> tuple[int | None, ...]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    (entry, *_) = Interpreter(model_path=str(path)).get_input_details()
+    return tuple(None if size == -1 else int(size) for size in entry["shape_signature"])
+
+
+def _onnx_shape(path: Path) -> tuple[int | None, ...]:
+    shape = onnx_session(path).get_inputs()[0].shape
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
 def _open_onnx(path: Path, threads: int) -> Runner:
     session = onnx_session(path, threads)
     entry = session.get_inputs()[0]
@@ -175,6 +199,12 @@ def _check_shape(path: Path, images: np.ndarray, expected) -> None:
         raise UserError(f"{path}: expected images of shape {wanted}, received {images.shape[1:]}.")
 
 
+_WORDS = {
+    "litert": "a .tflite file",
+    "onnx": "an .onnx file",
+    "saved_model": "a SavedModel folder (with saved_model.pb)",
+    "keras": "a .keras file",
+}
 _OPENERS = {
     "litert": _open_litert,
     "onnx": _open_onnx,

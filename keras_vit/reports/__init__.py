@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from keras_vit.reports.attention import draw_attention as draw_attention
     from keras_vit.reports.attention import draw_test_attention as draw_test_attention
     from keras_vit.reports.audit import audit_table as audit_table
+    from keras_vit.reports.benchmark import latency_table as latency_table
     from keras_vit.reports.benchmark import pipeline_table as pipeline_table
     from keras_vit.reports.evaluation import evaluation_table as evaluation_table
     from keras_vit.reports.evaluation import probe_table as probe_table
@@ -27,6 +28,7 @@ _HOME = {
     "draw_test_attention": "attention",
     "evaluation_table": "evaluation",
     "export_table": "tables",
+    "latency_table": "benchmark",
     "markdown_report": "tables",
     "pipeline_table": "benchmark",
     "probe_table": "evaluation",

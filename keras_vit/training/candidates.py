@@ -11,12 +11,12 @@ import numpy as np
 from keras_vit.data.encoded import read_encoded
 from keras_vit.errors import UserError, unknown
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite
-from keras_vit.export.quantization import AUTO, MODES
+from keras_vit.export.quantization import AUTO, MODES, MODES_OF
 from keras_vit.export.verify import Agreement
 from keras_vit.files import size_in_bytes
+from keras_vit.models import config_of
 
 FORMATS = {"saved_model": "saved_model", "litert": "model.tflite", "onnx": "model.onnx"}
-_MODES = {"saved_model": ("none",), "litert": tuple(MODES), "onnx": ("none", "dynamic_int8")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +49,11 @@ class ExportOptions:
         if format == "saved_model":
             return ("none",)
         if self.quantize == "auto":
-            return tuple(mode for mode in AUTO if mode in _MODES[format])
-        if self.quantize not in _MODES[format]:
+            return tuple(mode for mode in AUTO if mode in MODES_OF[format])
+        if self.quantize not in MODES_OF[format]:
             raise UserError(
                 f"quantize={self.quantize!r} does not go with the format {format}, which has "
-                f"{', '.join(_MODES[format])} and auto."
+                f"{', '.join(MODES_OF[format])} and auto."
             )
         return (self.quantize,)
 
@@ -112,6 +112,7 @@ def write(
     Raises:
         UserError: when there is no other mode to choose.
     """
+    metadata = dataclasses.replace(metadata, flops=config_of(model).forward_flops())
     path, form = candidate.path, {"input_dtype": options.input_dtype}
     form |= {"attention": options.attention, "quantize": candidate.mode}
     try:

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit import Predictor, UserError
+from keras_vit import Predictor, UserError, config_of
 from keras_vit.data import load
+from keras_vit.export import Metadata
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,12 @@ def test_evaluate_gives_the_report_s_accuracy(digits_run, in_process, name):
     assert np.sum(measured["confusion_matrix"]) == 359
     assert [row["class"] for row in measured["per_class"]] == list("0123456789")
     assert 0 <= measured["ece"] <= 1 and 0 <= measured["macro_f1"] <= 1
+
+
+def test_exports_carry_their_operations(digits_run):
+    folder, _ = digits_run
+    config = config_of(keras.saving.load_model(folder / "model.keras", compile=False))
+    assert Metadata.read(folder / "export" / "model.tflite").flops == config.forward_flops()
 
 
 def test_evaluate_on_a_folder(photos_run, photos, digit_files, in_process):

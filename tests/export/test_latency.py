@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+import sys
+
 import pytest
 
 from keras_vit import UserError, hardware, vit
@@ -17,13 +19,14 @@ def tflite(tmp_path_factory):
 
 def test_every_combination_is_timed(tflite):
     files = {"first": tflite, "again": tflite}
-    results = measure(files, SHAPE, (1,), (1, 3), seconds=0.25, flops=1e6)
-    assert [(r.runtime, r.batch) for r in results] == [
+    results = measure(files, SHAPE, (1,), (1, 3), seconds=0.25, flops={"first": 1e6, "again": 1e6})
+    assert [(r.name, r.batch) for r in results] == [
         *(("first", 1), ("first", 3)),
         *(("again", 1), ("again", 3)),
     ]
     for result in results:
         assert 0 < result.median_ms <= result.p95_ms
+        assert result.cpu_ms > 0
         assert result.images_per_second == pytest.approx(1000 * result.batch / result.median_ms)
         # 10^6 operations an image: a thousandth of the images per second, in 10^9.
         assert result.gflops == pytest.approx(result.images_per_second / 1000)
@@ -38,6 +41,23 @@ def test_without_operations_there_is_no_share(tflite):
     (result,) = measure({"litert": tflite}, SHAPE, seconds=0.25)
     assert result.gflops is None
     assert result.share_of_peak is None
+
+
+def test_a_worker_of_ones_own(tflite, tmp_path):
+    """What keras_vit cannot open is measured by a script that knows how."""
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import time\n"
+        "from keras_vit.export.latency_worker import serve\n"
+        "serve(lambda path, threads: lambda pixels: time.sleep(0.02 * len(pixels)))\n",
+        encoding="utf-8",
+    )
+    workers = {"sleeper": [sys.executable, str(script)]}
+    files = {"sleeper": tflite, "litert": tflite}
+    sleeper, litert = measure(files, SHAPE, seconds=0.25, workers=workers)
+    assert sleeper.median_ms >= 20  # a sleep is never shorter than asked for
+    assert sleeper.cpu_ms < 5  # and takes no CPU, but for the call itself
+    assert litert.median_ms < 20  # microseconds of work
 
 
 def test_what_cannot_run_is_named(tflite, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from keras_vit import UserError, vit
 from keras_vit.export import open_runner, to_onnx, to_saved_model, to_tflite
 from keras_vit.export.fresh import run_in_new_process
-from keras_vit.export.runner import dequantized, format_of, quantized
+from keras_vit.export.runner import dequantized, format_of, input_shape, quantized
 from tests.models.test_vit import tiny
 
 
@@ -42,6 +42,15 @@ def test_images_of_another_size_are_refused(files, format):
 @pytest.mark.parametrize("format", ["saved_model", "litert", "onnx"])
 def test_the_format_is_read_off_the_path(files, format):
     assert format_of(files[format]) == format
+
+
+def test_the_images_that_a_file_takes(files, tmp_path):
+    assert input_shape(files["litert"]) == (1, 16, 24, 3)
+    assert input_shape(files["onnx"]) == (None, 16, 24, 3)
+    path = to_tflite(vit(tiny()), tmp_path / "any.tflite", batch=None)
+    assert input_shape(path) == (None, 16, 24, 3)
+    with pytest.raises(UserError, match=r"expected a \.tflite file or an \.onnx file\."):
+        input_shape(files["saved_model"])
 
 
 def test_integers_are_the_nearest_and_clipped():

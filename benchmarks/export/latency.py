@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""Latency of the exports beside KerasHub's, ONNX Runtime, OpenVINO and torch.compile.
+
+    python benchmarks/export/latency.py --variant Ti/16 --repeats 3
+
+Every contender is a process of its own on the same core and gets a quarter of a second at a time,
+in turns (`keras_vit.export.latency.measure`); each repeat starts the processes again. Ratios are
+those of the median CPU time of a call, which on one pinned thread is the wall clock without the
+other jobs of the machine.
+
+All have one size of model with random weights at 224 pixels: ours is exported to LiteRT and ONNX,
+KerasHub's `ViTImageClassifier` by its own `export(format="litert")`; OpenVINO reads our ONNX file,
+and torch compiles timm's model. Needs the extra `bench`. What cannot run is left out, with its
+reason.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+_PEERS = Path(__file__).with_name("peers.py")
+_OURS = "LiteRT float32"
+# Contender: file, and how `peers.py` calls it where keras_vit cannot run it.
+_CONTENDERS = {
+    _OURS: ("none.tflite", None),
+    "LiteRT float16": ("float16.tflite", None),
+    "LiteRT dynamic_int8": ("dynamic_int8.tflite", None),
+    "LiteRT static_int8": ("static_int8.tflite", None),
+    "KerasHub, LiteRT": ("keras_hub.tflite", None),
+    "KerasHub, LiteRT, batch fixed to 1": ("keras_hub_1.tflite", None),
+    "ONNX Runtime float32": ("none.onnx", None),
+    "ONNX Runtime dynamic int8": ("dynamic_int8.onnx", None),
+    "OpenVINO float32": ("none.onnx", "openvino"),
+    "OpenVINO bfloat16": ("none.onnx", "openvino_bfloat16"),
+    "timm, torch.compile": ("config.json", "torch_compile"),
+    "timm, torch.compile, frozen": ("config.json", "torch_compile_frozen"),
+}
+_BARS = (
+    (_OURS, "KerasHub, LiteRT", 0.93),
+    (_OURS, "ONNX Runtime float32", 0.95),
+    (_OURS, "OpenVINO float32", 1.0),
+    (_OURS, "timm, torch.compile", 0.80),
+    ("LiteRT dynamic_int8", _OURS, 0.50),
+    ("LiteRT dynamic_int8", "ONNX Runtime dynamic int8", 0.80),
+    ("LiteRT dynamic_int8", "OpenVINO bfloat16", 0.85),
+)
+_MOST_OPERATORS, _MOST_PARTITIONS = 320, 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--variant", default="Ti/16", help="see `keras-vit list models`")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a contender and repeat")
+    parser.add_argument("--only", help="names of contenders, with semicolons")
+    parser.add_argument("--write", help=argparse.SUPPRESS)  # this script, in a process of its own
+    args = parser.parse_args()
+    if args.write:
+        _write_files(args.variant, Path(args.write))
+        return
+
+    with tempfile.TemporaryDirectory() as folder:
+        # The process that times holds no Keras.
+        command = [sys.executable, __file__, "--variant", args.variant, "--write", folder]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+        names = args.only.split(";") if args.only else list(_CONTENDERS)
+        names, missing = _runnable(names, Path(folder))
+        repeats = [_measure(names, Path(folder), args.seconds) for _ in range(args.repeats)]
+        _print_times(args.variant, repeats)
+        for name, reason in missing.items():
+            print(f"\n{name} is left out: {reason}")
+        _print_bars(repeats)
+        _print_graph(Path(folder) / "none.tflite")
+
+
+def _write_files(variant: str, folder: Path) -> None:
+    import numpy as np
+
+    from keras_vit import ViTConfig, vit
+    from keras_vit.export import to_onnx, to_tflite
+    from keras_vit.export.quantization import MODES
+
+    config = ViTConfig.of(variant)
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config)), encoding="utf-8")
+    model = _randomized(vit(config))
+    shape = (8, *config.image_size, config.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+    for mode in MODES:
+        if mode != "int8_io":
+            to_tflite(model, folder / f"{mode}.tflite", quantize=mode, calibration=pixels)
+    for mode in ("none", "dynamic_int8"):
+        to_onnx(model, folder / f"{mode}.onnx", quantize=mode)
+    _write_keras_hub(config, folder)
+
+
+def _write_keras_hub(config, folder: Path) -> None:
+    import keras_hub
+    import tensorflow as tf
+
+    shape = (*config.image_size, config.channels)
+    backbone = keras_hub.models.ViTBackbone(
+        image_shape=shape,
+        patch_size=config.patch_size,
+        num_layers=config.depth,
+        num_heads=config.heads,
+        hidden_dim=config.width,
+        mlp_dim=config.mlp_width,
+        layer_norm_epsilon=1e-6,
+    )
+    model = keras_hub.models.ViTImageClassifier(backbone, num_classes=config.num_classes)
+    _randomized(model)
+    model.export(str(folder / "keras_hub.tflite"), format="litert", verbose=False)
+    fixed = [tf.TensorSpec((1, *shape), "float32", name="images")]
+    path = str(folder / "keras_hub_1.tflite")
+    model.export(path, format="litert", verbose=False, input_signature=fixed)
+
+
+def _randomized(model):
+    """Without biases of zero and gains of one, which converters leave out."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    weights = [w + random.normal(0, 0.02, w.shape).astype("float32") for w in model.get_weights()]
+    model.set_weights(weights)
+    return model
+
+
+def _runnable(names: list[str], folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The contenders that run here, and why the others do not."""
+    from keras_vit.errors import UserError
+
+    missing = {}
+    for name in names:
+        try:
+            _measure([name], folder, seconds=0)
+        except UserError as error:
+            missing[name] = str(error)
+    return [name for name in names if name not in missing], missing
+
+
+def _measure(names: list[str], folder: Path, seconds: float) -> dict:
+    from keras_vit import ViTConfig
+    from keras_vit.export.latency import measure
+
+    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = ViTConfig.from_dict(values)
+    shape = (*config.image_size, config.channels)
+    workers = {
+        name: [sys.executable, str(_PEERS), kind]
+        for name in names
+        if (kind := _CONTENDERS[name][1]) is not None
+    }
+    results = measure(
+        {name: folder / _CONTENDERS[name][0] for name in names},
+        shape,
+        seconds=seconds,
+        workers=workers,
+    )
+    return {result.name: result for result in results}
+
+
+def _print_times(variant: str, repeats: list[dict]) -> None:
+    from keras_vit import hardware
+
+    features = [flag for flag in hardware.NOTABLE_FLAGS if flag in hardware.cpu_flags()]
+    print(f"{variant}, batch 1, 1 thread, {hardware.cpu_name()} ({', '.join(features)})\n")
+    print("| | ms by the clock | CPU ms | CPU ms to our float32 | file | memory |")
+    print("|---|---|---|---|---|---|")
+    for name, result in repeats[0].items():
+        times = " ".join(f"{found[name].median_ms:.1f}" for found in repeats)
+        cpu = " ".join(f"{found[name].cpu_ms:.1f}" for found in repeats)
+        ratios = " ".join(f"{ratio:.2f}" for ratio in _ratios(repeats, name, _OURS))
+        size = "" if name.startswith("timm") else f"{result.bytes / 1e6:.1f} MB"
+        memory = f"{result.peak_mb:.0f} MB"
+        print(f"| {name} | {times} | {cpu} | {ratios} | {size} | {memory} |")
+
+
+def _print_bars(repeats: list[dict]) -> None:
+    print("\n| | to | ratio of each repeat | bar | |\n|---|---|---|---|---|")
+    for name, other, bar in _BARS:
+        ratios = _ratios(repeats, name, other)
+        if ratios:
+            said = "met" if max(ratios) <= bar else "missed" if min(ratios) > bar else "unsure"
+            shown = " ".join(f"{ratio:.2f}" for ratio in ratios)
+            print(f"| {name} | {other} | {shown} | {bar:.2f} | {said} |")
+
+
+def _ratios(repeats: list[dict], name: str, other: str) -> list[float]:
+    return [
+        found[name].cpu_ms / found[other].cpu_ms
+        for found in repeats
+        if name in found and other in found
+    ]
+
+
+def _print_graph(path: Path) -> None:
+    """Operators of a LiteRT file, and the parts that XNNPACK takes over."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    operators, delegated = (
+        [step["op_name"] for step in _allocated(Interpreter(str(path), **options))]
+        for options in ({"experimental_op_resolver_type": plain}, {})
+    )
+    count, parts = len(operators), delegated.count("DELEGATE")
+    print(f"\n{count} operators (bar {_MOST_OPERATORS}), {parts} XNNPACK partition", end="")
+    print(f"{'s' * (parts != 1)} (bar 1, at most {_MOST_PARTITIONS})")
+
+
+def _allocated(interpreter) -> list[dict]:
+    interpreter.allocate_tensors()
+    return interpreter._get_ops_details()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""The process of a peer that `benchmarks/export/latency.py` times.
+
+    python benchmarks/export/peers.py KIND THREADS HEIGHT WIDTH CHANNELS FILE
+
+Speaks the protocol of `keras_vit.export.latency_worker`. A peer gets the pixels in its own layout
+before the clock runs. FILE is the model: of OpenVINO the .onnx file, of torch a .json file with the
+fields of its `ViTConfig`.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+KIND = sys.argv.pop(1)  # what is left is the command line of a worker
+from keras_vit.export.latency_worker import serve  # noqa: E402, I001 (sets numbers of threads)
+from keras_vit.errors import UserError  # noqa: E402
+
+
+def openvino(precision: str):
+    """OpenVINO on a static graph, one stream."""
+
+    def open_model(path, threads):
+        import openvino
+
+        core = openvino.Core()
+        # The cores are chosen already; OpenVINO would look for free ones.
+        hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
+        hints |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
+
+        def request(batch):
+            model = core.read_model(path)
+            model.reshape([batch, *model.input(0).get_partial_shape()[1:]])
+            compiled = core.compile_model(model, "CPU", hints)
+            found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+            if found != precision:
+                raise UserError(
+                    f"asked for {precision}, OpenVINO {openvino.__version__} computes in {found} "
+                    "on this CPU"
+                )
+            return compiled.create_infer_request()
+
+        requests = {1: request(1)}
+
+        def run(pixels):
+            batch = len(pixels)
+            requests[batch] = requests.get(batch) or request(batch)
+            return requests[batch].infer([pixels], share_inputs=True)[0]
+
+        return run
+
+    return open_model
+
+
+def torch_compile(frozen: bool):
+    """timm's model under `torch.compile`."""
+
+    def open_model(path, threads):
+        import torch
+        import torch._inductor.config
+
+        from keras_vit import ViTConfig
+        from keras_vit.weights.references import timm_model
+
+        torch.set_num_threads(threads)
+        torch._inductor.config.freezing = frozen  # weights become constants, packed in advance
+        config = ViTConfig.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        model = torch.compile(timm_model(config).eval())
+        inputs = {}
+
+        @torch.inference_mode()
+        def run(pixels):
+            if len(pixels) not in inputs:
+                scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+                inputs[len(pixels)] = scaled.contiguous()
+            return model(inputs[len(pixels)])
+
+        return run
+
+    return open_model
+
+
+KINDS = {
+    "openvino": openvino("f32"),
+    "openvino_bfloat16": openvino("bf16"),
+    "torch_compile": torch_compile(frozen=False),
+    "torch_compile_frozen": torch_compile(frozen=True),
+}
+
+if __name__ == "__main__":
+    serve(KINDS[KIND])
