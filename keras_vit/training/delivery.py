@@ -17,6 +17,7 @@ from keras_vit.errors import UserError
 from keras_vit.evaluation import headline
 from keras_vit.export import Metadata, compare, open_runner
 from keras_vit.export.fresh import run_in_new_process
+from keras_vit.export.latency import measure
 from keras_vit.export.quantization import MODES, signal_to_noise
 from keras_vit.export.runner import TENSORFLOW_FREE, keras_runner
 from keras_vit.export.verify import Agreement, median_milliseconds
@@ -26,6 +27,7 @@ from keras_vit.training.candidates import FORMATS, Candidate, ExportOptions, pla
 from keras_vit.training.quantization_card import SLOWER, quantization_card
 
 _TIMED_IMAGES = 64
+_TIMED_SECONDS = 2.0  # of each file, where the fastest is looked for
 _BATCHES = (1, 7)  # sizes that every file is run with, beside that of the check
 _BATCH_DECIBELS = 15  # a wrong batch has 0 or less
 _CALIBRATION_IMAGES = 256
@@ -89,7 +91,10 @@ def export_and_check(
         by_name = {entry["candidate"].name: entry for entry in checked["entries"]}
         _check_new_process(by_name, checked, new_process)
         quantized = options.quantize != "none"
-        card = quantization_card(model, candidates, by_name, checked["images"]) if quantized else []
+        card = []
+        if quantized:
+            _time_in_turns(by_name, metadata)
+            card = quantization_card(model, candidates, by_name, checked["images"])
         exports = [_hand_over(by_name, candidates, format, folder, options) for format in formats]
         report = {
             **checked["scores"],
@@ -283,6 +288,18 @@ def _check_new_process(by_name: dict, checked: dict, formats: Sequence[str]) -> 
         here = entry["logits"][: len(images)]
         if not _same(entry["candidate"], np.concatenate([here[:1], here]), logits):
             entry["problem"] = entry["problem"] or "a new process gives other logits"
+
+
+def _time_in_turns(by_name: dict, metadata: Metadata) -> None:
+    """Times the files that are chosen from anew, each with a process and a core to itself.
+
+    Next to Keras and to each other in one process, as in the first measurement, small files take up
+    to seven times as long on a machine that is busy, and not the same ones each time.
+    """
+    chosen = {n: e["candidate"].path for n, e in by_name.items() if e["format"] in TENSORFLOW_FREE}
+    shape = (*metadata.image_size, metadata.channels)
+    for latency in measure(chosen, shape, seconds=_TIMED_SECONDS):
+        by_name[latency.name]["ms_per_image"] = latency.median_ms
 
 
 def _hand_over(by_name, candidates, format: str, folder: Path, options: ExportOptions) -> dict:

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -85,10 +87,17 @@ def test_a_batch_that_disagrees_is_noticed(model, tmp_path, monkeypatch):
     assert entry["problem"] == "a batch of 7 gives other logits"
 
 
+def timed(int8):
+    """Stands for `measure`: int8 takes so many times as long as the rest."""
+
+    def measure(files, image_shape, seconds):
+        return [SimpleNamespace(name=n, median_ms=int8 if "int8" in n else 1.0) for n in files]
+
+    return measure
+
+
 def test_auto_keeps_the_smallest_that_is_good_enough(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        delivery, "median_milliseconds", lambda runners, x: dict.fromkeys(runners, 1)
-    )
+    monkeypatch.setattr(delivery, "measure", timed(int8=1.0))
     labels = keras_runner(model[0])(IMAGES).argmax(axis=1)
     options = {"quantize": "auto", "labels": labels}
     report = export(model, tmp_path / "a", max_drop=100, **options)
@@ -106,15 +115,12 @@ def test_auto_keeps_the_smallest_that_is_good_enough(model, tmp_path, monkeypatc
 
 
 def test_auto_says_what_was_refused_and_what_is_slower(model, tmp_path, monkeypatch):
-    def slow(runners, images):
-        return {name: 2.0 if "int8" in name else 1.0 for name in runners}
-
     def refuse(path):
         if "float16" in path.parts:
             raise UserError("no such kernel")
         return open_runner(path)
 
-    monkeypatch.setattr(delivery, "median_milliseconds", slow)
+    monkeypatch.setattr(delivery, "measure", timed(int8=2.0))
     monkeypatch.setattr(delivery, "open_runner", refuse)
     report = export(model, tmp_path, quantize="auto", max_drop=100)
     rows = {row["quantize"]: row for row in report["quantization"]}
