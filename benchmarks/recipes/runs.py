@@ -154,6 +154,7 @@ def write_model(path: Path, like: Result, **changes) -> Path:
 def epochs_for(seconds: float, one: Result, several: Result) -> int:
     """Epochs that take so many CPU seconds, by a run of one epoch and a run of several."""
     each = (several.own - one.own) / (several.epochs - one.epochs)
+    each = max(each, one.own / 200)  # less drowns in what the start of a run varies by
     return max(1, round(one.epochs + (seconds - one.own) / each))
 
 
@@ -184,8 +185,7 @@ def _row(name: str, result: Result) -> str:
         raise SystemExit(f"{name}: the training loss does not fall: {losses[0]} to {losses[-1]}")
     scored = "-"
     if "top1" in report:
-        count = report["data"]["test"]
-        low, high = wilson_interval(round(report["top1"] * count), count)
+        low, high = wilson_interval(report["top1"], report["data"]["test"])
         scored = f"{100 * report['top1']:.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
     minutes = (f"{seconds / 60:.2f}" for seconds in (result.own, result.total))
     fall = f"{losses[0]:.3f} to {losses[-1]:.3f}"
