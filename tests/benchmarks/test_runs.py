@@ -2,11 +2,16 @@
 """The tables of benchmarks/recipes, without their runs."""
 
 import argparse
+import dataclasses
 import importlib
 import json
 from pathlib import Path
 
 import pytest
+from keras_vit.apps import train
+from keras_vit.apps.cli import make_parser
+
+from keras_vit import recipes
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "recipes"
 
@@ -82,3 +87,38 @@ def test_a_loss_that_rises_is_no_row(runs, tmp_path):
     write_run(tmp_path / "base", (1.5, 2.0), 90)
     with pytest.raises(SystemExit, match="does not fall"):
         runs.Table(tmp_path, seed=0).train("base", Path("data"), "digits", 2, {"a.b": 1})
+
+
+@pytest.mark.parametrize(
+    ("script", "rows", "before", "after"),
+    [
+        ("settings", 8, "baseline", "mixup"),
+        ("objectives", 9, "masked-autoencoder", "baseline"),
+        ("transfer", 7, "nine-classes", "scratch--the-same-epochs"),
+    ],
+)
+def test_train_accepts_every_run_of_a_table(
+    runs, flags, script, rows, before, after, monkeypatch, capsys
+):
+    """The tables themselves, with runs that end as soon as `keras-vit train` has its recipe."""
+    models = {}
+
+    def run(arguments, folder):
+        recipe = train._new_recipe(make_parser("train").parse_args(arguments[1:]))
+        folder.mkdir()
+        (folder / "recipe.json").write_text(json.dumps(recipes.to_dict(recipe)))
+        (folder / "history.csv").write_text("epoch,loss\n1,2.0\n2,1.5\n")
+        (folder / "report.json").write_text(json.dumps({"top1": 0.5, "data": {"test": 200}}))
+        models[folder.name] = recipe.model
+        return 50 + recipe.epochs
+
+    monkeypatch.setattr(runs, "_run", run)
+    small = ["--images", "2", "--test", "2", "--epochs", "3"]
+    pretraining = {"objectives": ["--unlabelled", "3"], "transfer": ["--pretrain_images", "3"]}
+    small += pretraining.get(script, [])
+    monkeypatch.setattr("sys.argv", [script, str(flags.data), "--out", str(flags.out), *small])
+    importlib.import_module(script).main()
+    assert len(capsys.readouterr().out.splitlines()) == 1 + rows
+    # Compared are models of one shape.
+    classes = models[after].num_classes
+    assert dataclasses.replace(models[before], num_classes=classes) == models[after]
