@@ -49,7 +49,6 @@ setup(
     },
     entry_points={"console_scripts": ["keras-vit = keras_vit.apps.cli:main"]},
     classifiers=[
-        "License :: OSI Approved :: MIT License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
