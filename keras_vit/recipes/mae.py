@@ -44,7 +44,7 @@ def masked_autoencoder_small() -> Recipe:
         keras-vit train photos/ --recipe masked_autoencoder_small
 
     The plan is that of `masked_autoencoder` with a batch, a rate and a decoder for a small model;
-    these are our own, and no published result belongs to them. benchmarks/objectives.py compares
+    these are our own, and no published result belongs to them. benchmarks/recipes/objectives.py compares
     what it gives with training from scratch.
     """
     return Recipe(
