@@ -44,8 +44,8 @@ def masked_autoencoder_small() -> Recipe:
         keras-vit train photos/ --recipe masked_autoencoder_small
 
     The plan is that of `masked_autoencoder` with a batch, a rate and a decoder for a small model;
-    these are our own, and no published result belongs to them. benchmarks/objectives.py compares
-    what it gives with training from scratch.
+    these are our own, and no published result belongs to them. benchmarks/recipes/objectives.py
+    compares what it gives with training from scratch.
     """
     return Recipe(
         name="masked_autoencoder_small",
