@@ -12,8 +12,8 @@ without labels; no run sees a test image. The baseline is that of settings.py: w
 epochs as the CPU time of that row "in all" pays for, what it started from included.
 """
 
-from runs import Table, classes_of, epochs_for, link, make_parser, write_model
 from settings import BASELINE
+from tables import Table, classes_of, epochs_for, link, make_parser, write_model
 
 _DECODER = {
     "objective.decoder_width": 48,

@@ -9,7 +9,7 @@ CIFAR has `train/CLASS/*.jpg` and `test/CLASS/*.jpg` of 32 pixels. The baseline 
 transfer.py.
 """
 
-from runs import Table, classes_of, link, make_parser
+from tables import Table, classes_of, link, make_parser
 
 BASELINE = {
     "batch_size": 64,

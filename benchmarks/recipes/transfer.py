@@ -12,8 +12,8 @@ the two from scratch the model of the checkpoint; the last of them has as many m
 for the pre-training.
 """
 
-from runs import Table, classes_of, epochs_for, link, make_parser, write_model
 from settings import BASELINE
+from tables import Table, classes_of, epochs_for, link, make_parser, write_model
 
 _CHANGES = {"data.validation": 0.2}  # of so few images
 _NO_DECAY = {**_CHANGES, "optimizer.layer_decay": "none"}

@@ -17,9 +17,9 @@ FOLDER = Path(__file__).parents[2] / "benchmarks" / "recipes"
 
 
 @pytest.fixture
-def runs(monkeypatch):
+def tables(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module("runs")
+    return importlib.import_module("tables")
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def write_run(folder, losses, seconds, *more):
     (folder / "cost.json").write_text(json.dumps(cost))
 
 
-def test_links_are_the_images_after_the_first(runs, flags):
-    folder = runs.link(flags, "two", 2, ["cat", "eel"], start=3)
+def test_links_are_the_images_after_the_first(tables, flags):
+    folder = tables.link(flags, "two", 2, ["cat", "eel"], start=3)
     found = sorted(str(file.relative_to(folder)) for file in folder.rglob("*.jpg"))
     assert found == [
         f"{split}/{name}/{i}.jpg"
@@ -54,25 +54,25 @@ def test_links_are_the_images_after_the_first(runs, flags):
         for name in ("cat", "eel")
         for i in numbers
     ]
-    assert runs.link(flags, "two", 2, ["cat", "eel"], start=3) == folder  # again
+    assert tables.link(flags, "two", 2, ["cat", "eel"], start=3) == folder  # again
 
 
-def test_too_few_images_are_named(runs, flags):
+def test_too_few_images_are_named(tables, flags):
     with pytest.raises(SystemExit, match="fewer than 6"):
-        runs.link(flags, "all", 6, runs.classes_of(flags.data))
+        tables.link(flags, "all", 6, tables.classes_of(flags.data))
 
 
-def test_epochs_pay_for_seconds_without_the_start(runs):
-    one, several = (runs.Result(Path(), n, 50 + 4 * n, 0) for n in (1, 12))
-    assert runs.epochs_for(50 + 4 * 30, one, several) == 30
+def test_epochs_pay_for_seconds_without_the_start(tables):
+    one, several = (tables.Result(Path(), n, 50 + 4 * n, 0) for n in (1, 12))
+    assert tables.epochs_for(50 + 4 * 30, one, several) == 30
     # A start that happened to cost more than the whole run does not ask for endless epochs.
-    assert runs.epochs_for(200, one, runs.Result(Path(), 12, 40, 0)) < 1000
+    assert tables.epochs_for(200, one, tables.Result(Path(), 12, 40, 0)) < 1000
 
 
-def test_runs_that_are_there_are_read(runs, tmp_path, capsys):
+def test_runs_that_are_there_are_read(tables, tmp_path, capsys):
     write_run(tmp_path / "label-smoothing", (2.0, 1.5), 90)
     write_run(tmp_path / "tuned", (2.0, 1.5), 30, "--init", str(tmp_path / "label-smoothing"))
-    table = runs.Table(tmp_path, seed=0)
+    table = tables.Table(tmp_path, seed=0)
     start = table.train("label smoothing", Path("data"), "digits", 2, {"a.b": 1})
     tuned = table.train("tuned", Path("data"), "digits", 2, {"a.b": 1}, init=start)
     assert (start.own, start.total, tuned.own, tuned.total) == (90, 90, 30, 120)
@@ -83,10 +83,10 @@ def test_runs_that_are_there_are_read(runs, tmp_path, capsys):
     assert rows[1].split()[:4] == ["tuned", "2", "0.50", "2.00"]
 
 
-def test_a_loss_that_rises_is_no_row(runs, tmp_path):
+def test_a_loss_that_rises_is_no_row(tables, tmp_path):
     write_run(tmp_path / "base", (1.5, 2.0), 90)
     with pytest.raises(SystemExit, match="does not fall"):
-        runs.Table(tmp_path, seed=0).train("base", Path("data"), "digits", 2, {"a.b": 1})
+        tables.Table(tmp_path, seed=0).train("base", Path("data"), "digits", 2, {"a.b": 1})
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_loss_that_rises_is_no_row(runs, tmp_path):
     ],
 )
 def test_train_accepts_every_run_of_a_table(
-    runs, flags, script, rows, before, after, monkeypatch, capsys
+    tables, flags, script, rows, before, after, monkeypatch, capsys
 ):
     """The tables themselves, with runs that end as soon as `keras-vit train` has its recipe."""
     models = {}
@@ -112,7 +112,7 @@ def test_train_accepts_every_run_of_a_table(
         models[folder.name] = recipe.model
         return 50 + recipe.epochs
 
-    monkeypatch.setattr(runs, "_run", run)
+    monkeypatch.setattr(tables, "_run", run)
     small = ["--images", "2", "--test", "2", "--epochs", "3"]
     pretraining = {"objectives": ["--unlabelled", "3"], "transfer": ["--pretrain_images", "3"]}
     small += pretraining.get(script, [])
