@@ -125,7 +125,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
                 kernel.assign(to_numpy(kernel) * np.nan)
 
     with pytest.raises(NonFiniteLoss, match=r"at step 4\..*There is no checkpoint yet"):
-        train(recipe, tmp_path / "run", images, callbacks=[Poison()])
+        # A slow start would be followed by a checkpoint.
+        session = Session(checkpoint_minutes=60)
+        train(recipe, tmp_path / "run", images, [Poison()], session)
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
