@@ -52,6 +52,7 @@ def test_a_softmax_is_refused_with_what_to_type(table, tmp_path, in_process):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_run(run):
     folder, result = run
     assert result.out.split()[1] == "mAP" and result.out.count("100 %") == 2
@@ -69,6 +70,7 @@ def test_the_run(run):
     assert "mAP" in (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "export/saved_model", "export/model.tflite"])
 def test_evaluate(run, in_process, name):
     folder, _ = run
@@ -81,6 +83,7 @@ def test_evaluate(run, in_process, name):
     assert "mAP" in text and "right in every class" in text and "AP" in text
 
 
+@pytest.mark.slow
 def test_predict(run, table, in_process):
     folder, _ = run
     files = [table.parent / f"{i:02d}.png" for i in range(4)]
@@ -95,6 +98,7 @@ def test_predict(run, table, in_process):
     assert [bool(row["class_1"]) + bool(row["class_2"]) for row in rows] == [0, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_data_of_one_class_to_an_image_are_another_task(run, photos, in_process):
     with pytest.raises(UserError, match="expected images of any number of classes"):
         in_process("evaluate", run[0], photos)

@@ -150,7 +150,7 @@ def student(teacher, **changes):
     return small(model=model, objective=Distill(str(teacher), alpha=1.0, **changes))
 
 
-@pytest.mark.parametrize("file", ["", "export/model.tflite"])
+@pytest.mark.parametrize("file", ["", pytest.param("export/model.tflite", marks=pytest.mark.slow)])
 def test_a_student_learns_from_any_form_of_its_teacher(
     images, teacher, tmp_path, monkeypatch, file
 ):

@@ -116,6 +116,7 @@ def sizes(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_a_run(images, tmp_path, sizes, capsys):
     told = Told()
     plan = recipe(epochs=12, augmentation=recipes.Augmentation(crop="pad", pad=4))

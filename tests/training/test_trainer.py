@@ -131,6 +131,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
+@pytest.mark.slow
 def test_an_export_that_disagrees_is_rejected_and_says_where(images, tmp_path, monkeypatch):
     def broken(path):
         run = open_runner(path)
@@ -208,7 +209,10 @@ def test_a_run_goes_on_when_a_file_that_vanished_is_back(photos, tmp_path):
         resume(folder, session=Session(max_time=1e-3))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_writes_a_checkpoint_and_stops(tmp_path, number, code):
     folder = tmp_path / "run"
     process = subprocess.Popen(
