@@ -51,5 +51,6 @@ def latency_table(results: Sequence[Latency]) -> str:
         for result in results
     ]
     flags = [flag for flag in hardware.NOTABLE_FLAGS if flag in hardware.cpu_flags()]
-    machine = f"{hardware.cpu_name()}, {hardware.usable_cores()} cores, {' '.join(flags)}"
+    cores = hardware.usable_cores()
+    machine = f"{hardware.cpu_name()}, {cores} core{'s' * (cores != 1)}, {' '.join(flags)}"
     return "\n".join([*aligned([_LATENCY_COLUMNS, *rows]), machine.rstrip(", ")])
