@@ -75,6 +75,7 @@ def test_dry_run_writes_samples_alone(tmp_path, in_process):
     assert rows["optimizer.weight_decay"] == "recipe"
 
 
+@pytest.mark.slow
 def test_resume_takes_no_flag_that_says_otherwise(tmp_path, in_process):
     run = tmp_path / "run"
     flags = ["--debug", "--set", "epochs=40"]

@@ -84,6 +84,7 @@ def test_history(digits_run):
     assert float(best["val_accuracy"]) == pytest.approx(report["validation_top1"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_can_be_repeated(images, tmp_path):
     recipe = small(epochs=8, optimizer=recipes.Optimizer(learning_rate=1e-2))
     first = train(recipe, tmp_path / "first", images)
