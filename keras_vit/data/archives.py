@@ -57,6 +57,7 @@ def unpacked(path: Path) -> Path:
                 _unpack(path, temporary)
         except UserError:
             raise
+        # The last two come from zipfile, for passwords and unknown compressions.
         except (*_BROKEN, RuntimeError, NotImplementedError) as error:
             raise UserError(f"{path}: cannot be unpacked ({error}).") from error
     inside = subfolders(folder)

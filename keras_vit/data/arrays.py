@@ -17,6 +17,7 @@ _NPZ_SPLITS = {
     "test": (("x_test", "y_test"),),
 }
 _CLASSES = ("classes", "class_names", "label_names")
+# From zipfile: NotImplementedError for unknown compressions.
 _BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError)
 
 

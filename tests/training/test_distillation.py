@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, ViTConfig, config_of, recipes, vit
-from keras_vit.data import from_arrays
 from keras_vit.recipes import Distill
 from keras_vit.training import tasks, train
 from keras_vit.training.distillation import Distiller, imitation_loss, open_teacher
@@ -118,16 +117,6 @@ def test_the_teacher_is_not_part_of_the_student():
     mine = {id(variable) for variable in model.variables}
     assert not mine & {id(variable) for variable in teacher.variables}
     assert mine == {id(variable) for variable in model.student.variables}
-
-
-@pytest.fixture(scope="module")
-def images():
-    """Two classes that a tiny model can tell apart: bright above or bright below."""
-    labels = np.arange(120) % 2
-    pixels = np.random.default_rng(0).integers(0, 40, (120, 8, 8))
-    pixels[labels == 0, :4] += 200
-    pixels[labels == 1, 4:] += 200
-    return from_arrays(pixels.astype("uint8"), labels, ["above", "below"], name="bars")
 
 
 def small(**changes):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, config_of, recipes, vit
-from keras_vit.data import from_arrays, training_batches
+from keras_vit.data import training_batches
 from keras_vit.recipes import Distill
 from keras_vit.training import loop, rehearse, starting, tasks, train
 from keras_vit.training.distillation import Distiller
@@ -23,16 +23,6 @@ def quick():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks, "_formats", tuple)  # exports have tests of their own
         yield
-
-
-@pytest.fixture(scope="module")
-def images():
-    """Two classes that a tiny model can tell apart: bright above or bright below."""
-    labels = np.arange(120) % 2
-    pixels = np.random.default_rng(0).integers(0, 40, (120, 8, 8))
-    pixels[labels == 0, :4] += 200
-    pixels[labels == 1, 4:] += 200
-    return from_arrays(pixels.astype("uint8"), labels, ["above", "below"], name="bars")
 
 
 def recipe(model=None, **changes):

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, recipes
-from keras_vit.data import from_arrays
 from keras_vit.data.fingerprint import differences, fingerprint
 from keras_vit.files import replacing
 from keras_vit.layers import StochasticDepth
@@ -33,17 +32,6 @@ from keras_vit.training.history import read_history
 
 STEPS, EPOCHS = 5, 3
 TIMES = {"seconds", "images_per_second"}
-
-
-@pytest.fixture(scope="module")
-def images():
-    """Two classes that a tiny model can tell apart: bright above or bright below."""
-    random = np.random.default_rng(0)
-    labels = np.arange(120) % 2
-    pixels = random.integers(0, 40, (120, 8, 8))
-    pixels[labels == 0, :4] += 200
-    pixels[labels == 1, 4:] += 200
-    return from_arrays(pixels.astype("uint8"), labels, ["above", "below"], name="bars")
 
 
 @pytest.fixture(scope="module", autouse=True)

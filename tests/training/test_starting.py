@@ -8,23 +8,17 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, ViTConfig, config_of, recipes, vit
-from keras_vit.data import from_arrays
 from keras_vit.recipes import model_for
 from keras_vit.training import train
 from keras_vit.training.starting import complete, starting_model
 from keras_vit.weights import save
 from tests.contracts import randomize, to_numpy
+from tests.training.bars import bars
 
 
 @pytest.fixture(scope="module")
 def images():
-    """Two classes: bright above or bright below."""
-    random = np.random.default_rng(0)
-    labels = np.arange(64) % 2
-    pixels = random.integers(0, 40, (64, 16, 16, 3))
-    pixels[labels == 0, :8] += 200
-    pixels[labels == 1, 8:] += 200
-    return from_arrays(pixels.astype("uint8"), labels, ["above", "below"], name="bars")
+    return bars(64, (16, 16, 3))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, ViTConfig, config_of, recipes
-from keras_vit.data import from_arrays, sources
+from keras_vit.data import sources
 from keras_vit.export import open_runner
 from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, delivery, resume, train
 from keras_vit.training.checkpoints import Checkpoints
@@ -24,17 +24,6 @@ def small(**changes):
     return dataclasses.replace(
         recipes.debug(recipes.get("digits")), batch_size=16, precision="float32", **changes
     )
-
-
-@pytest.fixture(scope="module")
-def images():
-    """Two classes that a tiny model can tell apart: bright above or bright below."""
-    random = np.random.default_rng(0)
-    labels = np.arange(120) % 2
-    pixels = random.integers(0, 40, (120, 8, 8))
-    pixels[labels == 0, :4] += 200
-    pixels[labels == 1, 4:] += 200
-    return from_arrays(pixels.astype("uint8"), labels, ["above", "below"], name="bars")
 
 
 def test_run_folder(digits_run):

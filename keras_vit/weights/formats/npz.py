@@ -30,6 +30,7 @@ MAX_RATIO = 100
 MAX_SMALL = 64 * 2**20
 MAX_HEADER = 4096
 
+# From zipfile: NotImplementedError for unknown compressions, RuntimeError for passwords.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
