@@ -22,6 +22,7 @@ import keras
 import numpy as np
 
 from keras_vit.config import ViTConfig
+from keras_vit.export.forward import is_short
 from keras_vit.layers import sincos2d
 from keras_vit.models import blocks, config_of
 
@@ -43,11 +44,19 @@ class Folded:
         """Bytes of all weights in float32."""
         return sum(array.nbytes for array in self.weights.values())
 
-    @property
-    def dense_layers(self) -> tuple[str, ...]:
-        """Names of the dense layers in the order of the graph."""
+    def dense_layers(self, attention: bool = False) -> tuple[str, ...]:
+        """Names of the dense layers in the order of the graph.
+
+        Args:
+            attention: whether the attention of the last block is an output.
+        """
         matrices = [name for name, array in self.weights.items() if array.ndim == 2]
-        return tuple(n.removesuffix("/kernel") for n in matrices if n.endswith("/kernel"))
+        names = [n.removesuffix("/kernel") for n in matrices if n.endswith("/kernel")]
+        if is_short(self.config, attention):
+            last = f"block_{self.config.depth - 1:02d}"
+            place = names.index(f"{last}/qkv")
+            names[place : place + 1] = [f"{last}/{part}" for part in ("query", "key", "value")]
+        return tuple(names)
 
 
 def fold(model: keras.Model) -> Folded:

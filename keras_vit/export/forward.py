@@ -8,6 +8,8 @@ possible: then every dense layer is one operator in every format, also with a dy
 `ops` is `TensorFlowOps` or `OnnxOps`, and knows the weights of `keras_vit.export.folding` by name.
 """
 
+import numpy as np
+
 from keras_vit.config import ViTConfig
 from keras_vit.layers.resnet_stem import FORMS
 
@@ -34,12 +36,13 @@ def forward(ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits"
     x = _tokens(ops, config, pixels)  # (B * T, D)
     found = {}
     for i in range(config.depth):
-        last = i == config.depth - 1
+        name, last = f"block_{i:02d}", i == config.depth - 1
+        if last and is_short(config, "attention" in outputs):
+            x = _short_block(ops, config, x, name)
+            continue
         # Behind the last attention only the class token (and the distillation token) is read.
         kept = _tokens_read(config) if last else config.num_tokens
-        x, attention = _block(
-            ops, config, x, f"block_{i:02d}", kept, last and "attention" in outputs
-        )
+        x, attention = _block(ops, config, x, name, kept, last and "attention" in outputs)
     if "attention" in outputs:
         found["attention"] = attention
     x = _pooled(ops, config, x)
@@ -52,6 +55,16 @@ def forward(ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits"
         with ops.scope("head"):
             found["logits"] = ops.dense(x, "head") if config.num_classes else found["features"]
     return {name: found[name] for name in outputs}
+
+
+def is_short(config: ViTConfig, attention: bool) -> bool:
+    """Whether the last block has dense layers for queries, keys and values one by one.
+
+    Args:
+        config: the model's configuration.
+        attention: whether the attention of that block is an output.
+    """
+    return config.pool == "token" and not config.qk_norm and not attention
 
 
 def _tokens_read(config: ViTConfig) -> int:
@@ -105,6 +118,41 @@ def _block(ops, config: ViTConfig, x, name: str, kept: int, all_attention: bool)
     return x, attention
 
 
+def _short_block(ops, config: ViTConfig, x, name: str):
+    """The last block for the tokens that are read, which needs no keys and values of the others.
+
+    With scores (q W_K^T) x^T instead of q (x W_K)^T, and (A x) W_V instead of A (x W_V), both
+    matrices meet a row for each head in place of one for each token.
+    """
+    tokens, heads, width = config.num_tokens, config.heads, config.width
+    kept, qkv = _tokens_read(config), f"{name}/qkv"
+    query, key, value = (slice(i * width, (i + 1) * width) for i in range(3))
+    with ops.scope(name):
+        x = ops.reshape(x, (-1, tokens, width))
+        y = _normalized(ops, config, x)
+        x = ops.reshape(ops.first(x, kept, axis=1), (-1, width))
+        rows = ops.reshape(ops.first(y, kept, axis=1), (-1, 1, width))
+        rows = ops.multiply(ops.dense(rows, qkv, query), _own_columns(ops, config))
+        rows = ops.dense_transposed(rows, qkv, key)  # (B * kept, heads, D)
+        rows = ops.reshape(rows, (-1, kept * heads, width))
+        attention = ops.softmax(ops.matmul(rows, ops.transpose(y, (0, 2, 1))))
+        rows = ops.reshape(ops.matmul(attention, y), (-1, heads, width))
+        rows = _of_own_head(ops, config, ops.dense(rows, qkv, value))
+        x = ops.add(x, ops.dense(rows, f"{name}/attention_output"))
+        return ops.add(x, _mlp(ops, config, _normalized(ops, config, x), name))
+
+
+def _of_own_head(ops, config: ViTConfig, x):
+    """`(n, heads, D)` to `(n, D)`: of each row the columns of its own head."""
+    return ops.sum(ops.multiply(x, _own_columns(ops, config)), axis=1)
+
+
+def _own_columns(ops, config: ViTConfig):
+    """`(heads, D)`: 1 where a head has its columns, 0 elsewhere."""
+    mask = np.kron(np.eye(config.heads), np.ones(config.head_dim))
+    return ops.constant("own_columns", mask.astype("float32"))
+
+
 def _mlp(ops, config: ViTConfig, x, name: str):
     x = ops.gelu(ops.dense(x, f"{name}/mlp_hidden"), config.gelu)
     return ops.dense(x, f"{name}/mlp_output")
@@ -137,12 +185,11 @@ def _pooled(ops, config: ViTConfig, x):
 
 
 def _attention_pool(ops, config: ViTConfig, x):
-    tokens, heads, size = config.num_tokens, config.heads, config.head_dim
-    scores = ops.reshape(ops.dense(x, "pool/scores"), (-1, tokens, 1, heads))
-    attention = ops.softmax(ops.transpose(scores, (0, 3, 2, 1)))  # (B, heads, 1, T)
-    values = ops.reshape(ops.dense(x, "pool/values"), (-1, tokens, heads, size))
-    values = ops.transpose(values, (0, 2, 1, 3))  # (B, heads, T, head_dim)
-    x = ops.reshape(ops.matmul(attention, values), (-1, config.width))
+    tokens, heads = config.num_tokens, config.heads
+    scores = ops.reshape(ops.dense(x, "pool/scores"), (-1, tokens, heads))
+    attention = ops.softmax(ops.transpose(scores, (0, 2, 1)))  # (B, heads, T)
+    means = ops.matmul(attention, ops.reshape(x, (-1, tokens, config.width)))  # (B, heads, D)
+    x = _of_own_head(ops, config, ops.dense(means, "pool/values"))
     x = ops.dense(x, "pool/attention_output")
     # What the head reads is not normalised, so that this mean has to be taken here. The LayerNorm
     # of a pool keeps the epsilon of the encoder's.

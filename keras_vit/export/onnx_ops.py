@@ -37,17 +37,32 @@ class OnnxOps:
         return name in self._weights
 
     def weight(self, name: str) -> str:
-        return self._constant(name, self._weights[name])
+        return self.constant(name, self._weights[name])
 
     def weight_shape(self, name: str) -> tuple[int, ...]:
         return self._weights[name].shape
 
-    def number(self, value: float) -> str:
-        return self._constant(f"number {value!r}", np.float32(value))
+    def constant(self, name: str, array: np.ndarray) -> str:
+        if name not in self.initializers:
+            tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            # ascontiguousarray turns a scalar into a vector of one, which broadcasts alike.
+            self.initializers[name] = tensor
+        return name
 
-    def dense(self, x: str, name: str) -> str:
-        x = self._node("MatMul", x, self.weight(f"{name}/kernel"))
-        return self.add(x, self.weight(f"{name}/bias")) if self.has(f"{name}/bias") else x
+    def number(self, value: float) -> str:
+        return self.constant(f"number {value!r}", np.float32(value))
+
+    def dense(self, x: str, name: str, columns: slice = slice(None)) -> str:
+        """x @ kernel + bias, of these columns."""
+        kernel, bias = f"{name}/kernel", f"{name}/bias"
+        x = self._node("MatMul", x, self._columns(kernel, columns))
+        return self.add(x, self._columns(bias, columns)) if self.has(bias) else x
+
+    def dense_transposed(self, x: str, name: str, columns: slice) -> str:
+        """x @ kernel^T, of these columns."""
+        kernel = self._weights[f"{name}/kernel"][:, columns]
+        transposed = self.constant(f"{name}/kernel^T{_label(columns)}", kernel.T)
+        return self._node("MatMul", x, transposed)
 
     def add(self, x: str, y: str) -> str:
         return self._node("Add", x, y)
@@ -56,7 +71,7 @@ class OnnxOps:
         return self._node("Mul", x, y)
 
     def matmul(self, x: str, y: str, transpose_b: bool = False) -> str:
-        if transpose_b:  # of the four-dimensional keys
+        if transpose_b:  # of four-dimensional keys
             y = self.transpose(y, (0, 1, 3, 2))
         return self._node("MatMul", x, y)
 
@@ -95,6 +110,9 @@ class OnnxOps:
     def mean(self, x: str, axes: tuple[int, ...], keepdims: bool) -> str:
         return self._node("ReduceMean", x, axes=axes, keepdims=int(keepdims))
 
+    def sum(self, x: str, axis: int) -> str:
+        return self._node("ReduceSum", x, self._integers((axis,)), keepdims=0)
+
     def first(self, x: str, count: int, axis: int) -> str:
         return self._slice(x, 0, count, axis)
 
@@ -105,7 +123,7 @@ class OnnxOps:
         return self._node("Pad", x, self._integers((0, count, 0, 0, 0, 0)))
 
     def convolve(self, x: str, name: str, stride: int) -> str:
-        kernel = self._constant(name, self._weights[name].transpose(3, 2, 0, 1))
+        kernel = self.constant(name, self._weights[name].transpose(3, 2, 0, 1))
         x = self.transpose(x, (0, 3, 1, 2))
         x = self._node("Conv", x, kernel, strides=(stride, stride), auto_pad="SAME_UPPER")
         return self.transpose(x, (0, 2, 3, 1))
@@ -123,6 +141,9 @@ class OnnxOps:
         """Gives a tensor the name that users of the file know."""
         self.nodes.append(helper.make_node("Identity", [x], [name], name=name))
 
+    def _columns(self, name: str, columns: slice) -> str:
+        return self.constant(f"{name}{_label(columns)}", self._weights[name][..., columns])
+
     def _slice(self, x: str, start: int, stop: int, axis: int) -> str:
         return self._node("Slice", x, *(self._integers((i,)) for i in (start, stop, axis)))
 
@@ -136,11 +157,8 @@ class OnnxOps:
         return outputs
 
     def _integers(self, values: tuple[int, ...]) -> str:
-        return self._constant(f"integers {values}", np.asarray(values, "int64"))
+        return self.constant(f"integers {values}", np.asarray(values, "int64"))
 
-    def _constant(self, name: str, array: np.ndarray) -> str:
-        if name not in self.initializers:
-            tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
-            # ascontiguousarray turns a scalar into a vector of one, which broadcasts alike.
-            self.initializers[name] = tensor
-        return name
+
+def _label(columns: slice) -> str:
+    return "" if columns == slice(None) else f" {columns.start}:{columns.stop}"

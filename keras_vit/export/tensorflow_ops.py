@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -37,13 +38,21 @@ class TensorFlowOps:
     def weight_shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._weights[name].shape)
 
+    def constant(self, name: str, array: np.ndarray):
+        return tf.constant(array, tf.float32, name=name)
+
     def number(self, value: float):
         return tf.constant(value, tf.float32)
 
-    def dense(self, x, name: str):
-        x = tf.matmul(x, self._weights[f"{name}/kernel"])
+    def dense(self, x, name: str, columns: slice = slice(None)):
+        """x @ kernel + bias, of these columns."""
+        x = tf.matmul(x, self._weights[f"{name}/kernel"][:, columns])
         bias = f"{name}/bias"
-        return tf.nn.bias_add(x, self._weights[bias]) if self.has(bias) else x
+        return tf.nn.bias_add(x, self._weights[bias][columns]) if self.has(bias) else x
+
+    def dense_transposed(self, x, name: str, columns: slice):
+        """x @ kernel^T, of these columns."""
+        return tf.matmul(x, self._weights[f"{name}/kernel"][:, columns], transpose_b=True)
 
     def gelu(self, x, form: str):
         if form == "tanh":
@@ -53,6 +62,9 @@ class TensorFlowOps:
 
     def mean(self, x, axes: tuple[int, ...], keepdims: bool):
         return tf.reduce_mean(x, axes, keepdims=keepdims)
+
+    def sum(self, x, axis: int):
+        return tf.reduce_sum(x, axis)
 
     def first(self, x, count: int, axis: int):
         return _slice(x, axis, 0, count)

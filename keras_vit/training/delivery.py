@@ -94,7 +94,8 @@ def export_and_check(
         card = []
         if quantized:
             _time_in_turns(by_name, metadata)
-            card = quantization_card(model, candidates, by_name, checked["images"])
+            images, attention = checked["images"], options.attention
+            card = quantization_card(model, candidates, by_name, images, attention)
         exports = [_hand_over(by_name, candidates, format, folder, options) for format in formats]
         report = {
             **checked["scores"],

@@ -21,6 +21,7 @@ def quantization_card(
     candidates: Sequence[Candidate],
     entries: Mapping[str, dict],
     images: np.ndarray,
+    attention: bool = False,
 ) -> list[dict]:
     """One entry for each quantised format and mode that was tried, in plain data.
 
@@ -29,6 +30,7 @@ def quantization_card(
         candidates: the files, where they were written.
         entries: what `keras_vit.training.delivery` found of each, by name.
         images: pixels, 0 to 255.
+        attention: whether the files have the attention of the last block as an output.
 
     Returns:
         `format`, `quantize` and `notes`; and, of a file that runs, `bytes` and `ms_per_image`, both
@@ -36,7 +38,7 @@ def quantization_card(
         `drop` in points; `agreement`, 0 to 1; `logit_sqnr` in dB, None without any error; and for
         LiteRT `worst_layers`, the five dense layers with the lowest signal to noise, in dB.
     """
-    layers = fold(model).dense_layers
+    layers = fold(model).dense_layers(attention)
     card = []
     for candidate in candidates:
         row = {"format": candidate.format, "quantize": candidate.mode, "notes": []}

@@ -43,11 +43,13 @@ def test_every_option_gives_the_model_s_numbers(name):
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 24, config.channels), "uint8")
     folded = fold(model)
     pixels = tf.constant(images, tf.float32)
-    wanted = ("logits", "features", "attention")
-    found = forward(TensorFlowOps(folded.weights), config, pixels, wanted)
+    wanted, ops = ("logits", "features", "attention"), TensorFlowOps(folded.weights)
+    found = forward(ops, config, pixels, wanted)
+    alone = forward(ops, config, pixels)  # by another way through the last block
 
     # Weights are rounded to float32 once more, and sums run in another order.
     assert relative(found["logits"].numpy(), to_numpy(model(images))) < 1e-5
+    assert relative(alone["logits"].numpy(), to_numpy(model(images))) < 1e-5
     maps = attention_maps(model, images)[-1]
     np.testing.assert_allclose(found["attention"].numpy(), maps, atol=1e-5)
     layer = model.get_layer("pre_logits" if config.representation else "pool")
@@ -57,22 +59,45 @@ def test_every_option_gives_the_model_s_numbers(name):
     assert relative(found["features"].numpy(), to_numpy(tapped)) < 1e-5
 
 
-def test_asking_for_attention_changes_no_logit():
-    """Without, only the class token passes the end of the last block."""
-    model = vit(tiny(distillation_token=True))
-    randomize(model)
-    folded = fold(model)
-    ops, pixels = TensorFlowOps(folded.weights), tf.random.stateless_uniform((2, 16, 24, 3), (1, 2))
-    alone = forward(ops, folded.config, pixels)["logits"]
-    both = forward(ops, folded.config, pixels, ("logits", "attention"))["logits"]
-    np.testing.assert_allclose(alone, both, atol=1e-6)  # matrices of another size
+def counted(method):
+    def run(ops, x, *args, **options):
+        found = method(ops, x, *args, **options)
+        ops.products += found.shape.num_elements() * x.shape[-1]
+        return found
+
+    return run
+
+
+class CountingOps(TensorFlowOps):
+    """Adds up the multiplications in products of matrices."""
+
+    products = 0
+    matmul = counted(lambda _, x, y, **options: tf.matmul(x, y, **options))
+    dense = counted(TensorFlowOps.dense)
+    dense_transposed = counted(TensorFlowOps.dense_transposed)
+
+
+def products(config, *outputs):
+    ops = CountingOps(fold(vit(config)).weights)
+    forward(ops, config, tf.zeros((1, 16, 24, 3)), outputs)
+    return ops.products
+
+
+def test_the_last_block_computes_what_the_class_token_reads():
+    config = tiny(depth=1)
+    whole = config.num_tokens * config.width**2  # of one matrix that every token meets
+    (height, width), patches = config.patch_size, config.num_patches
+    projection = patches * height * width * config.channels * config.width
+    assert products(config, "logits") < projection + whole
+    assert products(config, "logits", "attention") > projection + 3 * whole
+    assert products(tiny(depth=1, pool="average"), "logits") > projection + 10 * whole
 
 
 def test_the_names_of_the_dense_layers_are_in_order():
     folded = fold(vit(tiny(pool="map", class_token=False)))
     first = ("patches", "block_00/qkv", "block_00/attention_output", "block_00/mlp_hidden")
-    assert folded.dense_layers[:4] == first
-    assert folded.dense_layers[-2:] == ("pool/mlp_output", "head")
+    assert folded.dense_layers()[:4] == first
+    assert folded.dense_layers()[-2:] == ("pool/mlp_output", "head")
     assert folded.nbytes == sum(4 * array.size for array in folded.weights.values())
 
 

@@ -69,9 +69,12 @@ def test_int8_io_takes_and_gives_integers(model, tmp_path):
         assert interpreter.get_output_details()[0]["dtype"] == np.int8
 
 
-def test_every_layer_is_measured_by_name(model, float32, tmp_path):
-    layers = fold(model).dense_layers
-    path = to_tflite(model, tmp_path / "m.tflite", quantize="dynamic_int8")
+@pytest.mark.parametrize("attention", [False, True])
+def test_every_layer_is_measured_by_name(model, attention, tmp_path):
+    layers = fold(model).dense_layers(attention)
+    assert ("block_01/key" in layers) is not attention
+    float32 = to_tflite(model, tmp_path / "float32.tflite", attention=attention)
+    path = to_tflite(model, tmp_path / "m.tflite", quantize="dynamic_int8", attention=attention)
     found = layer_signal_to_noise(float32, path, layers, IMAGES[:2])
     assert tuple(found) == layers
     assert all(10 < value < 70 for value in found.values())
