@@ -43,7 +43,7 @@ setup(
         "parity": ["torch", "timm", "transformers", "flax", "jax"],
         # What benchmarks/pipeline.py and benchmarks/export compare with.
         "bench": [
-            *("timm", "torch", "torchvision"),
+            *("timm", "torch", "torchvision", "onnxscript"),
             *("keras-hub", "onnx", "onnxruntime", "openvino", "ai-edge-quantizer"),
         ],
     },

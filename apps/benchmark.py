@@ -12,7 +12,8 @@ turns, so that whatever else the machine does slows all of them alike. A run, a 
 name (`keras-vit list models`, random weights) is timed in every runtime that is installed; what is
 not exported yet is written to a temporary folder, with a batch above 1 as a file for any batch.
 .tflite and .onnx files are timed without TensorFlow. The peak is that of a product of 1024 x 1024
-matrices in NumPy; GFLOPs count a multiplication and its addition as 2.
+matrices in NumPy. GFLOPs are those of the trained model, a multiplication and its addition 2, also
+where an export needs fewer: behind the last attention only the class token counts.
 
 `data` runs growing parts of the training pipeline: read, decode and crop, each augmentation,
 and once more with images in memory. Each row is the pipeline up to that stage: images/s by the

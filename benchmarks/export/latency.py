@@ -9,9 +9,9 @@ those of the median CPU time of a call, which on one pinned thread is the wall c
 other jobs of the machine.
 
 All have one size of model with random weights at 224 pixels: ours is exported to LiteRT and ONNX,
-KerasHub's `ViTImageClassifier` by its own `export(format="litert")`; OpenVINO reads our ONNX file,
-and torch compiles timm's model. Needs the extra `bench`. What cannot run is left out, with its
-reason.
+KerasHub's `ViTImageClassifier` by its own `export(format="litert")` and timm's model by
+`torch.onnx.export`; OpenVINO reads our ONNX file, and torch compiles timm's model. Needs the extra
+`bench`. What cannot run is left out, with its reason.
 """
 
 import argparse
@@ -39,12 +39,14 @@ _CONTENDERS = {
     "ONNX Runtime dynamic int8": ("dynamic_int8.onnx", None),
     "OpenVINO float32": ("none.onnx", "openvino"),
     "OpenVINO bfloat16": ("none.onnx", "openvino_bfloat16"),
+    "timm, ONNX Runtime": ("timm.onnx", "onnxruntime"),
     "timm, torch.compile": ("config.json", "torch_compile"),
     "timm, torch.compile, frozen": ("config.json", "torch_compile_frozen"),
 }
 _BARS = (
     (_OURS, "KerasHub, LiteRT", 0.93),
     (_OURS, "ONNX Runtime float32", 0.95),
+    (_OURS, "timm, ONNX Runtime", 0.95),
     (_OURS, "OpenVINO float32", 1.0),
     (_OURS, "timm, torch.compile", 0.80),
     ("LiteRT dynamic_int8", _OURS, 0.50),
@@ -98,6 +100,7 @@ def _write_files(variant: str, folder: Path) -> None:
     for mode in ("none", "dynamic_int8"):
         to_onnx(model, folder / f"{mode}.onnx", quantize=mode)
     _write_keras_hub(config, folder)
+    _write_timm(config, folder / "timm.onnx")
 
 
 def _write_keras_hub(config, folder: Path) -> None:
@@ -120,6 +123,15 @@ def _write_keras_hub(config, folder: Path) -> None:
     fixed = [tf.TensorSpec((1, *shape), "float32", name="images")]
     path = str(folder / "keras_hub_1.tflite")
     model.export(path, format="litert", verbose=False, input_signature=fixed)
+
+
+def _write_timm(config, path: Path) -> None:
+    import torch
+
+    from keras_vit.weights.references import timm_model
+
+    images = torch.zeros(1, config.channels, *config.image_size)
+    torch.onnx.export(timm_model(config).eval(), (images,), path)
 
 
 def _randomized(model):

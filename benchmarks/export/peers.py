@@ -4,8 +4,8 @@
     python benchmarks/export/peers.py KIND THREADS HEIGHT WIDTH CHANNELS FILE
 
 Speaks the protocol of `keras_vit.export.latency_worker`. A peer gets the pixels in its own layout
-before the clock runs. FILE is the model: of OpenVINO the .onnx file, of torch a .json file with the
-fields of its `ViTConfig`.
+before the clock runs. FILE is the model: of OpenVINO and ONNX Runtime the .onnx file, of torch a
+.json file with the fields of its `ViTConfig`.
 """
 
 import json
@@ -15,6 +15,8 @@ from pathlib import Path
 KIND = sys.argv.pop(1)  # what is left is the command line of a worker
 from keras_vit.export.latency_worker import serve  # noqa: E402, I001 (sets numbers of threads)
 from keras_vit.errors import UserError  # noqa: E402
+
+import numpy as np  # noqa: E402
 
 
 def openvino(precision: str):
@@ -52,6 +54,19 @@ def openvino(precision: str):
     return open_model
 
 
+def onnxruntime(path, threads):
+    """ONNX Runtime on timm's graph, which takes one image."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options)
+    (entry,) = session.get_inputs()
+
+    images_of = _timm_images()
+    return lambda pixels: session.run(None, {entry.name: images_of(pixels)})[0]
+
+
 def torch_compile(frozen: bool):
     """timm's model under `torch.compile`."""
 
@@ -66,21 +81,32 @@ def torch_compile(frozen: bool):
         torch._inductor.config.freezing = frozen  # weights become constants, packed in advance
         config = ViTConfig.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
         model = torch.compile(timm_model(config).eval())
-        inputs = {}
+        images_of = _timm_images()
 
         @torch.inference_mode()
         def run(pixels):
-            if len(pixels) not in inputs:
-                scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
-                inputs[len(pixels)] = scaled.contiguous()
-            return model(inputs[len(pixels)])
+            return model(torch.from_numpy(images_of(pixels)))
 
         return run
 
     return open_model
 
 
+def _timm_images():
+    """From pixels to what timm's models take; the same for every call with so many pixels."""
+    known = {}
+
+    def images_of(pixels):
+        if len(pixels) not in known:
+            images = (pixels / 127.5 - 1).transpose(0, 3, 1, 2)
+            known[len(pixels)] = np.ascontiguousarray(images, "float32")
+        return known[len(pixels)]
+
+    return images_of
+
+
 KINDS = {
+    "onnxruntime": onnxruntime,
     "openvino": openvino("f32"),
     "openvino_bfloat16": openvino("bf16"),
     "torch_compile": torch_compile(frozen=False),
