@@ -122,7 +122,8 @@ def _short_block(ops, config: ViTConfig, x, name: str):
     """The last block for the tokens that are read, which needs no keys and values of the others.
 
     With scores (q W_K^T) x^T instead of q (x W_K)^T, and (A x) W_V instead of A (x W_V), both
-    matrices meet a row for each head in place of one for each token.
+    matrices meet a row for each head in place of one for each token. Softmax does not see the bias
+    of the keys.
     """
     tokens, heads, width = config.num_tokens, config.heads, config.width
     kept, qkv = _tokens_read(config), f"{name}/qkv"
