@@ -8,12 +8,13 @@ checkpoint as plain data.
 import math
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_vit.recipes import Phase
 from keras_vit.training.exceptions import NonFiniteLoss
 from keras_vit.training.history import SCORES, draw_curves, write_history
 
@@ -105,32 +106,32 @@ class History(keras.callbacks.Callback):
 
     Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy (without the accuracies where
     there are no classes), learning_rate, seconds, images_per_second (training alone, without the
-    first step of a graph, which traces it; 0 where there is no other), and skipped_updates (of all
-    epochs so far) where bad updates are skipped.
+    first step of a graph, which traces it; 0 where there is no other), skipped_updates (of all
+    epochs so far) where bad updates are skipped, and image_height and image_width where they grow.
 
     Args:
         folder: where both files go.
         batch_size: examples in a step.
         steps: steps in an epoch.
-        traced_in: epochs, from 0, that begin with a new graph; the first of a session does anyway.
+        phases: which epochs see which image size; each begins with a new graph, as a session does.
     """
 
-    def __init__(self, folder: Path, batch_size: int, steps: int, traced_in: Collection[int] = ()):
+    def __init__(self, folder: Path, batch_size: int, steps: int, phases: Sequence[Phase]):
         super().__init__()
         self.folder = folder
         self.batch_size = batch_size
         self.steps = steps
-        self.traced_in = traced_in
+        self.phases = phases
         self.rows: list[dict[str, float]] = []
         self.epoch_seconds = 0.0  # what a whole epoch takes, from the last one; 0 before
-        self._traced = False
+        self._traced = self._validated = False
         self._carried = 0.0  # seconds of this epoch before the run was resumed
         self._drawn = -math.inf  # when
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = self._timed_from = self._last_step = time.perf_counter()
         self._timed_steps = 0
-        self._traced = self._traced and epoch not in self.traced_in
+        self._traced = self._traced and epoch not in [phase.first for phase in self.phases]
 
     def on_train_batch_end(self, batch, logs=None):
         self._last_step = time.perf_counter()
@@ -144,8 +145,9 @@ class History(keras.callbacks.Callback):
         if self._timed_steps:
             step = (self._last_step - self._timed_from) / self._timed_steps
             speed = self.batch_size / step
-            validation = time.perf_counter() - self._last_step
-            self.epoch_seconds = step * self.steps + validation
+            self.epoch_seconds = step * self.steps
+            if self._validated:  # the first time it is traced, too
+                self.epoch_seconds += time.perf_counter() - self._last_step
         row = {
             "epoch": epoch + 1,
             **{name: float(logs[name]) for name in MEASURED if name in logs},
@@ -155,7 +157,9 @@ class History(keras.callbacks.Callback):
         }
         if hasattr(self.model.optimizer, "skipped"):
             row["skipped_updates"] = int(self.model.optimizer.skipped)
-        self._carried = 0.0
+        if len(self.phases) > 1:
+            row["image_height"], row["image_width"] = self._phase(epoch).image_size
+        self._carried, self._validated = 0.0, True
         self.rows.append(row)
         write_history(self.folder / "history.csv", self.rows)
         if time.perf_counter() - self._drawn > _DRAW_SECONDS:
@@ -165,11 +169,29 @@ class History(keras.callbacks.Callback):
         if self.rows:
             self._draw()
 
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.phases[-1].end
+
+    @property
+    def seconds_left(self) -> float:
+        """What the rest of the run takes, if time grows with the pixels; 0 before it is known."""
+        done = len(self.rows)
+        pixels = sum(
+            math.prod(phase.image_size) * max(0, phase.end - max(phase.first, done))
+            for phase in self.phases
+        )
+        return self.epoch_seconds * pixels / math.prod(self._phase(done - 1).image_size)
+
     def get_state(self):
         return {"rows": self.rows, "seconds": self._seconds()}
 
     def set_state(self, state):
         self.rows, self._carried = list(state["rows"]), state["seconds"]
+
+    def _phase(self, epoch):
+        return next(phase for phase in self.phases if epoch < phase.end)
 
     def _draw(self):
         draw_curves(self.folder / "curves.png", self.rows)
@@ -187,8 +209,7 @@ class EpochLines(keras.callbacks.Callback):
         self.history = history
 
     def on_epoch_end(self, epoch, logs=None):
-        row, epochs = self.history.rows[-1], self.params["epochs"]
-        left = (epochs - epoch - 1) * self.history.epoch_seconds
+        row, epochs, left = self.history.rows[-1], self.history.epochs, self.history.seconds_left
         skipped = row.get("skipped_updates", 0)
         measured = "".join(f"{name} {row[name]:.4f}  " for name in MEASURED if name in row)
         speed = ""

@@ -3,6 +3,7 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
     """Draws loss and, where it was measured, the score (one of `SCORES`) of training and validation
-    over epochs."""
+    over epochs. A dotted line stands at the best epoch, others where images grow."""
     from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 
     epochs = [row["epoch"] for row in rows]
@@ -51,6 +52,9 @@ def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
+        for row, following in itertools.pairwise(rows):
+            if row.get("image_height") != following.get("image_height"):
+                axis.axvline(following["epoch"] - 0.5, color="grey", linewidth=0.8)
     best = max(rows, key=lambda row: (*(row[f"val_{name}"] for name in scores), -row["val_loss"]))
     axes[-1].axvline(best["epoch"], color="grey", linewidth=0.8, linestyle=":")
     with replacing(path) as temporary:

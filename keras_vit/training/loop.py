@@ -179,8 +179,7 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
     model = make_model(job)
     build_metrics(model, validation)
 
-    traced_in = [phase.first for phase in job.phases]
-    history = History(job.folder, job.batch_size, job.steps_per_epoch, traced_in)
+    history = History(job.folder, job.batch_size, job.steps_per_epoch, job.phases)
     best = job.best
     watching = _watching(job, best, history, first_step)
     saver = SaveCheckpoints(

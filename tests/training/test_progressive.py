@@ -12,6 +12,7 @@ from keras_vit.data import training_batches
 from keras_vit.recipes import Distill
 from keras_vit.training import loop, rehearse, starting, tasks, train
 from keras_vit.training.distillation import Distiller
+from keras_vit.training.history import read_history
 from keras_vit.training.starting import starting_model
 from keras_vit.weights.resample import position_grid
 from tests.contracts import randomize, to_numpy
@@ -125,6 +126,9 @@ def test_a_run(images, tmp_path, sizes, capsys):
     assert run.model.input.shape == (None, 16, 16, 1)
     assert run.recipe.progressive == plan.progressive == recipes.of_run(run.workdir).progressive
     assert run.report["top1"] == 1.0
+    history = read_history(tmp_path / "run/history.csv")
+    for name in ("image_height", "image_width"):
+        assert [row[name] for row in history] == [4] * 4 + [8] * 3 + [16] * 5
 
 
 def test_the_batches_are_those_of_a_model_of_that_size(images):

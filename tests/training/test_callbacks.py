@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""What a run says of its speed and of the time it still takes."""
+
+import types
+
+import pytest
+
+from keras_vit.recipes import Phase
+from keras_vit.training import callbacks
+from keras_vit.training.callbacks import History
+
+STEPS, BATCH = 3, 16
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(perf_counter=clock))
+    return clock
+
+
+def history_of(folder, *phases):
+    history = History(folder, BATCH, STEPS, phases)
+    optimizer = types.SimpleNamespace(learning_rate=0.1)
+    history.set_model(types.SimpleNamespace(optimizer=optimizer))
+    return history
+
+
+def play(history, clock, epoch, step_seconds, validation_seconds):
+    """Tells of an epoch whose steps take so long each."""
+    history.on_epoch_begin(epoch)
+    for step, seconds in enumerate(step_seconds):
+        clock.now += seconds
+        history.on_train_batch_end(step)
+    clock.now += validation_seconds
+    logs = {"loss": 1.0, "val_loss": 2.0}
+    history.on_epoch_end(epoch, logs)
+    return history.rows[-1]
+
+
+def test_tracing_counts_in_no_speed(tmp_path, clock):
+    history = history_of(tmp_path, Phase(0, 10, (8, 8)))
+    row = play(history, clock, 0, (30, 1, 1), validation_seconds=20)
+    assert (row["images_per_second"], row["seconds"]) == (BATCH, 52)
+    assert history.seconds_left == 9 * STEPS
+    row = play(history, clock, 1, (2, 2, 2), validation_seconds=1)
+    assert row["images_per_second"] == BATCH / 2
+    assert history.seconds_left == 8 * (2 * STEPS + 1)
+
+
+def test_the_time_left_grows_with_the_pixels(tmp_path, clock):
+    history = history_of(tmp_path, Phase(0, 2, (4, 8)), Phase(2, 4, (8, 16)))
+    row = play(history, clock, 0, (30, 1, 1), validation_seconds=0)
+    assert (row["image_height"], row["image_width"]) == (4, 8)
+    assert history.seconds_left == STEPS + 2 * 4 * STEPS
+    play(history, clock, 1, (1, 1, 1), validation_seconds=0)
+    row = play(history, clock, 2, (50, 5, 5), validation_seconds=0)  # the graph is a new one
+    assert (row["image_height"], row["images_per_second"]) == (8, BATCH / 5)
+    assert history.seconds_left == 5 * STEPS
+    play(history, clock, 3, (5, 5, 5), validation_seconds=0)
+    assert history.seconds_left == 0
