@@ -3,6 +3,7 @@
 
     python benchmarks/kill_loop.py                  24 kills on TensorFlow
     KERAS_BACKEND=jax python benchmarks/kill_loop.py --kills 6 --epochs 10
+    python benchmarks/kill_loop.py --set model.depth=4       another recipe
 
 The run is `keras-vit train` on the digits with dropout, stochastic depth, mixup, clipping and an
 average of the weights, and writes a checkpoint after each step. The kills come while a checkpoint
@@ -50,8 +51,10 @@ def main() -> int:
     flags.add_argument("--kills", type=int, default=24)
     flags.add_argument("--epochs", type=int, default=20)
     flags.add_argument("--seed", type=int, default=0)
+    flags.add_argument("--set", action="append", default=[], help="as of keras-vit train")
     flags = flags.parse_args()
-    recipe = (*FLAGS, "--set", f"epochs={flags.epochs}")
+    changes = (f"epochs={flags.epochs}", *flags.set)
+    recipe = (*FLAGS, *(word for change in changes for word in ("--set", change)))
     draw, good = random.Random(flags.seed), True
     with tempfile.TemporaryDirectory() as folder:
         straight, killed = Path(folder) / "straight", Path(folder) / "killed"
