@@ -46,13 +46,13 @@ class TensorFlowOps:
 
     def dense(self, x, name: str, columns: slice = slice(None)):
         """x @ kernel + bias, of these columns."""
-        x = tf.matmul(x, self._weights[f"{name}/kernel"][:, columns])
-        bias = f"{name}/bias"
-        return tf.nn.bias_add(x, self._weights[bias][columns]) if self.has(bias) else x
+        kernel, bias = f"{name}/kernel", f"{name}/bias"
+        x = tf.matmul(x, self._columns(kernel, columns))
+        return tf.nn.bias_add(x, self._columns(bias, columns)) if self.has(bias) else x
 
     def dense_transposed(self, x, name: str, columns: slice):
         """x @ kernel^T, of these columns."""
-        return tf.matmul(x, self._weights[f"{name}/kernel"][:, columns], transpose_b=True)
+        return tf.matmul(x, self._columns(f"{name}/kernel", columns), transpose_b=True)
 
     def gelu(self, x, form: str):
         if form == "tanh":
@@ -80,6 +80,10 @@ class TensorFlowOps:
 
     def max_pool(self, x, size: int, stride: int):
         return tf.nn.max_pool2d(x, size, stride, "SAME")
+
+    def _columns(self, name: str, columns: slice):
+        weight = self._weights[name]
+        return weight if columns == slice(None) else weight[..., columns]  # a copy at each call
 
 
 def _slice(x, axis: int, begin: int, count: int):
