@@ -54,6 +54,8 @@ def main() -> None:
         listed = Path(f"{scratch}/run/bad_files.txt").read_text().splitlines()
         right = _names(listed) == {str(path) for path in broken}
         print(f"  exit code {trained.returncode}, bad_files.txt has exactly those: {right}")
+        if trained.returncode:
+            print(trained.stderr)
         ok &= trained.returncode == 0 and right
     sys.exit(0 if ok else 1)
 
