@@ -28,6 +28,7 @@ setup(
         "matplotlib",
         "numpy",
         "pillow",
+        "rich",
         "tensorflow-datasets",
         "tensorflow>=2.21",
     ],

@@ -2,6 +2,7 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_VIT_PROGRESS"] = "off"
 
 import dataclasses
 import subprocess

@@ -11,6 +11,7 @@ FLOORS = {
     "hardware": 0,
     "interpolation": 0,
     "lazy": 0,
+    "progress": 0,
     "config": 0.5,  # above the errors that it raises
     "layers": 1,
     "recipes": 1,
@@ -31,7 +32,7 @@ FLOORS = {
 WITHIN_FLOOR_0 = {("files", "errors")}
 TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {"training/distribution.py"}
-STANDARD_LIBRARY_ONLY = {"errors", "files", "hardware", "lazy", "config", "recipes"}
+STANDARD_LIBRARY_ONLY = {"errors", "files", "hardware", "lazy", "progress", "config", "recipes"}
 HEAVY = {"keras", "tensorflow", "numpy", "jax", "torch", "PIL", "matplotlib", "absl"}
 
 
