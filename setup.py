@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 setup(
-    name="keras-vit",
+    name="keras-vit-toolkit",  # also in keras_vit/errors.py; `keras-vit` is somebody else's project
     version="0.1.0",
     description="Vision Transformers in Keras: from a folder of images to a deployed model",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),

@@ -7,8 +7,9 @@ examples:
   keras-vit parity vit-base-patch16-224/ --reference hf --record outputs.npz
   keras-vit parity vit-base-patch16-224/ --stored outputs.npz
 
-References run the file's own tensors under the file's own names (pip install 'keras-vit[parity]');
---stored needs none of them. Exits with 1 when a layer is out of tolerance.
+References run the file's own tensors under the file's own names
+(pip install 'keras-vit-toolkit[parity]'); --stored needs none of them. Exits with 1 when a layer is
+out of tolerance.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.errors import UserError, unknown
+from keras_vit.errors import UserError, not_installed, unknown
 from keras_vit.export.latency import Latency, check_numbers, measure
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.quantization import MODES, MODES_OF
@@ -26,7 +26,7 @@ _MODULES = {
     "keras": (("tensorflow",), ""),
     "saved_model": (("tensorflow",), ""),
     "litert": (("ai_edge_litert",), ""),
-    "onnx": (("onnxruntime", "onnx"), "[onnx]"),
+    "onnx": (("onnxruntime", "onnx"), "onnx"),
 }
 RUNTIMES = tuple(_MODULES)
 _CALIBRATION_IMAGES = 8  # the ranges that they give matter to logits, not to speed
@@ -198,10 +198,7 @@ def _installed(runtime: str) -> bool:
 def _check_installed(runtime: str, modules: Sequence[str]) -> None:
     for module in modules:
         if importlib.util.find_spec(module) is None:
-            raise UserError(
-                f"{runtime}: needs the module {module}: "
-                f"`pip install 'keras-vit{_MODULES[runtime][1]}'`."
-            )
+            raise not_installed(runtime, module, _MODULES[runtime][1])
 
 
 def _modes_of(runtime: str, modes: Sequence[str]) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The one error that is the user's to mend, and the words "did you mean"."""
+"""The one error that is the user's to mend, the words "did you mean" and "pip install"."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,6 +10,22 @@ class UserError(ValueError):
 
     The command line prints the message alone and exits with 2; from Python it is a `ValueError`.
     """
+
+
+# What pip calls this package: `keras-vit` is another project on the package index.
+DISTRIBUTION = "keras-vit-toolkit"
+
+
+def not_installed(what: str, package: str, extra: str = "") -> UserError:
+    """Makes the error for a package that is wanted and not installed.
+
+    Args:
+        what: what needs it, e.g. `"ONNX files"`.
+        package: the package or module that is missing.
+        extra: the extra of this project that brings it, "" for the main installation.
+    """
+    wanted = f"'{DISTRIBUTION}[{extra}]'" if extra else DISTRIBUTION
+    return UserError(f"{what}: needs the package {package}. Type `pip install {wanted}`.")
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> UserError:

@@ -125,7 +125,7 @@ def test_a_missing_package_is_named(run, monkeypatch):
         "find_spec",
         lambda name: None if name == "onnxruntime" else found(name),
     )
-    with pytest.raises(UserError, match=r"onnx: needs the module onnxruntime.*keras-vit\[onnx\]"):
+    with pytest.raises(UserError, match=r"onnx: needs the package onnxruntime.*toolkit\[onnx\]"):
         make_plan([str(run)], ["onnx"])
     assert make_plan([str(run)]).runtimes == ("keras", "saved_model", "litert")
 

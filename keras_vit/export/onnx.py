@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_vit.errors import UserError
+from keras_vit.errors import UserError, not_installed
 from keras_vit.export.folding import fold
 from keras_vit.export.forward import forward
 from keras_vit.export.metadata import Metadata
@@ -107,6 +107,4 @@ def _library(name: str):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(
-            f"ONNX files need the package {name}: `pip install 'keras-vit[onnx]'`."
-        ) from error
+        raise not_installed("ONNX files", name, "onnx") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.errors import UserError
+from keras_vit.errors import not_installed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +55,7 @@ def static_int8(content: bytes, calibration: np.ndarray) -> bytes:
         from ai_edge_quantizer import calibrator, quantizer, recipe
         from ai_edge_quantizer.utils import qsv_utils
     except ImportError as error:
-        raise UserError(
-            "static_int8 needs the package ai-edge-quantizer: `pip install 'keras-vit[quantize]'`."
-        ) from error
+        raise not_installed("static_int8", "ai-edge-quantizer", "quantize") from error
     plan = [{**rule, "operation": "FULLY_CONNECTED"} for rule in recipe.static_wi8_ai8()]
     quantize = quantizer.Quantizer(bytearray(content))
     quantize.load_quantization_recipe(plan)

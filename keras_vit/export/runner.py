@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.errors import UserError
+from keras_vit.errors import UserError, not_installed
 
 Runner = Callable[[np.ndarray], np.ndarray]
 TENSORFLOW_FREE = ("litert", "onnx")
@@ -154,9 +154,7 @@ def onnx_session(path: str | os.PathLike, threads: int = 1):
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError(
-            f"{path}: needs the package onnxruntime: `pip install 'keras-vit[onnx]'`."
-        ) from error
+        raise not_installed(str(path), "onnxruntime", "onnx") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.errors import UserError, unknown
+from keras_vit.errors import UserError, not_installed, unknown
 from keras_vit.weights.dialects import family
 from keras_vit.weights.source import Source
 
@@ -46,10 +46,7 @@ def run_reference(name: str, source: Source, images: np.ndarray) -> tuple[Taps, 
     try:
         return _RUNNERS[name](source, images)
     except ImportError as error:
-        raise UserError(
-            f"the reference {name} is not installed ({error}). "
-            "Type `pip install 'keras-vit[parity]'`."
-        ) from None
+        raise not_installed(f"the reference {name} ({error})", name, "parity") from None
 
 
 def import_timm():

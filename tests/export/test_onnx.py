@@ -85,7 +85,7 @@ def test_without_the_package(model, tmp_path, monkeypatch):
     for name in ("onnx", "onnxruntime"):
         path = to_onnx(model, tmp_path / f"{name}.onnx")
         monkeypatch.setitem(sys.modules, name, None)
-        with pytest.raises(UserError, match=r"pip install 'keras-vit\[onnx\]'"):
+        with pytest.raises(UserError, match=r"pip install 'keras-vit-toolkit\[onnx\]'"):
             to_onnx(model, tmp_path / "m.onnx") if name == "onnx" else open_runner(path)
         monkeypatch.undo()
 

@@ -90,6 +90,6 @@ def test_signal_to_noise():
 
 def test_static_int8_without_its_package(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
-    with pytest.raises(UserError, match=r"pip install 'keras-vit\[quantize\]'"):
+    with pytest.raises(UserError, match=r"pip install 'keras-vit-toolkit\[quantize\]'"):
         to_tflite(model, tmp_path / "m.tflite", quantize="static_int8", calibration=IMAGES)
     assert not list(tmp_path.iterdir())
