@@ -12,7 +12,11 @@ FLOORS = {
     "interpolation": 0,
     "lazy": 0,
     "progress": 0,
-    "config": 0.5,  # above the errors that it raises
+    "limits": 0,
+    "schema": 0.4,  # above the errors that it raises
+    "config": 0.5,
+    "untrusted": 0.5,  # above the schema that it checks
+    "zips": 0.6,
     "layers": 1,
     "recipes": 1,
     "models": 2,
@@ -33,6 +37,7 @@ WITHIN_FLOOR_0 = {("files", "errors")}
 TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {"training/distribution.py"}
 STANDARD_LIBRARY_ONLY = {"errors", "files", "hardware", "lazy", "progress", "config", "recipes"}
+STANDARD_LIBRARY_ONLY |= {"limits", "schema", "untrusted", "zips"}
 HEAVY = {"keras", "tensorflow", "numpy", "jax", "torch", "PIL", "matplotlib", "absl"}
 
 
