@@ -5,6 +5,7 @@ The file's own tensors go in under the file's own names: nothing of our tables i
 mistake in them shows.
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,6 +19,11 @@ from keras_vit.weights.source import Source
 
 Taps = dict[str, np.ndarray]  # outputs by the names of our layers, and "logits"
 
+_TORCHVISION_OPERATORS = (
+    "nms qnms roi_align _roi_align_backward roi_pool _roi_pool_backward ps_roi_align "
+    "_ps_roi_align_backward ps_roi_pool _ps_roi_pool_backward deform_conv2d "
+    "_deform_conv2d_backward"
+)
 _HOME_OF = {"flax": "flax", "big_vision": "flax", "timm": "timm", "hf": "hf"}
 
 
@@ -50,31 +56,34 @@ def run_reference(name: str, source: Source, images: np.ndarray) -> tuple[Taps, 
 
 
 def import_timm():
-    """Imports timm, also beside a torchvision without operators for this machine."""
-    _declare_torchvision()
+    """Imports timm, in any process and beside any torchvision."""
+    _import_torchvision()
     import timm
 
     return timm
 
 
-def _declare_torchvision() -> None:
-    """Lets torchvision be imported where its compiled operators are missing (CPU machines).
+def _import_torchvision() -> None:
+    """Imports torchvision as timm and transformers need it: for image transforms, not used here.
 
-    timm and transformers import it for image transforms, which are not used here; without its
-    operators the import fails, which declaring their names prevents.
+    Two things can be in the way. TensorFlow and triton bring an LLVM each, and the process dies
+    when triton's is loaded second (TensorFlow 2.21, triton 3.8): torch looks for triton as soon as
+    torchvision is imported, takes an import error for an answer, and needs it on GPUs alone.
+    And where torchvision's compiled operators cannot be loaded, as beside a torch that was built
+    for another device, its import fails unless their names are declared. To declare them before
+    torchvision does ends the process, too.
     """
+    if "tensorflow" in sys.modules:
+        sys.modules.setdefault("triton", None)
     import torch
 
-    operators = (
-        "nms qnms roi_align _roi_align_backward roi_pool _roi_pool_backward ps_roi_align "
-        "_ps_roi_align_backward ps_roi_pool _ps_roi_pool_backward deform_conv2d "
-        "_deform_conv2d_backward"
-    )
-    if not hasattr(torch.ops.torchvision, "nms"):
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
         library = torch.library.Library("torchvision", "DEF")
-        for name in operators.split():
+        for name in _TORCHVISION_OPERATORS.split():
             library.define(f"{name}(Tensor x) -> Tensor")
-        _declare_torchvision.library = library  # the names live as long as this object
+        _import_torchvision.library = library  # the names live as long as this object
 
 
 def timm_model(config: ViTConfig):
@@ -146,7 +155,7 @@ def _run_timm(source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]
 
 
 def _run_hf(source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]:
-    _declare_torchvision()
+    _import_torchvision()
     import transformers
 
     from keras_vit.weights.saving import hf_config
