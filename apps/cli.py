@@ -18,6 +18,7 @@ from absl import app, flags, logging
 from absl.flags import argparse_flags
 
 from keras_vit.errors import UserError, unknown
+from keras_vit.text import ESCAPING, visible_lines
 
 COMMANDS = (
     "audit",
@@ -102,6 +103,9 @@ def import_keras() -> None:
 
 
 def _run(argv: Sequence[str]) -> None:
+    # A file name may be bytes that are no text: they come out as they are.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors=ESCAPING)
     arguments = list(argv[1:])
     command = arguments[0] if arguments else "--help"
     if command in ("-h", "--help", "help"):
@@ -138,7 +142,7 @@ def _guarded(prog: str, main: Callable, args: argparse.Namespace) -> int:
 
 
 def _fail(prog: str, message: str) -> None:
-    print(f"{prog}: error: {message}", file=sys.stderr)
+    print(visible_lines(f"{prog}: error: {message}"), file=sys.stderr)
     sys.exit(2)
 
 

@@ -7,7 +7,8 @@ examples:
   find . -name '*.jpg' | keras-vit predict runs/photos-1/export/model.tflite - --format jsonl
 
 A .tflite or .onnx file is run without TensorFlow. An image that cannot be read is reported on
-standard error and left behind; the exit code is then 1.
+standard error and left behind; the exit code is then 1. In CSV, a ' stands before a name
+that a spreadsheet would take for a formula.
 """
 
 import csv
@@ -15,6 +16,8 @@ import json
 import sys
 
 from keras_vit.apps.cli import import_keras, run_script
+
+from keras_vit.text import csv_cell, visible
 
 
 def add_flags(parser):
@@ -48,7 +51,7 @@ def main(args) -> int:
     for prediction in predictor.predict(paths, args.top_k):
         if prediction.error is not None:
             failed += 1
-            print(f"keras-vit predict: {prediction.error}", file=sys.stderr)
+            print(visible(f"keras-vit predict: {prediction.error}"), file=sys.stderr)
         else:
             write(prediction)
     if failed:
@@ -59,7 +62,8 @@ def main(args) -> int:
 def _table(top_k):
     def write(prediction):
         named = zip(prediction.classes, prediction.scores, strict=True)
-        print(f"{prediction.path}  {'  '.join(f'{name} {score:.1%}' for name, score in named)}")
+        answers = "  ".join(f"{name} {score:.1%}" for name, score in named)
+        print(visible(f"{prediction.path}  {answers}"))
 
     return write
 
@@ -71,8 +75,8 @@ def _csv(top_k):
 
     def write(prediction):
         pairs = zip(prediction.classes, prediction.scores, strict=True)
-        cells = [cell for name, score in pairs for cell in (name, f"{score:.6f}")]
-        writer.writerow([prediction.path, *cells, *[""] * (2 * top_k - len(cells))])
+        cells = [cell for name, score in pairs for cell in (csv_cell(name), f"{score:.6f}")]
+        writer.writerow([csv_cell(prediction.path), *cells, *[""] * (2 * top_k - len(cells))])
 
     return write
 

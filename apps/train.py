@@ -37,6 +37,8 @@ from pathlib import Path
 
 from keras_vit.apps.cli import import_keras, run_script
 
+from keras_vit.text import visible, visible_lines
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -149,16 +151,16 @@ def main(args) -> int:
         else:
             run = keras_vit.train(recipe, args.workdir, session=session)
     except keras_vit.training.Stopped as stop:
-        print(f"keras-vit train: {stop}", file=sys.stderr)
+        print(visible_lines(f"keras-vit train: {stop}"), file=sys.stderr)
         return stop.code
     except (keras_vit.training.NonFiniteLoss, keras_vit.training.WriteFailed) as error:
-        print(f"keras-vit train: error: {error}", file=sys.stderr)
+        print(visible_lines(f"keras-vit train: error: {error}"), file=sys.stderr)
         return 1
     page = run.workdir / "report.md"
     if not page.exists():
         keras_vit.reports.write_report(run.workdir)
     print(keras_vit.reports.export_table(run.report))
-    print(f"\nreport: {page}", file=sys.stderr)
+    print(f"\nreport: {visible(page)}", file=sys.stderr)
     return 0 if run.ok else 1
 
 
@@ -232,8 +234,8 @@ def _dry_run(recipe, args) -> int:
     keras_vit.reports.draw_samples(
         path, rehearsal.images, rehearsal.labels, rehearsal.job.images.classes
     )
-    print(rehearsal.text)
-    print(f"samples   {path}\n")
+    print(visible_lines(rehearsal.text))
+    print(f"samples   {visible(path)}\n")
     named = _named_recipe(args)
     filled_in = ("images", rehearsal.job.recipe)  # and the checkpoint
     rows = keras_vit.recipes.explain(named, *_stages(named, args), filled_in)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from keras_vit.apps.cli import import_keras, run_script
 
+from keras_vit.text import visible
+
 
 def add_flags(parser):
     parser.add_argument("model", help="run folder, or the .keras file in it")
@@ -37,7 +39,7 @@ def main(args) -> int:
     else:
         failed = draw_test_attention(args.model, args.count, Path(args.out))
     for problem in failed:
-        print(f"keras-vit visualize: {problem}", file=sys.stderr)
+        print(visible(f"keras-vit visualize: {problem}"), file=sys.stderr)
     return 1 if failed else 0
 
 

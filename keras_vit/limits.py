@@ -34,6 +34,8 @@ IMAGE_PIXELS = 100_000_000
 MODEL_SIDE = 8_192
 # Classes: the largest published set of images has 21,843 (a number of outputs, not of images).
 CLASSES = 1_000_000
+# Characters in the name of a class or a model.
+NAME = 1_000
 
 
 @dataclasses.dataclass(frozen=True)

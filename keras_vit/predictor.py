@@ -21,6 +21,7 @@ from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilab
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import TENSORFLOW_FREE, Runner, format_of, open_runner
 from keras_vit.recipes import Distill, Recipe, of_run
+from keras_vit.text import visible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -336,7 +337,7 @@ def _metadata_beside(path: Path, recipe: Recipe | None) -> Metadata:
 
 
 def _numbered(model: "keras.Model", path: Path) -> Metadata:  # noqa: F821
-    print(f"{path} stands in no run folder: its classes are numbered", file=sys.stderr)
+    print(visible(f"{path} stands in no run folder: its classes are numbered"), file=sys.stderr)
     _, height, width, channels = model.input.shape
     labels = tuple(map(str, range(model.output.shape[-1])))
     return Metadata(path.stem, labels, (height, width), channels)

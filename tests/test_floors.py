@@ -13,6 +13,7 @@ FLOORS = {
     "lazy": 0,
     "progress": 0,
     "limits": 0,
+    "text": 0,
     "schema": 0.4,  # above the errors that it raises
     "config": 0.5,
     "untrusted": 0.5,  # above the schema that it checks
@@ -37,7 +38,7 @@ WITHIN_FLOOR_0 = {("files", "errors")}
 TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {"training/distribution.py"}
 STANDARD_LIBRARY_ONLY = {"errors", "files", "hardware", "lazy", "progress", "config", "recipes"}
-STANDARD_LIBRARY_ONLY |= {"limits", "schema", "untrusted", "zips"}
+STANDARD_LIBRARY_ONLY |= {"limits", "schema", "text", "untrusted", "zips"}
 HEAVY = {"keras", "tensorflow", "numpy", "jax", "torch", "PIL", "matplotlib", "absl"}
 
 

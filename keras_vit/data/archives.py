@@ -20,6 +20,7 @@ from typing import IO
 from keras_vit.data.folders import subfolders
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, replacing
+from keras_vit.text import visible
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 MAX_MEMBERS = 10_000_000
@@ -50,7 +51,7 @@ def unpacked(path: Path) -> Path:
     name = f"{path.name.partition('.')[0]}-{hashlib.blake2b(identity.encode()).hexdigest()[:16]}"
     folder = cache_folder() / "archives" / name
     if not folder.exists():
-        print(f"unpacking {path} into {folder}", file=sys.stderr)
+        print(visible(f"unpacking {path} into {folder}"), file=sys.stderr)
         try:
             with replacing(folder) as temporary:
                 temporary.mkdir()

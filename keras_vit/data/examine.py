@@ -12,6 +12,7 @@ from PIL import Image
 
 from keras_vit.data.images import load_pixels, opened, orientation_of
 from keras_vit.errors import UserError
+from keras_vit.text import visible
 
 _SHOWN = 100  # broken files that a message lists
 _RAW_MODE = 3  # place in an entry of `Image.tile`: how pixels are packed, e.g. ("RGB;16B", ...)
@@ -83,7 +84,7 @@ def problems_of(paths: Sequence[str]) -> list[str]:
 
 def broken_message(where: object, problems: Sequence[str]) -> str:
     """One message that lists broken files."""
-    listed = "".join(f"\n  {problem}" for problem in problems[:_SHOWN])
+    listed = "".join(f"\n  {visible(problem)}" for problem in problems[:_SHOWN])
     more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return (
         f"{where}: {len(problems)} file{'s' * (len(problems) > 1)} cannot be used:{listed}{more}\n"

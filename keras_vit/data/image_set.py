@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vit.errors import UserError
+from keras_vit.text import Line
 
 if TYPE_CHECKING:
     from keras_vit.data.audit import Audit
@@ -116,8 +117,8 @@ def divide(
             "Each class is a folder."
         )
     for label in classes:
-        if label.splitlines() != [label]:
-            raise UserError(f"{name}: expected class names of one line, received {label!r}.")
+        if not Line()(label):
+            raise UserError(f"{name}: expected class names {Line()}, received {label!r}.")
     if "test" not in splits:
         if "validation" in splits:
             splits = {**splits, "test": splits["validation"]}

@@ -16,6 +16,7 @@ from pathlib import Path
 from keras_vit.data.images import SUFFIXES, suffix_of
 from keras_vit.data.listing import SPLIT_NAMES, Labelled, Listing
 from keras_vit.errors import UserError
+from keras_vit.text import Line
 
 MANIFESTS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 _COLUMNS = {
@@ -177,7 +178,7 @@ def _name(where: str, value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     name = value.strip() if isinstance(value, str) else ""
-    if not name or name.splitlines() != [name] or not _is_clean(name):
+    if not Line()(name):
         raise UserError(f"{where}: expected the name of a class, received {value!r}.")
     return name
 

@@ -7,15 +7,23 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from keras_vit.errors import UserError
+from keras_vit import limits
 from keras_vit.export.runner import onnx_session
+from keras_vit.schema import Between, Sized, check
+from keras_vit.text import Line
+from keras_vit.untrusted import open_regular, parse_json, read_bytes
+from keras_vit.zips import open_zip, read_member
 
 _FILE = "metadata.json"
 _LABELS = "labels.txt"
 EXTRA = "assets.extra"  # where SavedModel keeps files that are the user's
+
+_Name = Annotated[str, Line(), Sized(1, limits.NAME)]
+_Side = Annotated[int, Between(1, limits.MODEL_SIDE)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +42,12 @@ class Metadata:
             each multiply-add, whatever numbers the file computes with; None where nobody said.
     """
 
-    name: str
-    labels: tuple[str, ...]
-    image_size: tuple[int, int]
-    channels: int
-    crop: float = 1.0
-    task: str = "single"
+    name: _Name
+    labels: Annotated[tuple[_Name, ...], Sized(1, limits.CLASSES)]
+    image_size: tuple[_Side, _Side]
+    channels: Literal[1, 3]
+    crop: Annotated[float, Between(0.01, 1)] = 1.0
+    task: Literal["single", "multi"] = "single"
     flops: int | None = None
 
     def files(self) -> dict[str, str]:
@@ -66,7 +74,8 @@ class Metadata:
         """
         with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
             for name, text in self.files().items():
-                archive.writestr(name, text)
+                # A fixed date: equal models give equal files.
+                archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), text)
 
     def write_into(self, folder: str | os.PathLike) -> None:
         """Writes the files into the `assets.extra` folder of a SavedModel."""
@@ -84,27 +93,29 @@ class Metadata:
             text = onnx_session(path).get_modelmeta().custom_metadata_map.get(_FILE)
         elif path.is_dir():
             file = path / EXTRA / _FILE
-            text = file.read_text(encoding="utf-8") if file.exists() else None
-        elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                text = archive.read(_FILE) if _FILE in archive.namelist() else None
+            text = read_bytes(file, limits.JSON) if os.path.lexists(file) else None
         else:
-            text = None
+            text = _associated(path)
         return None if text is None else cls.parse(text, path)
 
     @classmethod
-    def parse(cls, text: str, path: str | os.PathLike) -> "Metadata":
-        """Makes it from the text of its JSON file; `path` is what an error names."""
-        try:
-            values = json.loads(text)
-            return cls(
-                name=values["name"],
-                labels=tuple(values["labels"]),
-                image_size=tuple(values["image_size"]),
-                channels=values["channels"],
-                crop=values["crop"],
-                task=values.get("task", "single"),
-                flops=values.get("flops"),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: its {_FILE} cannot be read ({error!r}).") from error
+    def parse(cls, text: str | bytes, path: str | os.PathLike) -> "Metadata":
+        """Makes it from the text of its JSON file; `path` is what an error names.
+
+        Raises:
+            UserError: for what is no JSON, or has a field of the wrong type or out of bounds.
+                Fields that are not known, as a newer version may write, are left out.
+        """
+        source = f"{path}: its {_FILE}"
+        values = parse_json(text, source, dict[str, Any])
+        known = {field.name for field in dataclasses.fields(cls)}
+        return check({k: v for k, v in values.items() if k in known}, cls, source)
+
+
+def _associated(path: Path) -> bytes | None:
+    """The text of `metadata.json` in the zip at the end of a model file, if there is one."""
+    with open_regular(path) as file:
+        if not zipfile.is_zipfile(file):
+            return None
+    with open_zip(path, limits.ASSOCIATED) as archive:
+        return read_member(archive, _FILE, limits.JSON, path)

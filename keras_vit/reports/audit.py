@@ -2,6 +2,7 @@
 """What is wrong with a data set, as text."""
 
 from keras_vit.data.audit import Audit
+from keras_vit.text import visible
 
 _SHOWN = 10  # lines of a warning; those of a problem are all shown
 
@@ -12,9 +13,9 @@ def audit_table(audit: Audit) -> str:
     for split, counts in audit.images.items():
         lines.append(f"{split:<12}{sum(counts.values()):,} images, {len(counts):,} classes")
     for finding in audit.findings:
-        lines.append(f"{'PROBLEM' if finding.problem else 'warning'}     {finding.text}")
+        lines.append(f"{'PROBLEM' if finding.problem else 'warning'}     {visible(finding.text)}")
         shown = finding.items if finding.problem else finding.items[:_SHOWN]
-        lines += [f"  {item}" for item in shown]
+        lines += [f"  {visible(item)}" for item in shown]
         if len(shown) < len(finding.items):
             lines.append(f"  and {len(finding.items) - len(shown):,} more; --format json has all")
     problems = sum(finding.problem for finding in audit.findings)

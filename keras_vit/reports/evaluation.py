@@ -2,6 +2,7 @@
 """How good a model is, as text."""
 
 from keras_vit.reports.tables import aligned
+from keras_vit.text import visible
 
 _CLASSES = 20  # with more classes, the table has those of lowest F1
 _PAIRS = 5
@@ -28,7 +29,7 @@ def evaluation_table(result: dict) -> str:
         ("F1", f"{result['macro_f1']:.2%}, mean of the classes"),
         ("ECE", f"{result['ece']:.2%}, mean gap between confidence and accuracy"),
     ]
-    lines = [f"{name:<8}{text}" for name, text in facts]
+    lines = [f"{name:<8}{visible(text)}" for name, text in facts]
     lines += ["", *_classes(result["per_class"]), "", *_confused(result["most_confused"])]
     return "\n".join(lines)
 
@@ -48,7 +49,7 @@ def probe_table(result: dict) -> str:
         *((f"{shots} shot", f"{top1:.2%}") for shots, top1 in result.get("few_shot", {}).items()),
         *([("kNN", f"{result['knn']:.2%}")] if "knn" in result else []),
     ]
-    return "\n".join(f"{name:<9}{text}" for name, text in facts)
+    return "\n".join(f"{name:<9}{visible(text)}" for name, text in facts)
 
 
 def _real(result: dict) -> list[str]:
@@ -59,7 +60,7 @@ def _real(result: dict) -> list[str]:
         ("ReaL", f"{result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%})"),
         ("", f"{result['unlabelled']:,} images without labels left out"),
     ]
-    return [f"{name:<8}{text}" for name, text in facts]
+    return [f"{name:<8}{visible(text)}" for name, text in facts]
 
 
 def _several(result: dict) -> list[str]:
@@ -70,7 +71,7 @@ def _several(result: dict) -> list[str]:
         ("exact", f"{result['exact']:.2%} of the images right in every class, at 50 %"),
         ("F1", f"{result['micro_f1']:.2%} of all classes together, at 50 %"),
     ]
-    lines = [f"{name:<8}{text}" for name, text in facts]
+    lines = [f"{name:<8}{visible(text)}" for name, text in facts]
     return [*lines, "", *_classes(result["per_class"], "AP", "ap")]
 
 

@@ -58,7 +58,7 @@ def attention_figure(
     if true is not None:
         text += f"     true: {true}"
         colour = "darkgreen" if true == predicted else "firebrick"
-    figure.suptitle(text, fontsize=12, color=colour, y=0.97)
+    figure.suptitle(text, fontsize=12, color=colour, y=0.97, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)

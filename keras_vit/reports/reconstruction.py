@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.files import replacing
+from keras_vit.text import markdown, visible
 
 
 def draw_reconstruction(workdir: str | os.PathLike) -> Path:
@@ -41,18 +42,18 @@ def reconstruction_page(report: dict, name: str) -> str:
     """
     data = report["data"]
     lines = [
-        f"# {name}",
+        f"# {markdown(name)}",
         "",
         f"An encoder of {report['parameters']:,} parameters, trained in {report['precision']} on "
-        f"{data['train']:,} images without labels ({data['source']}). The weights are those of "
-        f"epoch {report['best_epoch']}, the best of the run: its loss is "
+        f"{data['train']:,} images without labels ({markdown(data['source'])}). "
+        f"The weights are those of epoch {report['best_epoch']}, the best of the run: its loss is "
         f"{report['validation_loss']:.4f} on {data['validation']:,} validation images and "
         f"{report['test_loss']:.4f} on {data['test']:,} test images. A loss tells how well hidden "
         "patches are painted, and not how good a classifier will be.",
         "",
-        f"    keras-vit train DATA --init {name}",
+        f"    keras-vit train DATA --init {visible(name)}",
         "",
-        *[f"* {note}" for note in data["notes"]],
+        *[f"* {markdown(note)}" for note in data["notes"]],
         "",
         "![test images, what the encoder saw of them, and how they were painted]"
         "(reconstruction.png)",

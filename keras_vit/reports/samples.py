@@ -35,7 +35,7 @@ def draw_samples(
         panel.set_axis_off()
     for panel, image, label in zip(panels, pixels, labels, strict=False):
         panel.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, "gray", vmin=0, vmax=255)
-        panel.set_title(label_text(label, classes), fontsize=8, pad=3)
+        panel.set_title(label_text(label, classes), fontsize=8, pad=3, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)

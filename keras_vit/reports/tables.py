@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
+from keras_vit.text import markdown, visible
 
 _COLUMNS = ("agrees", "max |d logit|", "size", "ms/image (batch 1, median)")
 
@@ -28,11 +29,13 @@ def export_table(report: dict) -> str:
             f"{report['keras']['bytes'] / 1e6:.2f} MB",
         )
         return "\n".join(aligned([columns, row]))
-    return "\n".join([*aligned([_columns(report), *_rows(report)]), *_problems(report)])
+    problems = map(visible, _problems(report))
+    return "\n".join([*aligned([_columns(report), *_rows(report)]), *problems])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """One line for each row, with the cells of a column below each other."""
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -56,23 +59,23 @@ def markdown_report(report: dict, name: str) -> str:
     if data["classes"] > 5 and "top5" in report:
         figures += f", top-5 {report['top5']:.2%}"
     lines = [
-        f"# {name}",
+        f"# {markdown(name)}",
         "",
         f"{figures} on {data['test']:,} test images "
-        f"of {data['classes']} classes ({data['source']}).",
+        f"of {data['classes']} classes ({markdown(data['source'])}).",
         "",
         f"{report['parameters']:,} parameters, trained in {report['precision']} on "
         f"{data['train']:,} images. The weights are those of epoch {report['best_epoch']}, the "
         f"best of the run on {data['validation']:,} validation images "
         f"({report[f'validation_{_score(report)}']:.2%}).",
         "",
-        *[f"* {note}" for note in data["notes"]],
+        *[f"* {markdown(note)}" for note in data["notes"]],
         "",
-        "| " + " | ".join(column.replace("|", r"\|") for column in _columns(report)) + " |",
+        "| " + " | ".join(map(markdown, _columns(report))) + " |",
         "|" + "---|" * len(_columns(report)),
-        *["| " + " | ".join(row) + " |" for row in _rows(report)],
+        *["| " + " | ".join(map(markdown, row)) + " |" for row in _rows(report)],
         "",
-        *_problems(report),
+        *map(markdown, _problems(report)),
         "![curves](curves.png)",
         "",
     ]

@@ -27,6 +27,7 @@ import numpy as np
 
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
+from keras_vit.text import visible
 from keras_vit.training.exceptions import WriteFailed
 
 try:
@@ -121,7 +122,8 @@ class Checkpoints:
             try:
                 return read(path)
             except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
-                print(f"warning: {path} is damaged and not used: {error}", file=sys.stderr)
+                text = visible(f"warning: {path} is damaged and not used: {error}")
+                print(text, file=sys.stderr)
                 self._set_aside(path)
         return None
 

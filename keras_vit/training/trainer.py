@@ -24,6 +24,7 @@ from keras_vit.data.splits import write_records
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, next_run_folder, write_text
 from keras_vit.recipes import Recipe
+from keras_vit.text import visible
 from keras_vit.training.callbacks import SaveBest
 from keras_vit.training.candidates import FORMATS
 from keras_vit.training.checkpoints import Checkpoint
@@ -160,7 +161,7 @@ def _say_plan(job: Job) -> None:
         file=sys.stderr,
     )
     for note in images.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {visible(note)}", file=sys.stderr)
 
 
 def _carry_out(job: Job, start: Checkpoint | None) -> Run:
