@@ -41,7 +41,8 @@ class Optimizer:
         beta_1: decay of the first moment (adamw, adam, lamb, lion, muon); None for the default of
             the optimizer, 0.9.
         beta_2: decay of the second moment (adamw, adam, lamb, muon: 0.999; lion: 0.99).
-        epsilon: added to the root of the second moment (adamw, adam, muon: 1e-8; lamb: 1e-6).
+        epsilon: added to the root of the second moment after the correction of its bias, as in the
+            papers, PyTorch and optax (adamw, adam, muon: 1e-8; lamb: 1e-6).
         momentum: (sgd: 0.9; muon: 0.95).
         nesterov: looks ahead by one step of the momentum (sgd: no; muon always does).
         clip_norm: norm of all gradients together above which they are scaled down; None for no

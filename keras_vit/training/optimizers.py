@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The optimizer of a recipe: Keras's own, with a factor for each variable."""
+"""The optimizer of a recipe: Keras's own, with a factor for each variable.
 
+Where a step of Keras is not that of the paper and of PyTorch and optax, it is written anew here:
+where Adam's epsilon stands, what SGD's momentum keeps, where LAMB decays, and what Muon takes for a
+matrix. Gradients are clipped by `clip_norm / norm`, as in optax; PyTorch divides by `norm + 1e-6`.
+"""
+
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -32,9 +38,14 @@ class PerVariable:
         super().build(variables)
         self.scale_of_index = [tuple(self.scales[variable.path]) for variable in variables]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def rate_and_decay(self, variable, learning_rate):
+        """The learning rate of a variable in this step, and its weight decay."""
         factor, decay = self.scale_of_index[self._get_variable_index(variable)]
-        rate = ops.cast(learning_rate, variable.dtype) * factor
+        return ops.cast(learning_rate, variable.dtype) * factor, decay
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate, decay = self.rate_and_decay(variable, learning_rate)
+        gradient = ops.cast(gradient, variable.dtype)
         if decay and self.l2:
             gradient = gradient + decay * variable
         elif decay:
@@ -73,20 +84,74 @@ class PerVariable:
         }
 
 
+class _AdamStep:
+    """Adam with epsilon where the paper has it (arXiv 1412.6980, algorithm 1).
+
+    Keras adds it to the root of the second moment before the bias of that is corrected: it then
+    acts 1 / sqrt(1 - beta_2^t) larger, 31 times in the first step.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        moments = self._momentums[index], self._velocities[index]
+        direction = _adam_direction(self, gradient, moments, (self.beta_1, self.beta_2))
+        self.assign_sub(variable, learning_rate * direction)
+
+
+def _adam_direction(optimizer, gradient, moments, betas):
+    """Moves both moments; returns what Adam multiplies by the learning rate."""
+    step = ops.cast(optimizer.iterations + 1, gradient.dtype)
+    corrected = []
+    for moment, beta, sample in zip(moments, betas, (gradient, ops.square(gradient)), strict=True):
+        optimizer.assign_add(moment, (sample - moment) * (1 - beta))
+        # 1 - beta^t: in float32, 1 - 0.999 would be off by 1e-5 of itself.
+        bias = -ops.expm1(step * (math.log(beta) if beta else -math.inf))
+        corrected.append(moment / bias)
+    return corrected[0] / (ops.sqrt(corrected[1]) + optimizer.epsilon)
+
+
 @keras.saving.register_keras_serializable("keras_vit")
-class AdamW(PerVariable, keras.optimizers.AdamW):
+class AdamW(PerVariable, _AdamStep, keras.optimizers.AdamW):
     """Adam, with the decay beside it or, as an L2 penalty, inside."""
 
 
+class _MomentumStep:
+    """Momentum of gradients, as in PyTorch and optax.
+
+    Keras keeps a momentum of steps, each with the learning rate of its own time: while that falls,
+    the run trains at a rate some ten steps older.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.momentum:
+            moment = self.momentums[self._get_variable_index(variable)]
+            self.assign(moment, self.momentum * moment + gradient)
+            gradient = gradient + self.momentum * moment if self.nesterov else moment
+        self.assign_sub(variable, learning_rate * gradient)
+
+
 @keras.saving.register_keras_serializable("keras_vit")
-class SGD(PerVariable, keras.optimizers.SGD):
-    """Momentum. Keras multiplies a gradient by the rate of its own step, most others by that of the
-    step in which it is used: with a momentum of 0.9 the rate seems some ten steps older."""
+class SGD(PerVariable, _MomentumStep, keras.optimizers.SGD):
+    """Gradient descent, with momentum. The decay stands beside it: PyTorch's is an L2 penalty."""
 
 
 @keras.saving.register_keras_serializable("keras_vit")
 class Lamb(PerVariable, keras.optimizers.Lamb):
-    """LAMB. Keras decays the weights outside of the trust ratio, the paper inside."""
+    """LAMB, its decay inside the trust ratio (arXiv 1904.00962, algorithm 2; optax). That of Keras
+    is outside."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate, decay = self.rate_and_decay(variable, learning_rate)
+        index = self._get_variable_index(variable)
+        moments = self._momentums[index], self._velocities[index]
+        gradient = ops.cast(gradient, variable.dtype)
+        direction = _adam_direction(self, gradient, moments, (self.beta_1, self.beta_2))
+        direction = direction + decay * variable
+        size, length = (ops.sqrt(ops.sum(ops.square(x))) for x in (variable, direction))
+        # A weight that starts from zero would never leave it.
+        known = ops.logical_and(size > 0, length > 0)
+        ratio = ops.where(known, size / ops.where(known, length, 1.0), 1.0)
+        self.assign_sub(variable, rate * ratio * direction)
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -96,8 +161,10 @@ class Lion(PerVariable, keras.optimizers.Lion):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class Adafactor(PerVariable, keras.optimizers.Adafactor):
-    """Adafactor. Its rate is at most 1 / sqrt(step), and is multiplied by the size of the
-    weights."""
+    """Adafactor. Its rate is at most 1 / sqrt(step), and is multiplied by the size of the weights.
+
+    The kernels of queries, keys and values, which have three axes, are factored along the last two
+    (optax: along the two largest; PyTorch, where they are matrices: along both)."""
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -107,6 +174,11 @@ class Muon(PerVariable, keras.optimizers.Muon):
     Keras leaves kernels of three axes to AdamW, and with them all of the attention; here each one
     is the matrix that it stands for.
     """
+
+    def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
+        betas = self.adam_beta_1, self.adam_beta_2
+        direction = _adam_direction(self, gradient, (m, v), betas)
+        self.assign_sub(variable, learning_rate * direction)
 
     def _should_use_adamw(self, variable):
         return not re.match(r"block_\d+/.*/kernel$", variable.path)

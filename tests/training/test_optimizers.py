@@ -9,7 +9,7 @@ from keras_vit import UserError, vit
 from keras_vit.recipes import Optimizer, Schedule
 from keras_vit.recipes.optimization import OPTIMIZERS
 from keras_vit.training.optimizers import make_optimizer, scales_of
-from keras_vit.training.schedules import make_schedule
+from keras_vit.training.schedules import WarmupAndDecay, make_schedule
 from keras_vit.training.starting import freeze
 from tests.contracts import to_numpy
 from tests.models.test_vit import tiny
@@ -22,9 +22,7 @@ RATE, DECAY, STEPS = 1e-2, 0.5, 5
 def adam(state, g, w, t, epsilon=1e-8):
     state["m"] = 0.9 * state.get("m", 0) + 0.1 * g
     state["v"] = 0.999 * state.get("v", 0) + 0.001 * g * g
-    # Keras adds epsilon to the root before its bias is corrected ("epsilon hat").
-    scale = np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-    return scale * state["m"] / (np.sqrt(state["v"]) + epsilon)
+    return state["m"] / (1 - 0.9**t) / (np.sqrt(state["v"] / (1 - 0.999**t)) + epsilon)
 
 
 def sgd(state, g, w, t):
@@ -33,10 +31,7 @@ def sgd(state, g, w, t):
 
 
 def lamb(state, g, w, t):
-    state["m"] = 0.9 * state.get("m", 0) + 0.1 * g
-    state["v"] = 0.999 * state.get("v", 0) + 0.001 * g * g
-    root = np.sqrt(state["v"] / (1 - 0.999**t)) + 1e-6
-    update = state["m"] / (1 - 0.9**t) / root
+    update = adam(state, g, w, t, 1e-6) + (DECAY * w if w.ndim == 2 else 0)
     return update * np.linalg.norm(w) / np.linalg.norm(update)
 
 
@@ -81,31 +76,56 @@ def variable(path, value):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("clip", [None, 1.0])
-def test_steps(name, clip):
+# Gradients of 1e-7 show where epsilon stands: beside them, 1e-8 is not small.
+@pytest.mark.parametrize(("clip", "scale"), [(None, 1.0), (1.0, 1.0), (None, 1e-7)])
+def test_steps(name, clip, scale):
     random = np.random.default_rng(0)
     plan = Optimizer(name=name, learning_rate=RATE, weight_decay=DECAY, clip_norm=clip)
     weights = [random.normal(size=(3, 4)), random.normal(size=4)]
     paths = ["block_00/mlp/hidden/kernel", "block_00/mlp/hidden/bias"]
     variables = [variable(path, w) for path, w in zip(paths, weights, strict=True)]
-    optimizer = make_optimizer(plan, RATE, variables)
+    schedule = WarmupAndDecay(RATE, 10 * STEPS, warmup=STEPS, start=0.2)
+    optimizer = make_optimizer(plan, schedule, variables)
     states = [{}, {}]
     for t in range(1, STEPS + 1):
-        gradients = [random.normal(size=w.shape) for w in weights]
+        gradients = [scale * random.normal(size=w.shape) for w in weights]
         optimizer.apply([keras.ops.convert_to_tensor(g, "float32") for g in gradients])
         norm = np.sqrt(sum((g**2).sum() for g in gradients))
+        rate = RATE * (0.2 + 0.8 * (t - 1) / STEPS)
         for i, (g, path) in enumerate(zip(gradients, paths, strict=True)):
             g = g * min(1, clip / norm) if clip else g
             if path.endswith("/kernel") and name == "adam":
                 g = g + DECAY * weights[i]
-            elif path.endswith("/kernel"):
-                weights[i] = weights[i] - RATE * DECAY * weights[i]
+            elif path.endswith("/kernel") and name != "lamb":
+                weights[i] = weights[i] - rate * DECAY * weights[i]
             reference = adam if name == "muon" and i == 1 else REFERENCES[name]
-            weights[i] = weights[i] - RATE * reference(states[i], g, weights[i], t)
+            weights[i] = weights[i] - rate * reference(states[i], g, weights[i], t)
     for made, expected in zip(variables, weights, strict=True):
-        # Weights near 1 in float32 over 5 steps, and 1 - 0.999 in float32 (3e-5 of itself, half of
-        # that under the root) times a rate of 0.01.
+        # Weights near 1 in float32 over 5 steps.
         np.testing.assert_allclose(to_numpy(made), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_momentum_of_sgd(nesterov):
+    plan = Optimizer(name="sgd", nesterov=nesterov, weight_decay=0.0, clip_norm=None)
+    made = variable("a/kernel", [0.0])
+    optimizer = make_optimizer(plan, WarmupAndDecay(1.0, 4, kind="linear"), [made])
+    moved = []
+    for _ in range(3):
+        before = float(to_numpy(made)[0])
+        optimizer.apply([np.ones(1, "float32")])
+        moved.append(before - float(to_numpy(made)[0]))
+    momenta = [1.0, 1.9, 2.71]
+    steps = [1 + 0.9 * m for m in momenta] if nesterov else momenta
+    assert moved == pytest.approx(np.multiply([1, 0.75, 0.5], steps), rel=1e-6)
+
+
+def test_a_decay_of_nothing_is_allowed():
+    """A beta of 0, whose logarithm is minus infinity."""
+    made = variable("a/kernel", [0.0])
+    plan = Optimizer(beta_1=0.0, beta_2=0.0, weight_decay=0.0, clip_norm=None)
+    make_optimizer(plan, 1.0, [made]).apply([np.full(1, 7.0, "float32")])
+    assert float(to_numpy(made)[0]) == pytest.approx(-1.0, rel=1e-6)
 
 
 def test_muon_takes_the_kernels_of_attention_as_matrices():
