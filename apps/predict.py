@@ -37,6 +37,7 @@ def main(args) -> int:
     from keras_vit.data.images import find_images
     from keras_vit.errors import UserError
     from keras_vit.predictor import Predictor
+    from keras_vit.progress import aside, say, track
 
     if args.top_k is not None and args.top_k < 1:
         raise UserError(f"--top_k: expected a whole number of at least 1, received {args.top_k}.")
@@ -48,12 +49,13 @@ def main(args) -> int:
     columns = len(metadata.labels) if metadata.task == "multi" else 1
     write = _WRITERS[args.format](min(args.top_k or columns, len(metadata.labels)))
     failed = 0
-    for prediction in predictor.predict(paths, args.top_k):
+    for prediction in track(predictor.predict(paths, args.top_k), "predicting", len(paths)):
         if prediction.error is not None:
             failed += 1
-            print(visible(f"keras-vit predict: {prediction.error}"), file=sys.stderr)
+            say(visible(f"keras-vit predict: {prediction.error}"))
         else:
-            write(prediction)
+            with aside():
+                write(prediction)
     if failed:
         print(f"keras-vit predict: {failed} of {len(paths)} files failed", file=sys.stderr)
     return 1 if failed else 0

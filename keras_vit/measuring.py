@@ -15,6 +15,7 @@ from keras_vit.errors import UserError
 from keras_vit.evaluation import few_shot_accuracy, knn_accuracy, wilson_interval
 from keras_vit.evaluation.imagenet import class_places, real_accuracy, real_labels
 from keras_vit.predictor import Predictor, open_keras, run_split, test_split
+from keras_vit.progress import step
 
 
 def measure(
@@ -101,9 +102,11 @@ def probe(
         "features": train.shape[1],
     }
     if ridge:
-        result["few_shot"] = {str(k): v for k, v in few_shot_accuracy(*arguments).items()}
+        with step("fitting ridge regressions"):
+            result["few_shot"] = {str(k): v for k, v in few_shot_accuracy(*arguments).items()}
     if knn:
-        result["knn"] = knn_accuracy(*arguments)
+        with step("looking for nearest neighbours"):
+            result["knn"] = knn_accuracy(*arguments)
     return result
 
 

@@ -123,7 +123,9 @@ class Predictor:
         m = self.metadata
         logits = [
             self.run(pixels)
-            for pixels in split_batches(split, m.image_size, m.channels, m.crop, batch_size)
+            for pixels in split_batches(
+                split, m.image_size, m.channels, m.crop, batch_size, f"testing {self.path.name}"
+            )
         ]
         logits = np.concatenate(logits)
         broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))

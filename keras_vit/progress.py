@@ -112,8 +112,13 @@ def track(
 
 def say(text: str) -> None:
     """Prints a line on standard error, above a bar that stands there."""
-    with _shown.aside():
+    with aside():
         print(text, file=sys.stderr, flush=True)
+
+
+def aside() -> contextlib.AbstractContextManager[None]:
+    """Takes the bar away for as long as something else is printed."""
+    return _shown.aside()
 
 
 def printable(text: str) -> str:
@@ -169,7 +174,6 @@ class _Shown:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Takes the bar away for as long as something else is printed."""
         with self.lock:
             if self.bar is not None:
                 self.bar.clear()

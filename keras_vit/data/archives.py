@@ -20,6 +20,7 @@ from typing import IO
 from keras_vit.data.folders import subfolders
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, replacing
+from keras_vit.progress import track
 from keras_vit.text import visible
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -105,7 +106,7 @@ class Limits:
 
 def _unpack(path: Path, folder: Path) -> None:
     members = _zip_members if path.suffix.lower() == ".zip" else _tar_members
-    for name, content in members(path, folder):
+    for name, content in track(members(path, folder), f"unpacking {path.name}", unit="files"):
         target = folder / _inside(path, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():

@@ -12,6 +12,7 @@ from PIL import Image
 
 from keras_vit.data.images import load_pixels, opened, orientation_of
 from keras_vit.errors import UserError
+from keras_vit.progress import track
 from keras_vit.text import visible
 
 _SHOWN = 100  # broken files that a message lists
@@ -74,7 +75,8 @@ def examine(path: str, decode: bool = True) -> Examined:
 def examine_all(paths: Sequence[str], decode: bool = True) -> list[Examined]:
     """`examine` of many files, in their order; Pillow decodes in threads."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda path: examine(path, decode), paths))
+        found = pool.map(lambda path: examine(path, decode), paths)
+        return list(track(found, "reading image files", len(paths)))
 
 
 def problems_of(paths: Sequence[str]) -> list[str]:

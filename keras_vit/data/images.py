@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 from keras_vit.data.image_set import Split
 from keras_vit.errors import UserError
+from keras_vit.progress import track
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # what tf.data decodes, whatever the suffix says
@@ -161,7 +162,12 @@ def _to_array(image: Image.Image, channels: int) -> np.ndarray:
 
 
 def split_batches(
-    split: Split, size: tuple[int, int], channels: int, crop: float, batch_size: int
+    split: Split,
+    size: tuple[int, int],
+    channels: int,
+    crop: float,
+    batch_size: int,
+    doing: str = "reading images",
 ) -> Iterator[np.ndarray]:
     """Every image of a split once, in order, read without TensorFlow.
 
@@ -169,12 +175,14 @@ def split_batches(
         split: examples.
         size, channels, crop: see `read_image`.
         batch_size: images in a batch; the last may have fewer.
+        doing: what they are read for; see `keras_vit.progress.step`.
 
     Yields:
         float32 `(batch, height, width, channels)`, 0 to 255.
     """
-    for start in range(0, len(split), batch_size):
-        indices = range(start, min(start + batch_size, len(split)))
+    starts = range(0, len(split), batch_size)
+    batches = (range(start, min(start + batch_size, len(split))) for start in starts)
+    for indices in track(batches, doing, len(split), size=len):
         yield np.stack([_read_example(split, i, size, channels, crop) for i in indices])
 
 

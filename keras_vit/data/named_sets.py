@@ -15,6 +15,7 @@ from keras_vit.data.images import opened, orientation_of
 from keras_vit.data.listing import SPLIT_NAMES, encode
 from keras_vit.data.tfds_names import unknown_name
 from keras_vit.errors import UserError
+from keras_vit.progress import track
 
 _TFDS_SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
@@ -54,7 +55,9 @@ def tfds_splits(name: str, data_dir: str | None) -> tuple[list[str], dict[str, S
                 decoders={"image": tfds.decode.SkipDecoding()},
                 read_config=tfds.ReadConfig(interleave_cycle_length=1),  # one order, always
             )
-            rows = [(row["image"], row["label"]) for row in dataset.as_numpy_iterator()]
+            count = builder.info.splits[theirs].num_examples
+            found = track(dataset.as_numpy_iterator(), f"reading tfds:{name}", count)
+            rows = [(row["image"], row["label"]) for row in found]
             encoded, labels = zip(*rows, strict=True) if rows else ((), ())
             splits[ours] = Split(np.asarray(labels, dtype="int64"), encoded=list(encoded))
     if "train" not in splits:
@@ -121,6 +124,7 @@ def _columns(name: str, features: dict) -> tuple[str, str, bool, list[str]]:
 
 
 def _hf_split(where: str, cells, labels, several: bool, classes: list[str]) -> Split:
+    cells = track(cells, f"reading {where}", len(labels))
     encoded = [cell["bytes"] or Path(cell["path"]).read_bytes() for cell in cells]
     listed = [value if several else [value] for value in labels]
     unknown = next(

@@ -15,8 +15,10 @@ from keras_vit.data.decoding import decode, upright, with_channels
 from keras_vit.data.examine import broken_message, problems_of
 from keras_vit.data.image_set import Split
 from keras_vit.errors import UserError
+from keras_vit.progress import track
 
 _SHARE = 0.25  # of the free memory, what "auto" may fill
+_CHUNK = 512  # images that are decoded between two signs of life
 _PROBE = 64  # images that are decoded to guess whether all have whole values
 
 
@@ -76,7 +78,8 @@ def with_contents(split: Split, cache: str) -> Split:
     if cache == "auto" and sum(map(os.path.getsize, split.paths)) > _budget():
         return split
     with ThreadPoolExecutor() as pool:
-        encoded = list(pool.map(lambda path: Path(path).read_bytes(), split.paths))
+        contents = pool.map(lambda path: Path(path).read_bytes(), split.paths)
+        encoded = list(track(contents, "reading image files into memory", len(split)))
     return Split(split.labels, orientation=split.orientation, encoded=encoded)
 
 
@@ -170,7 +173,13 @@ def _kept(prepare: Callable, count: int, values: int, cache: str) -> Callable:
 def _all(indices: tf.data.Dataset, function: Callable):
     """The results for all indices, stacked."""
     results = indices.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return results.batch(len(indices)).get_single_element()
+    batches = results.batch(_CHUNK)
+
+    def images_in(part):
+        return len(tf.nest.flatten(part)[0])
+
+    parts = track(batches, "decoding images", len(indices), size=images_in)
+    return tf.nest.map_structure(lambda *those: tf.concat(those, axis=0), *parts)
 
 
 def _budget() -> float:

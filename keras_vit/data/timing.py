@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_vit.data.image_set import Split
 from keras_vit.data.pipeline import training_batches
 from keras_vit.data.reading import contents_reader
+from keras_vit.progress import step
 from keras_vit.recipes import Recipe
 
 _EPOCHS = 10**6  # more than a measurement can use
@@ -49,7 +50,8 @@ def time_pipeline(split: Split, recipe: Recipe, seconds: float) -> list[Stage]:
     """
     stages, before = [], 0.0
     for name, dataset, batch_size in _parts(split, recipe):
-        images, wall, cpu = _run(dataset, batch_size, seconds)
+        with step(f"timing the stage {name}"):
+            images, wall, cpu = _run(dataset, batch_size, seconds)
         cpu_ms = 1000 * cpu / images
         stages.append(Stage(name, images / wall, cpu_ms, cpu_ms - before, cpu / wall))
         before = cpu_ms

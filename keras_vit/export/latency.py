@@ -17,6 +17,7 @@ import numpy as np
 from keras_vit import hardware
 from keras_vit.errors import UserError
 from keras_vit.files import size_in_bytes
+from keras_vit.progress import track
 
 _TURN_SECONDS = 0.25  # shorter than the disturbances of a shared machine
 _PEAK = "peak"
@@ -106,12 +107,13 @@ def measure(
             for (name, count), worker in processes.items()
             for batch in ((1,) if name == _PEAK else batches)
         ]
-        for worker, (*_, batch) in calls:  # nobody is timed while another one loads or compiles
+        # Nobody is timed while another one loads or compiles.
+        for worker, (*_, batch) in track(calls, "loading what is timed", len(calls), "files"):
             worker.run(batch, seconds=0)
         times: dict[tuple, list[list[float]]] = {key: [] for _, key in calls}
-        for _ in range(max(1, round(seconds / _TURN_SECONDS))):
-            for worker, key in calls:
-                times[key] += worker.run(key[-1], _TURN_SECONDS)
+        turns = max(1, round(seconds / _TURN_SECONDS)) * calls
+        for worker, key in track(turns, "timing", len(turns), "turns"):
+            times[key] += worker.run(key[-1], _TURN_SECONDS)
         memory = {key: worker.finish() for key, worker in processes.items()}
     # By CPU time: other jobs interrupt these long calls more often than those of small models.
     peak = {

@@ -15,6 +15,7 @@ from keras_vit.export.quantization import AUTO, MODES, MODES_OF
 from keras_vit.export.verify import Agreement
 from keras_vit.files import size_in_bytes
 from keras_vit.models import config_of
+from keras_vit.progress import step
 
 FORMATS = {"saved_model": "saved_model", "litert": "model.tflite", "onnx": "model.onnx"}
 
@@ -116,12 +117,14 @@ def write(
     path, form = candidate.path, {"input_dtype": options.input_dtype}
     form |= {"attention": options.attention, "quantize": candidate.mode}
     try:
-        if candidate.format == "saved_model":
-            to_saved_model(model, path, metadata, read_encoded)
-        elif candidate.format == "onnx":
-            to_onnx(model, path, metadata, **form)
-        else:
-            to_tflite(model, path, metadata, batch=options.batch, calibration=calibration, **form)
+        with step(f"exporting {candidate.name}"):
+            if candidate.format == "saved_model":
+                to_saved_model(model, path, metadata, read_encoded)
+            elif candidate.format == "onnx":
+                to_onnx(model, path, metadata, **form)
+            else:
+                form |= {"batch": options.batch, "calibration": calibration}
+                to_tflite(model, path, metadata, **form)
     except UserError as error:
         if options.quantize != "auto" or candidate.mode == "none":
             raise

@@ -23,6 +23,7 @@ from keras_vit.export.runner import TENSORFLOW_FREE, keras_runner
 from keras_vit.export.verify import Agreement, median_milliseconds
 from keras_vit.files import size_in_bytes, write_text
 from keras_vit.predictor import Predictor, locate, open_keras, test_split, training_split
+from keras_vit.progress import step
 from keras_vit.training.candidates import FORMATS, Candidate, ExportOptions, plan, problem_of, write
 from keras_vit.training.quantization_card import SLOWER, quantization_card
 
@@ -95,7 +96,8 @@ def export_and_check(
         if quantized:
             _time_in_turns(by_name, metadata)
             images, attention = checked["images"], options.attention
-            card = quantization_card(model, candidates, by_name, images, attention)
+            with step("comparing the layers of quantised files"):
+                card = quantization_card(model, candidates, by_name, images, attention)
         exports = [_hand_over(by_name, candidates, format, folder, options) for format in formats]
         report = {
             **checked["scores"],
@@ -191,7 +193,8 @@ def _check(model, candidates, batches, labels, metadata, name_of, options) -> di
         if candidate.refused is None:
             _open(candidate, runners, options)
     logits, images = _run_all(runners, batches)
-    times = median_milliseconds(runners, images)
+    with step("timing model and exports"):
+        times = median_milliseconds(runners, images)
     reference = logits["keras"]
     multi = metadata.task == "multi"
     # Without labels the model itself is right by definition.
@@ -284,7 +287,8 @@ def _check_new_process(by_name: dict, checked: dict, formats: Sequence[str]) -> 
     images = checked["images"][: max(_BATCHES)]
     if not entries:
         return
-    found = run_in_new_process([entry["candidate"].path for entry in entries], images)
+    with step("running the exports in a new process"):
+        found = run_in_new_process([entry["candidate"].path for entry in entries], images)
     for entry, logits in zip(entries, found, strict=True):
         here = entry["logits"][: len(images)]
         if not _same(entry["candidate"], np.concatenate([here[:1], here]), logits):
@@ -339,7 +343,8 @@ def _public(entry: dict) -> dict:
 
 def _pixels(model: keras.Model, metadata: Metadata, split: Split | None) -> Iterable[np.ndarray]:
     if split is not None:
-        return split_batches(split, metadata.image_size, metadata.channels, metadata.crop, 64)
+        size = (metadata.image_size, metadata.channels, metadata.crop)
+        return split_batches(split, *size, 64, "running model and exports")
     print("no images to check on: noise is used, which says little of accuracy", file=sys.stderr)
     shape = (_TIMED_IMAGES, *metadata.image_size, metadata.channels)
     return [np.random.default_rng(0).integers(0, 256, shape).astype("float32")]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_vit.progress import step
 from keras_vit.training.averages import SwapAverages
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import Interrupted, NonFiniteLoss, TimeIsUp
@@ -188,8 +189,9 @@ class FinishEpoch(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.everyone.on_epoch_begin(self.epoch)
         logs = {name: float(value) for name, value in self.model.get_metrics_result().items()}
-        measured = self.model.evaluate(
-            self.validation, callbacks=self.everyone, return_dict=True, verbose=0
-        )
+        with step(f"validating epoch {self.epoch + 1}"):
+            measured = self.model.evaluate(
+                self.validation, callbacks=self.everyone, return_dict=True, verbose=0
+            )
         logs.update({f"val_{name}": value for name, value in measured.items()})
         self.everyone.on_epoch_end(self.epoch, logs)

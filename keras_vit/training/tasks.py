@@ -19,6 +19,7 @@ from keras_vit.errors import UserError
 from keras_vit.export import Metadata
 from keras_vit.files import replacing, size_in_bytes
 from keras_vit.models import MaskedAutoencoder, config_of, num_visible, vit
+from keras_vit.progress import step
 from keras_vit.recipes import Recipe
 from keras_vit.training.delivery import export_and_check
 from keras_vit.training.distillation import Distiller, check_teacher, open_teacher
@@ -173,8 +174,10 @@ class Reconstruction(Classification):
         )
         path = job.best.path
         _keep_examples(learner, job)
+        with step(f"testing on {len(job.images.test):,} images"):
+            loss = float(learner.evaluate(batches, verbose=0))
         return {
-            "test_loss": float(learner.evaluate(batches, verbose=0)),
+            "test_loss": loss,
             "keras": {"path": path.name, "bytes": size_in_bytes(path)},
             "exports": [],
         }

@@ -9,8 +9,10 @@ from typing import Any
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
+from keras_vit.progress import step, track
 from keras_vit.weights.opening import open_fitted
 from keras_vit.weights.saving import save_arrays
+from keras_vit.weights.variables import shapes
 
 
 def convert(
@@ -35,7 +37,9 @@ def convert(
     """
     if to != "keras":
         config, arrays = open_fitted(source, **options)
-        save_arrays(config, dict(arrays), destination, to, accept=accept)
+        read = dict(track(arrays, f"reading {source}", len(shapes(config)), "tensors"))
+        with step(f"writing {destination}"):
+            save_arrays(config, read, destination, to, accept=accept)
         return config
     if Path(destination).suffix != ".keras":
         raise UserError(f"{destination}: expected a file that ends in .keras.")
@@ -43,6 +47,6 @@ def convert(
     from keras_vit.weights.loading import load_model
 
     model = load_model(source, **options)
-    with replacing(destination) as temporary:
+    with step(f"writing {destination}"), replacing(destination) as temporary:
         model.save(temporary)
     return config_of(model)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, write_text
+from keras_vit.progress import step
 from keras_vit.weights.formats.sidecar import read_json
 
 TRIES = 5
@@ -133,9 +134,13 @@ def _continue(url: str, part: Path) -> bool:
     with response:
         resumed = response.status == 206
         total = _total(response, have if resumed else 0)
-        with part.open("ab" if resumed else "wb") as file:
+        start = have if resumed else 0
+        size = None if total is None else (total - start) / 1e6
+        doing = f"downloading {part.stem}"
+        with part.open("ab" if resumed else "wb") as file, step(doing, size, "MB") as shown:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
+                shown.advance(len(chunk) / 1e6)
                 if total is not None and file.tell() > total:
                     raise _Refused(f"the server sends more than the {total} bytes it announced.")
     return total is None or part.stat().st_size == total

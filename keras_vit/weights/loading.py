@@ -11,6 +11,7 @@ import numpy as np
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.models import config_of, vit
+from keras_vit.progress import track
 from keras_vit.weights.opening import open_fitted
 from keras_vit.weights.variables import shapes
 
@@ -91,7 +92,7 @@ def fill(model: keras.Model, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
     variables = variables_of(model)
     left = set(variables)
     broken: dict[str, int] = {}
-    for path, array in arrays:
+    for path, array in track(arrays, "loading weights", len(variables), "tensors"):
         if path not in left:
             raise UserError(f"{path}: written twice, or not a variable of the model.")
         left.remove(path)

@@ -16,6 +16,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
 from keras_vit.models import blocks, config_of
+from keras_vit.progress import step
 from keras_vit.weights.formats import open_npz
 from keras_vit.weights.loading import load_model
 from keras_vit.weights.source import open_source
@@ -113,7 +114,8 @@ def certify(
 
         shape = (batch, *config.image_size, config.channels)
         images = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-        theirs, found = run_reference(reference, source, images)
+        with step(f"running {reference}"):
+            theirs, found = run_reference(reference, source, images)
         versions |= found
     if record is not None:
         with replacing(Path(record)) as temporary:
