@@ -52,7 +52,7 @@ def main(args) -> int:
     for prediction in track(predictor.predict(paths, args.top_k), "predicting", len(paths)):
         if prediction.error is not None:
             failed += 1
-            say(visible(f"keras-vit predict: {prediction.error}"))
+            say(f"keras-vit predict: {prediction.error}")
         else:
             with aside():
                 write(prediction)

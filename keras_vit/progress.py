@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TypeVar
 
+from keras_vit.text import visible
+
 _BAR_AFTER = 1.0  # seconds of a step that a terminal shows nothing of
 _LINE_AFTER = 2.0  # the same elsewhere; many short steps in a row give a line now and then
 _LINE_EVERY = 10.0
@@ -37,7 +39,7 @@ class Step:
     """
 
     def __init__(self, doing: str, total: float | None, unit: str):
-        self.doing = _shortened(printable(doing))
+        self.doing = _shortened(visible(doing))
         self.total = total
         self.unit = unit
         self.done = 0.0
@@ -111,19 +113,14 @@ def track(
 
 
 def say(text: str) -> None:
-    """Prints a line on standard error, above a bar that stands there."""
+    """Prints one line on standard error, above a bar that stands there; see `text.visible`."""
     with aside():
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def aside() -> contextlib.AbstractContextManager[None]:
     """Takes the bar away for as long as something else is printed."""
     return _shown.aside()
-
-
-def printable(text: str) -> str:
-    """The text without what would move the cursor or change colours: file names may hold it."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def clock(seconds: float) -> str:

@@ -34,7 +34,7 @@ FLOORS = {
     "reports": 6,
     "apps": 7,
 }
-WITHIN_FLOOR_0 = {("files", "errors")}
+WITHIN_FLOOR_0 = {("files", "errors"), ("progress", "text")}
 TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {"training/distribution.py"}
 STANDARD_LIBRARY_ONLY = {"errors", "files", "hardware", "lazy", "progress", "config", "recipes"}
