@@ -7,7 +7,8 @@ The public names are below, under headings. They load on first use, so that `imp
 
 from typing import TYPE_CHECKING
 
-from keras_vit.lazy import attribute_loader
+from keras_vit.lazy import after_import, attributes
+from keras_vit.registered import register
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from keras_vit import weights as weights
     from keras_vit.config import ViTConfig as ViTConfig
     from keras_vit.errors import UserError as UserError
+
+    # Models out of files
+    from keras_vit.loading import load_model as load_model
     from keras_vit.models import config_of as config_of
     from keras_vit.models import vit as vit
 
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ViTConfig": "config",
     "UserError": "errors",
+    "load_model": "loading",
     "vit": "models",
     "config_of": "models",
     "Predictor": "predictor",
@@ -57,8 +62,11 @@ _HOME = {
     "training": "",
     "weights": "",
 }
-__getattr__ = attribute_loader(__name__, _HOME)
+__getattr__, _names = attributes(__name__, _HOME)
 
 
 def __dir__() -> list[str]:
-    return sorted([*_HOME, "__version__"])
+    return [*_names(), "__version__"]
+
+
+after_import("keras", register)  # so that Keras reads a file of ours, whichever came first

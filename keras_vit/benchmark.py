@@ -19,7 +19,7 @@ from keras_vit.export.latency import Latency, check_numbers, measure
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.quantization import MODES, MODES_OF
 from keras_vit.export.runner import format_of, input_shape
-from keras_vit.predictor import locate
+from keras_vit.predictor import load_keras, locate
 
 # Modules that run a file, then those that write one; the extra that brings them.
 _MODULES = {
@@ -231,7 +231,7 @@ def _exported(source: Path | ViTConfig, plan: BenchmarkPlan, scratch: Path) -> d
     from keras_vit.training.candidates import FORMATS, Candidate, ExportOptions, write
 
     print("exporting what is to be timed", file=sys.stderr)
-    model = vit(source) if isinstance(source, ViTConfig) else _load(locate(source)[0])
+    model = vit(source) if isinstance(source, ViTConfig) else load_keras(locate(source)[0])
     config = config_of(model)
     shape = (*config.image_size, config.channels)
     labels = tuple(map(str, range(config.num_classes)))
@@ -268,11 +268,3 @@ def _existing(source: Path | ViTConfig, runtime: str, mode: str, batch: int | No
     if not path.exists() or (runtime == "litert" and input_shape(path)[0] != batch):
         return None
     return path
-
-
-def _load(path: Path):
-    import keras
-
-    import keras_vit.layers  # noqa: F401 (registers the layers)
-
-    return keras.saving.load_model(path, compile=False)

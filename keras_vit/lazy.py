@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Names of a package that are imported on first use (PEP 562)."""
+"""What happens when it is needed: names that import their module (PEP 562), and what follows an
+import."""
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 
-def attribute_loader(package: str, home: Mapping[str, str]) -> Callable[[str], Any]:
-    """Makes the `__getattr__` of a package.
+def attributes(
+    package: str, home: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Makes the `__getattr__` and the `__dir__` of a package.
 
     Args:
         package: its full name.
@@ -22,4 +27,56 @@ def attribute_loader(package: str, home: Mapping[str, str]) -> Callable[[str], A
             return importlib.import_module(f"{package}.{name}")
         return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
 
-    return load
+    return load, lambda: sorted(home)
+
+
+def after_import(name: str, then: Callable[[], None]) -> None:
+    """Calls a function as soon as a module has been imported: at once if it is there already.
+
+    Args:
+        name: of a top-level module that takes long to import, e.g. `"keras"`.
+        then: takes no time and imports nothing: it runs while other threads wait for the module,
+            maybe with locks of ours in their hands.
+    """
+    if name in sys.modules:
+        importlib.import_module(name)  # another thread may be in the middle of it: wait
+        then()
+    else:
+        sys.meta_path.insert(0, _Finder(name, then))
+
+
+class _Finder:
+    """Lets the other finders find one module, and adds to its loader what is to follow."""
+
+    def __init__(self, name: str, then: Callable[[], None]):
+        self.name = name
+        self.then = then
+
+    def find_spec(self, name: str, path=None, target=None):
+        if name != self.name:
+            return None
+        for finder in [finder for finder in sys.meta_path if finder is not self]:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _Loader(spec.loader, self)
+                return spec
+        return None
+
+
+class _Loader:
+    """Loads a module as its own loader does, then does what is to follow."""
+
+    def __init__(self, loader, finder: _Finder):
+        self.loader = loader
+        self.finder = finder
+
+    def create_module(self, spec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # From here on the module looks as if nobody had been in between.
+        module.__loader__ = module.__spec__.loader = self.loader
+        self.loader.exec_module(module)
+        if self.finder in sys.meta_path:
+            sys.meta_path.remove(self.finder)
+        self.finder.then()

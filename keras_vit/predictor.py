@@ -7,6 +7,7 @@ A `.tflite` or `.onnx` file is used without importing TensorFlow or Keras.
 import dataclasses
 import os
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -224,17 +225,34 @@ def open_keras(target: str | os.PathLike, lone: bool = False) -> tuple["keras.Mo
         target: a run folder or a `.keras` file.
         lone: whether a file outside of a run folder is accepted; its classes are then numbered.
     """
-    import keras
-
-    import keras_vit.layers  # noqa: F401 (registers the layers)
-
     path, recipe = locate(target)
     if format_of(path) != "keras":
         raise UserError(f"{path}: expected a run folder or a .keras file.")
-    model = keras.saving.load_model(path, compile=False)
+    model = load_keras(path)
     if lone and recipe is None:
         return model, _numbered(model, path)
     return model, metadata_of(target)
+
+
+def load_keras(path: Path) -> "keras.Model":  # noqa: F821
+    """Loads a `.keras` file, in Keras's safe mode and without compiling."""
+    import keras
+
+    if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
+        raise UserError(f"{path}: is not a .keras file, or a part of it is missing.")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise UserError(f"{path}: Keras cannot read the file: {str(error)[:300]}") from error
+
+
+def labels_of(target: str | os.PathLike) -> tuple[str, ...] | None:
+    """Class names of the run that a model belongs to; None where there is no run, or no class."""
+    path, recipe = locate(target)
+    file = path.parent / "labels.txt"
+    if recipe is None or not file.exists():
+        return None
+    return tuple(file.read_text(encoding="utf-8").splitlines()) or None
 
 
 def test_split(

@@ -11,6 +11,7 @@ FLOORS = {
     "hardware": 0,
     "interpolation": 0,
     "lazy": 0,
+    "registered": 0,
     "progress": 0,
     "limits": 0,
     "text": 0,
@@ -28,6 +29,7 @@ FLOORS = {
     "evaluation": 3,
     "zoo": 4,
     "predictor": 4,
+    "loading": 4.5,  # above the two that it chooses from
     "measuring": 4.5,  # above the predictor that it measures
     "training": 5,
     "benchmark": 5.5,  # above the exports that it times

@@ -10,8 +10,8 @@ import keras_vit
 
 NAMES = {
     *("Predictor", "UserError", "ViTConfig", "__version__", "analysis", "config_of", "create"),
-    *("data", "evaluation", "export", "layers", "models", "recipes", "reports", "train"),
-    *("training", "vit", "weights"),
+    *("data", "evaluation", "export", "layers", "load_model", "models", "recipes", "reports"),
+    *("train", "training", "vit", "weights"),
 }
 
 ROOMS = {
@@ -70,6 +70,11 @@ def test_snapshot():
     assert written_in(".") | {"__version__"} == NAMES
     for room, names in ROOMS.items():
         assert written_in(room) == set(names.split()), room
+
+
+def test_dir_shows_the_names_of_every_room():
+    for room, names in ROOMS.items():
+        assert set(names.split()) <= set(dir(getattr(keras_vit, room))), room
 
 
 def test_every_name_resolves():

@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from keras_vit.lazy import attribute_loader
+from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
     from keras_vit.data.arrays import from_arrays as from_arrays
@@ -29,4 +29,4 @@ _HOME = {
     "from_arrays": "arrays",
     "load": "sources",
 }
-__getattr__ = attribute_loader(__name__, _HOME)  # the pipeline and TFDS bring TensorFlow
+__getattr__, __dir__ = attributes(__name__, _HOME)  # the pipeline and TFDS bring TensorFlow

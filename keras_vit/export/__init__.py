@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from keras_vit.lazy import attribute_loader
+from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
     from keras_vit.export.litert import operators as operators
@@ -25,4 +25,4 @@ _HOME = {
     "Agreement": "verify",
     "compare": "verify",
 }
-__getattr__ = attribute_loader(__name__, _HOME)  # a .tflite file runs without TensorFlow
+__getattr__, __dir__ = attributes(__name__, _HOME)  # a .tflite file runs without TensorFlow

@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from keras_vit.lazy import attribute_loader
+from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
     from keras_vit.reports.attention import draw_attention as draw_attention
@@ -35,4 +35,4 @@ _HOME = {
     "quantization_table": "quantization",
     "write_report": "tables",
 }
-__getattr__ = attribute_loader(__name__, _HOME)  # attention pictures bring Keras, tables do not
+__getattr__, __dir__ = attributes(__name__, _HOME)  # attention pictures bring Keras, tables do not

@@ -10,7 +10,7 @@ from keras import ops
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import format_of, open_runner
-from keras_vit.predictor import find_teacher, locate, metadata_of
+from keras_vit.predictor import find_teacher, load_keras, locate, metadata_of
 from keras_vit.recipes import Classify, Distill, Recipe
 from keras_vit.training.objectives import make_loss
 
@@ -122,7 +122,7 @@ def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool
     path, _ = locate(recipe.objective.teacher)
     in_keras = format_of(path) == "keras"
     if in_keras:
-        model = keras.saving.load_model(path, compile=False)
+        model = load_keras(path)
 
         def logits(images):
             return model(images, training=False)

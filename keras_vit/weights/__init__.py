@@ -7,7 +7,7 @@ not Keras.
 
 from typing import TYPE_CHECKING
 
-from keras_vit.lazy import attribute_loader
+from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
     from keras_vit.weights.conversion import convert as convert
@@ -25,8 +25,4 @@ _HOME = {
     "save": "saving",
     "open_source": "source",
 }
-__getattr__ = attribute_loader(__name__, _HOME)
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOME)
+__getattr__, __dir__ = attributes(__name__, _HOME)

@@ -34,6 +34,7 @@ def load_model(
 
     The dialect and the whole configuration are read off the tensors and the JSON files beside them;
     every variable is written exactly once, and every tensor is used or skipped by name.
+    `keras_vit.load_model` passes everything on to here that is no run and no `.keras` file.
 
     Args:
         path: `.npz` (official, big_vision; `file.npz:img` for one tower), `.safetensors` (timm), a
