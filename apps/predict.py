@@ -13,6 +13,7 @@ that a spreadsheet would take for a formula.
 
 import csv
 import json
+import os
 import sys
 
 from keras_vit.apps.cli import import_keras, run_script
@@ -34,7 +35,7 @@ def add_flags(parser):
 
 
 def main(args) -> int:
-    from keras_vit.data.images import find_images
+    from keras_vit.data.folders import find_images
     from keras_vit.errors import UserError
     from keras_vit.predictor import Predictor
     from keras_vit.progress import aside, say, track
@@ -44,7 +45,7 @@ def main(args) -> int:
     if Predictor.needs_keras(args.model):
         import_keras()
     predictor = Predictor.open(args.model)
-    paths = find_images(sys.stdin.read().splitlines() if args.images == ["-"] else args.images)
+    paths = find_images(_names_on_stdin() if args.images == ["-"] else args.images)
     metadata = predictor.metadata
     columns = len(metadata.labels) if metadata.task == "multi" else 1
     write = _WRITERS[args.format](min(args.top_k or columns, len(metadata.labels)))
@@ -59,6 +60,13 @@ def main(args) -> int:
     if failed:
         print(f"keras-vit predict: {failed} of {len(paths)} files failed", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _names_on_stdin() -> list[str]:
+    """File names, one a line; or with a NUL after each, as `find -print0` writes those that hold a
+    line end. Bytes that are no text stay as they are."""
+    text = os.fsdecode(sys.stdin.buffer.read())
+    return text.split("\0" if "\0" in text else "\n")
 
 
 def _table(top_k):

@@ -31,7 +31,7 @@ def add_flags(parser):
 
 def main(args) -> int:
     import_keras()
-    from keras_vit.data.images import find_images
+    from keras_vit.data.folders import find_images
     from keras_vit.reports import draw_attention, draw_test_attention
 
     if args.images:

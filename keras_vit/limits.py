@@ -30,6 +30,8 @@ MANIFEST_LINE = 1_000_000
 IMAGE = 320_000_000
 # Pixels, by the header: a file of 1 MB can unfold to gigabytes.
 IMAGE_PIXELS = 100_000_000
+# Height or width of one in pixels: what JPEG can have.
+IMAGE_SIDE = 65_535
 # Height and width that a model may ask for in pixels: the largest published models take 1,024.
 MODEL_SIDE = 8_192
 # Classes: the largest published set of images has 21,843 (a number of outputs, not of images).

@@ -18,6 +18,7 @@ _TRAITS = {
     "16-bit": "of 16 bits to a channel, of which the upper 8 are used",
     "CMYK": "in CMYK, converted to RGB without a colour profile",
     "alpha": "with transparency, which is ignored",
+    "EXIF": "with EXIF data that cannot be read, taken as upright",
 }
 
 
@@ -28,7 +29,7 @@ class Finding:
     Attributes:
         kind: "unreadable", "empty class", "one class", "class names", "leak", "two labels",
             "copies", "ignored", "imbalance", "tiny", "elongated", "rotated", "animated", "16-bit",
-            "CMYK" or "alpha".
+            "CMYK", "alpha" or "EXIF".
         problem: whether training stops or misleads because of it; else it is a warning.
         text: what was found, in one sentence.
         items: one line for each file, class or group of files.

@@ -17,7 +17,7 @@ from keras_vit.data.examine import Examined, examine_all
 from keras_vit.data.images import suffix_of
 from keras_vit.files import cache_folder, write_text
 
-_VERSION = 1  # of the file's contents, and of what `examine` looks at
+_VERSION = 2  # of the file's contents, and of what `examine` looks at
 _SECONDS_PER_FILE = 3e-4  # measured on one core: small JPEG files, decoded
 _SECONDS_PER_BYTE = {".webp": 1 / 6e6}  # 1.1 megapixels each of JPEG, PNG and WebP
 _SECONDS_PER_OTHER_BYTE = 1 / 60e6

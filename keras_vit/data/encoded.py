@@ -7,8 +7,8 @@ decoded. The pixels are those of `keras_vit.data.read_image`, EXIF orientation o
 
 import tensorflow as tf
 
-from keras_vit.data.decoding import decode, upright
-from keras_vit.data.images import MAX_PIXELS
+from keras_vit import limits
+from keras_vit.data.decoding import decode_in_graph, upright
 from keras_vit.data.reading import resize_to_fit
 
 _HEADER = 1 << 17  # bytes in which a JPEG's EXIF segment is looked for; it is the first or second
@@ -29,10 +29,10 @@ def read_encoded(contents, size: tuple[int, int], channels: int = 3, crop: float
             declares more pixels than the limit of `read_image`.
     """
     pixels = declared_pixels(contents)
-    limit = tf.debugging.assert_less_equal(pixels, tf.constant(MAX_PIXELS, tf.int64))
+    limit = tf.debugging.assert_less_equal(pixels, tf.constant(limits.IMAGE_PIXELS, tf.int64))
     with tf.control_dependencies([limit]):
         contents = tf.identity(contents)
-    image = upright(decode(contents, channels), jpeg_orientation(contents))
+    image = upright(decode_in_graph(contents, channels), jpeg_orientation(contents))
     image = tf.ensure_shape(image, [None, None, channels])
     return resize_to_fit(tf.cast(image, tf.float32), size, crop)
 

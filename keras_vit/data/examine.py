@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Whether image files can be used, before anything is trained on them."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from PIL import Image
 
-from keras_vit.data.images import load_pixels, opened, orientation_of
+from keras_vit import limits
+from keras_vit.data.images import opened, orientation_or_none, pixels_of
 from keras_vit.errors import UserError
 from keras_vit.progress import track
 from keras_vit.text import visible
+from keras_vit.untrusted import read_bytes
 
 _SHOWN = 100  # broken files that a message lists
+_LARGE = 8_000_000  # pixels of an image that is decoded alone: in threads, many fill the memory
+_ALONE = threading.Lock()
 _RAW_MODE = 3  # place in an entry of `Image.tile`: how pixels are packed, e.g. ("RGB;16B", ...)
 
 
@@ -29,7 +34,8 @@ class Examined:
         width, height: in pixels as they are stored, before the orientation is applied; 0 with a
             problem.
         orientation: EXIF orientation, 1 (upright) to 8.
-        traits: of "animated", "16-bit", "CMYK" and "alpha", what it is.
+        traits: of "animated", "16-bit", "CMYK", "alpha" and "EXIF" (which cannot be read), what it
+            is.
         digest: of its contents, in hexadecimal; None unless all of it was read and decoded.
     """
 
@@ -48,26 +54,26 @@ class Examined:
 
 
 def examine(path: str, decode: bool = True) -> Examined:
-    """Reads a file's header, checks its number of pixels and, with `decode`, reads all of it.
+    """Reads a file's header, checks its sizes and, with `decode`, reads all of it.
 
-    A JPEG is decoded at an eighth of its size: every byte of it is read and checked, and only the
-    last step, which cannot fail, is spared.
+    It can be used if training and predictions can decode it: all three do it by the same functions
+    (`keras_vit.data.images`). A JPEG is decoded at an eighth of its size: every byte of it is read
+    and checked, and only the last step, which cannot fail, is spared.
     """
     try:
         with opened(path) as image:  # the limit of pixels is checked before all of it is read
-            found = Examined(
-                path, None, *image.size, orientation_of(image), traits=tuple(_traits(image))
-            )
+            orientation = orientation_or_none(image)
+            traits = tuple(_traits(image)) + (("EXIF",) if orientation is None else ())
+            found = Examined(path, None, *image.size, orientation or 1, traits=traits)
         if not decode:
             return found
-        contents = Path(path).read_bytes()
-        with opened(io.BytesIO(contents)) as image:
-            image.draft(image.mode, (1, 1))  # does nothing for other formats
-            load_pixels(image, path)
+        with _ALONE if found.width * found.height > _LARGE else contextlib.nullcontext():
+            contents = read_bytes(path, limits.IMAGE)
+            with opened(io.BytesIO(contents)) as image:
+                image.draft(image.mode, (1, 1))  # does nothing for other formats
+                pixels_of(image, path)
     except UserError as error:
         return Examined(path, problem=str(error))
-    except OSError as error:
-        return Examined(path, problem=f"{path}: cannot be read ({error.strerror}).")
     digest = hashlib.blake2b(contents, digest_size=16).hexdigest()
     return dataclasses.replace(found, digest=digest)
 
@@ -95,8 +101,15 @@ def broken_message(where: object, problems: Sequence[str]) -> str:
     )
 
 
+def _is_animated(image: Image.Image) -> bool:
+    try:
+        return getattr(image, "is_animated", False)
+    except Exception:  # a later frame is damaged, which is not used
+        return False
+
+
 def _traits(image: Image.Image):
-    if getattr(image, "is_animated", False):
+    if _is_animated(image):
         yield "animated"
     packing = image.tile[0][_RAW_MODE] if image.tile else ""
     if "16" in str(packing) or image.mode.startswith("I"):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Where the images of a folder stand: `class/...`, or `train|val|test/class/...`."""
 
+import contextlib
+import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_vit.data.images import SUFFIXES, suffix_of
@@ -73,11 +75,39 @@ def files_below(folder: Path) -> list[str]:
 
 def subfolders(root: Path) -> list[Path]:
     """The folders directly in a folder, by name, without hidden ones."""
+    with _folder_errors(root):
+        children = list(root.iterdir())
     return sorted(
         child
-        for child in root.iterdir()
+        for child in children
         if child.is_dir() and not child.name.startswith(".") and child.name not in _DEBRIS
     )
+
+
+def find_images(names: Iterable[str]) -> list[str]:
+    """Finds image files.
+
+    Args:
+        names: files (kept whatever their suffix), folders (searched at any depth) and patterns such
+            as `"new/*.jpg"`.
+
+    Raises:
+        UserError: when there is nothing, or a folder may not be read.
+    """
+    found, names = [], [name for name in names if name.strip()]
+    for name in names:
+        if Path(name).is_dir():
+            found += [path for path in files_below(Path(name)) if suffix_of(path) in SUFFIXES]
+        elif glob.has_magic(name) and not os.path.lexists(name):
+            found += sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns too)
+        else:
+            found.append(name)
+    if not found:
+        raise UserError(
+            f"no images in {' '.join(names) or 'standard input'}. Expected files, folders or "
+            f"patterns of {' '.join(sorted(SUFFIXES))} files."
+        )
+    return found
 
 
 def _class_folders(folder: Path) -> list[Path]:
@@ -91,11 +121,11 @@ def _class_folders(folder: Path) -> list[Path]:
 
 
 def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if not entry.is_dir():
+    with _folder_errors(folder):
+        with os.scandir(folder) as entries:
+            children = [entry for entry in entries if not entry.name.startswith(".")]
+        for entry in children:
+            if not _is_folder(entry):
                 yield entry.path
                 continue
             identity = _identity(entry.path)
@@ -103,6 +133,23 @@ def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
                 yield from _walk(entry.path, above | {identity})
 
 
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder that may not be read: a bad file
+        return False
+
+
 def _identity(folder: str | Path) -> tuple[int, int]:
     status = os.stat(folder)  # noqa: PTH116
     return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def _folder_errors(folder: object) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: this folder cannot be read ({error.strerror})."
+        ) from error

@@ -2,13 +2,11 @@
 """A labelled set of images, before any pixel is read."""
 
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from keras_vit.errors import UserError
 from keras_vit.text import Line
@@ -189,16 +187,3 @@ def _named(split: str, examples: Split) -> Split:
         return examples
     names = [f"{split}/{i}" for i in range(len(examples))]
     return dataclasses.replace(examples, names=names)
-
-
-def typical_side(split: Split, sample: int = 100) -> int:
-    """The median length in pixels of the shorter side of the images, from a sample of them."""
-    if split.arrays is not None:
-        return min(split.arrays.shape[1:3])
-    files = split.paths if split.paths is not None else split.encoded
-    sides = []
-    for i in np.linspace(0, len(files) - 1, min(sample, len(files)), dtype=int):
-        file = files[i] if split.paths is not None else io.BytesIO(files[i])
-        with Image.open(file) as image:  # reads the header alone
-            sides.append(min(image.size))
-    return int(np.median(sides))

@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: MIT
 """Reading one image without TensorFlow, to the same pixels that training sees.
 
-The tf.data pipeline decodes JPEG with the accurate DCT, as Pillow does: the decoded pixels are
-equal, and a resized one differs by less than 0.001 of 255.
+What a file may be is decided here: training (`keras_vit.data.decoding`), the audit and predictions
+use `opened` and `pixels_of`, but for plain JPEG in training. The tf.data pipeline decodes that with
+the accurate DCT, as Pillow does: the decoded pixels are equal, and a resized one differs by less
+than 0.001 of 255.
 """
 
-import glob
+import contextlib
 import io
 import os
+import threading
 import warnings
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from keras_vit import limits
 from keras_vit.data.image_set import Split
 from keras_vit.errors import UserError
 from keras_vit.progress import track
+from keras_vit.untrusted import open_regular
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # what tf.data decodes, whatever the suffix says
-_KINDS = "JPEG, PNG, BMP, GIF or WebP"
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".heif"}
+)
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # whatever the suffix says
+_KINDS = "JPEG, PNG, BMP, GIF, WebP, TIFF or HEIC"
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_UPRIGHT = ("TIFF", "HEIF")  # formats that Pillow turns while it decodes
 _ORIENTATION = 0x0112  # tag number in EXIF
-MAX_PIXELS = 100_000_000  # a file of 1 MB can unfold to gigabytes; read from the header
+_TURNS = (0, 0, 0, 2, 2, 1, 3, 3, 1)  # quarter turns, counter-clockwise, by orientation
+_MIRRORED = (2, 4, 5, 7)
+_LOCK = threading.Lock()  # what silences warnings is shared by all threads
 
 
 def read_image(
@@ -35,7 +46,8 @@ def read_image(
     """Reads, orients, crops and resizes an image as evaluation does.
 
     Args:
-        path: a JPEG, PNG, BMP, GIF (its first frame) or WebP file, or its contents.
+        path: a JPEG, PNG, BMP, GIF, WebP, TIFF or HEIC file (of several frames the first), or its
+            contents.
         size: height and width of the result in pixels.
         channels: 1 for grey, 3 for colour.
         crop: share of the largest centred box of the right aspect ratio that is kept, above 0 to 1.
@@ -47,12 +59,9 @@ def read_image(
         UserError: names the file and what is wrong with it.
     """
     with opened(path) as image:
-        turned = orientation_of(image) != 1
-        load_pixels(image, path)
-        if turned:
-            image = ImageOps.exif_transpose(image)
-        pixels = _to_array(image, channels)
-    return resize_to_fit(pixels, size, crop)
+        orientation = orientation_of(image)
+        pixels = upright(pixels_of(image, path), orientation)
+    return resize_to_fit(_with_channels(pixels, channels), size, crop)
 
 
 def resize_to_fit(pixels: np.ndarray, size: tuple[int, int], crop: float = 1.0) -> np.ndarray:
@@ -81,28 +90,75 @@ def centre_box(height: int, width: int, size: tuple[int, int], crop: float) -> t
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-def opened(path: str | os.PathLike | io.BytesIO) -> Image.Image:
-    """Opens an image file and reads its header, or raises a `UserError` that names it."""
+@contextlib.contextmanager
+def opened(path: str | os.PathLike | io.BytesIO) -> Iterator[Image.Image]:
+    """Opens an image file, or its contents, and reads its header.
+
+    Raises:
+        UserError: names the file, which is no regular file, is none of the formats, or is larger
+            than a limit, in bytes or in pixels.
+    """
+    with contextlib.ExitStack() as stack:
+        if isinstance(path, io.BytesIO):
+            stream, size = path, len(path.getbuffer())
+        else:
+            stream = stack.enter_context(io.BufferedReader(open_regular(path)))
+            size = os.fstat(stream.fileno()).st_size
+        if not size:
+            raise UserError(f"{path}: is empty (0 bytes).")
+        if size > limits.IMAGE:
+            raise UserError(f"{path}: has {size:,} bytes; the limit is {limits.IMAGE:,}.")
+        image = stack.enter_context(_header(path, stream, size))
+        _check_pixels(path, image)
+        yield image
+
+
+def _header(path: object, stream: BinaryIO, size: int) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=_FORMATS)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file.") from error
+        formats = _FORMATS if not _is_heic(stream) else _heic_formats(path)
+        with _LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the header says beside the pixels
+            return Image.open(stream, formats=formats)
+    except UserError:
+        raise
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: has more than the limit of {MAX_PIXELS:,} pixels.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        size = len(path.getbuffer()) if isinstance(path, io.BytesIO) else Path(path).stat().st_size
-        reason = f"is not a readable image ({size:,} bytes; expected {_KINDS})"
-        reason = reason if size else "is empty (0 bytes)"
-        raise UserError(f"{path}: {reason}.") from error
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
         raise UserError(
-            f"{path}: has more than the limit of {MAX_PIXELS:,} pixels "
-            f"({image.width} x {image.height})."
+            f"{path}: has more than the limit of {limits.IMAGE_PIXELS:,} pixels."
+        ) from error
+    except Exception as error:  # OSError, SyntaxError, struct.error ...: each format has its own
+        raise UserError(
+            f"{path}: is not a readable image ({size:,} bytes; expected {_KINDS})."
+        ) from error
+
+
+def _check_pixels(path: object, image: Image.Image) -> None:
+    sides = f"({image.width} x {image.height})"
+    if image.width * image.height > limits.IMAGE_PIXELS:
+        raise UserError(
+            f"{path}: has more than the limit of {limits.IMAGE_PIXELS:,} pixels {sides}."
         )
-    return image
+    if not 0 < min(image.size) <= max(image.size) <= limits.IMAGE_SIDE:
+        raise UserError(
+            f"{path}: expected sides of 1 to {limits.IMAGE_SIDE:,} pixels, received {sides}."
+        )
+
+
+def _is_heic(stream: BinaryIO) -> bool:
+    start = stream.read(12)
+    stream.seek(0)
+    return start[4:8] == b"ftyp" and start[8:] in _HEIC
+
+
+def _heic_formats(path: object) -> tuple[str, ...]:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise UserError(
+            f"{path}: is a HEIC image, which needs a package more: pip install "
+            "'keras-vit-toolkit[heif]'"
+        ) from None
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
 
 
 def suffix_of(name: str) -> str:
@@ -110,55 +166,66 @@ def suffix_of(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 (Path takes seconds for 60,000 files)
 
 
-def find_images(names: Iterable[str]) -> list[str]:
-    """Finds image files.
+def pixels_of(image: Image.Image, path: str | os.PathLike | io.BytesIO) -> np.ndarray:
+    """Decodes an opened image, of several frames the first.
 
-    Args:
-        names: files (kept whatever their suffix), folders (searched at any depth) and patterns such
-            as `"new/*.jpg"`.
+    Returns:
+        uint8 `(height, width, 3)` as they are stored, before the orientation is applied. Of 16 bits
+        the upper 8 are used; transparency is ignored.
 
     Raises:
-        UserError: when there is nothing.
+        UserError: names the file and why it cannot be decoded.
     """
-    found = []
-    for name in names:
-        if Path(name).is_dir():
-            found += sorted(str(p) for p in Path(name).rglob("*") if p.suffix.lower() in SUFFIXES)
-        elif glob.has_magic(name) and not Path(name).exists():
-            found += sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns too)
-        elif name.strip():
-            found.append(name)
-    if not found:
-        raise UserError(
-            f"no images in {' '.join(names) or 'standard input'}. Expected files, folders or "
-            f"patterns of {' '.join(sorted(SUFFIXES))} files."
-        )
-    return found
-
-
-def load_pixels(image: Image.Image, path: str | os.PathLike | io.BytesIO) -> None:
-    """Decodes an opened image, or raises a `UserError` that names its file."""
     try:
         image.load()
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+            grey = (np.asarray(image).astype("uint32") >> 8).astype("uint8")  # Pillow would clip
+            return np.repeat(grey[..., None], 3, axis=-1)
+        if image.mode in ("I", "F"):
+            raise UserError(f"expected 8 or 16 bits to a channel, received {image.mode!r} of 32")
+        image.info.pop("transparency", None)  # Pillow warns of some forms of it
+        return np.asarray(image.convert("RGB"))
     except Exception as error:  # OSError, SyntaxError, struct.error ...: each format has its own
         raise UserError(f"{path}: cannot be decoded ({error}).") from error
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation of an opened image, 1 (upright) to 8, from its header alone."""
+    """EXIF orientation of an opened image, 1 (upright) to 8, from its header alone; 1 where the
+    EXIF data cannot be read."""
+    return orientation_or_none(image) or 1
+
+
+def orientation_or_none(image: Image.Image) -> int | None:
+    """The same, but None where the EXIF data cannot be read."""
+    if image.format in _UPRIGHT:
+        return 1
     if image.format == "PNG" and "exif" not in image.info:
-        return 1  # to look for it behind the pixels, Pillow would decode them all
-    value = image.getexif().get(_ORIENTATION, 1)
-    return value if value in range(1, 9) else 1
+        return 1  # to look for it after the pixels, Pillow would decode them all
+    try:
+        with _LOCK, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            # Pillow may have read it already, and said nothing.
+            Image.Exif().load(image.info.get("exif", b""))
+            value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # of each way to be damaged another one
+        return None
+    return int(value) if value in range(1, 9) else 1
 
 
-def _to_array(image: Image.Image, channels: int) -> np.ndarray:
-    if image.mode.startswith("I;16") or image.mode == "I":  # Pillow clips 16-bit grey to white
-        pixels = (np.asarray(image).astype("uint32") >> 8).astype("uint8")[..., None]
-        return np.repeat(pixels, channels, axis=-1)
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undoes an EXIF orientation, 1 to 8: first mirror, then rotate."""
+    if orientation in _MIRRORED:
+        pixels = pixels[:, ::-1]
+    return np.rot90(pixels, _TURNS[orientation])
+
+
+def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    if channels == pixels.shape[-1]:
+        return pixels
     if channels == 3:
-        return np.asarray(image.convert("RGB"))
-    return np.asarray(image.convert("L"))[..., None]
+        return np.repeat(pixels, 3, axis=-1)
+    grey = Image.fromarray(np.ascontiguousarray(pixels)).convert("L")
+    return np.asarray(grey)[..., None]
 
 
 def split_batches(
@@ -191,6 +258,17 @@ def _read_example(split: Split, index: int, size, channels: int, crop: float) ->
         return read_image(split.paths[index], size, channels, crop)
     if split.encoded is not None:
         return read_image(io.BytesIO(split.encoded[index]), size, channels, crop)
-    pixels = split.arrays[index]
-    mode = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return resize_to_fit(_to_array(mode, channels), size, crop)
+    return resize_to_fit(_with_channels(split.arrays[index], channels), size, crop)
+
+
+def typical_side(split: Split, sample: int = 100) -> int:
+    """The median length in pixels of the shorter side of the images, from a sample of them."""
+    if split.arrays is not None:
+        return min(split.arrays.shape[1:3])
+    files = split.paths if split.paths is not None else split.encoded
+    sides = []
+    for i in np.linspace(0, len(files) - 1, min(sample, len(files)), dtype=int):
+        file = files[i] if split.paths is not None else io.BytesIO(files[i])
+        with opened(file) as image:  # reads the header alone
+            sides.append(min(image.size))
+    return int(np.median(sides))

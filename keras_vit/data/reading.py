@@ -5,17 +5,17 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import tensorflow as tf
 
-from keras_vit import hardware
+from keras_vit import hardware, limits
 from keras_vit.data.augmentation.crops import cut, rounded
-from keras_vit.data.decoding import decode, upright, with_channels
-from keras_vit.data.examine import broken_message, problems_of
+from keras_vit.data.decoding import decode, undecodable, upright, with_channels
+from keras_vit.data.examine import broken_message
 from keras_vit.data.image_set import Split
 from keras_vit.errors import UserError
 from keras_vit.progress import track
+from keras_vit.untrusted import read_bytes
 
 _SHARE = 0.25  # of the free memory, what "auto" may fill
 _CHUNK = 512  # images that are decoded between two signs of life
@@ -42,21 +42,21 @@ def reader(split: Split, channels: int):
 
         return read
 
-    contents_of = contents_reader(split)
+    contents_of, name_of = contents_reader(split), _name_reader(split)
     turned = split.orientation is not None and bool((split.orientation != 1).any())
     orientations = tf.constant(split.orientation) if turned else None
 
     def read(index, box_of=None):
-        contents = contents_of(index)
+        contents, name = contents_of(index), name_of(index)
         if not turned:  # most sets: spare them the branches
-            return decode(contents, channels, box_of)
+            return decode(contents, channels, box_of, name)
         orientation = tf.gather(orientations, index)
 
         def turn():
-            image = upright(decode(contents, channels), orientation)
+            image = upright(decode(contents, channels, name=name), orientation)
             return image if box_of is None else cut(image, box_of(tf.shape(image)[:2]))
 
-        image = tf.cond(orientation == 1, lambda: decode(contents, channels, box_of), turn)
+        image = tf.cond(orientation == 1, lambda: decode(contents, channels, box_of, name), turn)
         return tf.ensure_shape(image, (None, None, channels))
 
     return read
@@ -67,8 +67,21 @@ def contents_reader(split: Split):
     if split.encoded is not None:
         encoded = tf.constant(split.encoded)
         return lambda index: tf.gather(encoded, index)
-    paths = tf.constant(split.paths)
+    paths = _paths(split)
     return lambda index: tf.io.read_file(tf.gather(paths, index))
+
+
+def _name_reader(split: Split):
+    """Makes the function from an index to what errors call the example, a string scalar."""
+    if split.paths is None:
+        return lambda index: tf.strings.format("example {}", index)
+    paths = _paths(split)
+    return lambda index: tf.gather(paths, index)
+
+
+def _paths(split: Split):
+    """The names of the files as a string tensor; a name may be bytes that are no text."""
+    return tf.constant([os.fsencode(path) for path in split.paths])
 
 
 def with_contents(split: Split, cache: str) -> Split:
@@ -78,7 +91,7 @@ def with_contents(split: Split, cache: str) -> Split:
     if cache == "auto" and sum(map(os.path.getsize, split.paths)) > _budget():
         return split
     with ThreadPoolExecutor() as pool:
-        contents = pool.map(lambda path: Path(path).read_bytes(), split.paths)
+        contents = pool.map(lambda path: read_bytes(path, limits.IMAGE), split.paths)
         encoded = list(track(contents, "reading image files into memory", len(split)))
     return Split(split.labels, orientation=split.orientation, encoded=encoded)
 
@@ -112,7 +125,7 @@ def prepared(
     try:
         return _kept(prepare, len(split), math.prod((*size, channels)), cache)
     except tf.errors.OpError as error:
-        problems = problems_of(split.paths) if split.paths is not None else ()
+        problems = undecodable(split.paths) if split.paths is not None else ()
         if problems:
             folder = os.path.commonpath(split.paths)
             raise UserError(broken_message(folder, problems)) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vit import limits
 from keras_vit.data.cache import examine_known
 from keras_vit.data.examine import broken_message
 from keras_vit.data.image_set import ImageSet, Split
@@ -17,6 +18,8 @@ from keras_vit.data.listing import encode
 from keras_vit.data.sources import find, root_of
 from keras_vit.errors import UserError
 from keras_vit.files import replacing, write_text
+from keras_vit.text import csv_cell, from_csv_cell
+from keras_vit.untrusted import parse_json, read_bytes
 
 FILE = "split.csv"
 _COLUMNS = ("path", "split", "label")
@@ -33,7 +36,8 @@ def write_records(folder: str | os.PathLike, images: ImageSet) -> None:
         split = getattr(images, name)
         for i in range(len(split)):
             path = split.name_of(i).removeprefix(prefix)
-            writer.writerow((path, name, _label(split.labels[i], images.classes)))
+            label = _label(split.labels[i], images.classes)
+            writer.writerow((csv_cell(path), name, csv_cell(label)))
     with replacing(folder / FILE) as temporary:
         # A file name may be bytes that are no text; they come back as they were.
         temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
@@ -63,12 +67,14 @@ def read_split(
         UserError: when an image is not there any more.
     """
     record = Path(folder) / FILE
+    text = read_bytes(record, limits.MANIFEST).decode("utf-8", "surrogateescape")
     try:
-        text = record.read_bytes().decode("utf-8", "surrogateescape")
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         rows = [row for row in rows if row["split"] == name]
-        labels = encode([_names(row["label"], task) for row in rows], list(classes), task)
-        places = [row["path"] for row in rows]
+        labels = encode(
+            [_names(from_csv_cell(row["label"]), task) for row in rows], list(classes), task
+        )
+        places = [from_csv_cell(row["path"]) for row in rows]
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{record}: is not a record of splits ({error!r}).") from error
     if not rows:
@@ -110,4 +116,4 @@ def _label(label: np.ndarray, classes: tuple[str, ...]) -> str:
 
 
 def _names(label: str, task: str) -> tuple[str, ...]:
-    return (label,) if task == "single" else tuple(json.loads(label))
+    return (label,) if task == "single" else tuple(parse_json(label, "label", list[str]))

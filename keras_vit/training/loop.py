@@ -13,7 +13,8 @@ import keras
 import numpy as np
 
 from keras_vit.data import ImageSet, evaluation_batches, training_batches
-from keras_vit.data.examine import broken_message, problems_of
+from keras_vit.data.decoding import undecodable
+from keras_vit.data.examine import broken_message
 from keras_vit.errors import UserError
 from keras_vit.recipes import Data, Phase, Recipe
 from keras_vit.training.averages import SwapAverages
@@ -317,7 +318,7 @@ def _explain(error: Exception, job: Job) -> None:
     if type(error).__name__ in ("InvalidArgumentError", "NotFoundError", "FileNotFoundError"):
         splits = (job.images.train, job.images.validation, job.images.test)
         paths = {path for split in splits if split.paths is not None for path in split.paths}
-        problems = problems_of(sorted(paths))
+        problems = undecodable(sorted(paths))
         if problems:
             raise UserError(
                 f"{broken_message(job.images.name, problems)}\n"

@@ -46,7 +46,7 @@ def test_every_broken_file_is_named_with_its_reason(divided):
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "page.jpg").write_bytes(b"<html>")
     Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
-    Image.new("RGB", (9, 9)).save(folder / "scan.jpg", "TIFF")  # tf.data cannot read it
+    Image.new("F", (9, 9)).save(folder / "scan.jpg", "TIFF")  # 32 bits to a channel
     whole = save(folder / "cut.jpg", size=(60, 60)).read_bytes()
     (folder / "cut.jpg").write_bytes(whole[:-100])
     (folder / "lost.png").symlink_to("nowhere.png")
@@ -59,7 +59,7 @@ def test_every_broken_file_is_named_with_its_reason(divided):
         "empty.jpg": "is empty",
         "lost.png": "no such file",
         "page.jpg": "not a readable image",
-        "scan.jpg": "not a readable image",
+        "scan.jpg": "cannot be decoded",
     }.items():
         matching = [item for item in kinds["unreadable"].items if name in item]
         assert len(matching) == 1 and reason in matching[0]
@@ -111,7 +111,7 @@ def test_copies_in_a_class_are_a_warning(photos, tmp_path):
 
 def test_warnings(divided):
     folder = divided / "train" / "cat"
-    for name in ("a.tiff", "b.TIFF", "notes.txt", "none"):
+    for name in ("a.psd", "b.PSD", "notes.txt", "none"):
         (folder / name).write_text(name)
     (folder / ".hidden").write_text("")
     save(folder / "tiny.png", 901, (7, 9))
@@ -124,7 +124,7 @@ def test_warnings(divided):
     kinds, found = findings(divided)
     assert found.ok
     assert set(kinds) == {"ignored", "tiny", "elongated", "rotated", "imbalance"}
-    assert kinds["ignored"].items == (".tiff: 2", "(none): 1", ".txt: 1")
+    assert kinds["ignored"].items == (".psd: 2", "(none): 1", ".txt: 1")
     assert kinds["tiny"].items == (f"{folder / 'tiny.png'}: 9 x 7",)
     assert kinds["elongated"].items == (f"{folder / 'long.png'}: 81 x 8",)
     assert kinds["rotated"].text.startswith("1 image")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_vit.data import read_image
 from keras_vit.data.encoded import declared_pixels, jpeg_orientation, read_encoded
-from keras_vit.data.images import MAX_PIXELS
+from keras_vit.limits import IMAGE_PIXELS
 
 SIZE = (16, 24)
 
@@ -75,7 +75,7 @@ def test_orientation_in_both_byte_orders(order):
 
 
 def test_a_pixel_bomb_is_refused_by_its_header(read):
-    side = int(MAX_PIXELS**0.5) + 1
+    side = int(IMAGE_PIXELS**0.5) + 1
     png = bytearray(FILES["PNG"])
     png[16:24] = side.to_bytes(4, "big") * 2
     with pytest.raises(tf.errors.InvalidArgumentError, match="assert"):

@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 from keras_vit import UserError
 from keras_vit.data import images
 from keras_vit.data.examine import examine, problems_of
+from keras_vit.data.folders import find_images
 from keras_vit.data.image_set import Split
 
 
@@ -87,11 +88,11 @@ def test_a_bad_file_is_named_with_its_reason(tmp_path, pixels, content, message)
 
 
 def test_find_images(photos, tmp_path, monkeypatch):
-    assert len(images.find_images([str(photos)])) == 24
-    assert len(images.find_images([f"{photos}/dark/0*.png"])) == 10
-    assert images.find_images(["any/name"]) == ["any/name"]
+    assert len(find_images([str(photos)])) == 24
+    assert len(find_images([f"{photos}/dark/0*.png"])) == 10
+    assert find_images(["any/name"]) == ["any/name"]
     with pytest.raises(UserError, match="no images"):
-        images.find_images([f"{tmp_path}/*.jpg"])
+        find_images([f"{tmp_path}/*.jpg"])
 
 
 def test_splits_of_every_kind_give_the_same_pixels(tmp_path, pixels):
