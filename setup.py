@@ -40,6 +40,8 @@ setup(
         "onnx": ["onnx", "onnxruntime"],
         # Selective static int8 of LiteRT files.
         "quantize": ["ai-edge-quantizer"],
+        "heif": ["pillow-heif"],
+        "fuzz": ["atheris"],
         # The libraries that `keras-vit parity` compares with.
         "parity": ["torch", "timm", "transformers", "flax", "jax"],
         # What benchmarks/pipeline.py and benchmarks/export compare with.
