@@ -6,6 +6,10 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+ONNX = ["onnx>=1.21,<2", "onnxruntime>=1.24.1,<2"]
+QUANTIZE = ["ai-edge-quantizer>=0.9,<0.11"]
+TORCH = "torch>=2.6,<3"
+TIMM = "timm>=1.0.20,<2"
 
 setup(
     name="keras-vit-toolkit",  # also in keras_vit/errors.py; `keras-vit` is somebody else's project
@@ -20,34 +24,41 @@ setup(
     packages=[*find_packages(include=["keras_vit", "keras_vit.*"]), "keras_vit.apps"],
     package_dir={"keras_vit": "keras_vit", "keras_vit.apps": "apps"},
     package_data={"keras_vit": ["py.typed", "data/bundled/*"]},
+    # The lowest version that the tests pass with, and what no version is known of yet. A package
+    # whose private names are used (tests/test_private_names.py) is held within its minor version.
+    # Packages that read files of strangers have a floor without the holes that are known:
+    # Pillow 12.2 (writes outside of its memory, CVE-2026-42311), onnx 1.21 (links that lead out of
+    # its folder, CVE-2026-27489), torch 2.6 (weights_only=True ran code, CVE-2025-32434),
+    # pillow-heif 1.4, the first with libheif above 1.22 (CVE-2026-32740).
     install_requires=[
-        "absl-py",
-        "ai-edge-litert",
-        "importlib_resources",  # TFDS imports it without asking for it
-        "keras>=3.15.1",
-        "matplotlib",
-        "numpy",
-        "pillow",
-        "rich",
-        "tensorflow-datasets",
-        "tensorflow>=2.21",
+        "absl-py>=2.1,<3",
+        "ai-edge-litert>=2.2,<2.4",
+        "h5py>=3.14,<4",
+        "importlib_resources>=6.4,<8",  # TFDS imports it without asking for it
+        "keras>=3.15.1,<3.16",
+        "matplotlib>=3.10,<4",
+        "numpy>=2.2,<3",
+        "pillow>=12.2,<14",
+        "rich>=13.9,<16",
+        "tensorflow-datasets>=4.9.9,<5",
+        "tensorflow>=2.21,<2.22",
     ],
     extras_require={
         "test": [
-            *("pytest", "pytest-xdist", "ruff", "setuptools", "wheel", "hypothesis"),
-            *("onnx", "onnxruntime", "ai-edge-quantizer"),
+            *("pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.15,<0.18", "hypothesis>=6.140,<7"),
+            *("setuptools>=77.0.3", "wheel>=0.45", *ONNX, *QUANTIZE),
         ],
-        "onnx": ["onnx", "onnxruntime"],
+        "onnx": ONNX,
         # Selective static int8 of LiteRT files.
-        "quantize": ["ai-edge-quantizer"],
-        "heif": ["pillow-heif"],
-        "fuzz": ["atheris"],
+        "quantize": QUANTIZE,
+        "heif": ["pillow-heif>=1.4,<2"],
+        "fuzz": ["atheris>=2.3,<4"],
         # The libraries that `keras-vit parity` compares with.
-        "parity": ["torch", "timm", "transformers", "flax", "jax"],
+        "parity": [TORCH, TIMM, "transformers>=5,<6", "flax>=0.12,<0.13", "jax>=0.9,<0.11"],
         # What benchmarks/pipeline.py and benchmarks/export compare with.
         "bench": [
-            *("timm", "torch", "torchvision", "onnxscript"),
-            *("keras-hub", "onnx", "onnxruntime", "openvino", "ai-edge-quantizer"),
+            *(TIMM, TORCH, "torchvision", "onnxscript>=0.5,<0.8"),
+            *("keras-hub>=0.26,<0.33", "openvino>=2025.3,<2027", *ONNX, *QUANTIZE),
         ],
     },
     entry_points={"console_scripts": ["keras-vit = keras_vit.apps.cli:main"]},
