@@ -10,18 +10,20 @@ import dataclasses
 # --- JSON ---------------------------------------------------------------------------------------
 # A recipe, a report, a metadata.json: the labels of 21,843 classes have 1.5 MB.
 JSON = 16_000_000
-# The list of a run's files: 14 million images (ImageNet-21k) have about 1 GB of names.
-INDEX = 2_000_000_000
+# The list of a run's files, in order to say what changed: a million of them.
+INDEX = 100_000_000
 # Lists in objects in lists: our deepest file has 6 levels.
 JSON_DEPTH = 64
-# Digits of a whole number: 64 bits have 20.
-JSON_DIGITS = 20
+# Digits of a whole number: 64 bits have 20; some libraries write 10**30 for "without end".
+JSON_DIGITS = 40
 
 # --- Text ---------------------------------------------------------------------------------------
 # labels.txt, and other text that is read whole.
 TEXT = 16_000_000
-# A table of images and classes: 8 million lines of 60 characters.
+# A table of images and classes, or the record of the splits of a run.
 MANIFEST = 500_000_000
+# Lines in it: ImageNet has 1.4 million images.
+MANIFEST_LINES = 5_000_000
 # Characters in one line of it: a path has at most 4,096 bytes, and a list of classes is short.
 MANIFEST_LINE = 1_000_000
 
@@ -38,6 +40,11 @@ MODEL_SIDE = 8_192
 CLASSES = 1_000_000
 # Characters in the name of a class or a model.
 NAME = 1_000
+
+
+# --- Arrays and archives ------------------------------------------------------------------------
+# Bytes that declare the shape and type of an array: NumPy writes 118.
+NPY_HEADER = 4_096
 
 
 @dataclasses.dataclass(frozen=True)

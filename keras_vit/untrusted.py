@@ -102,7 +102,7 @@ def parse_json(
 ) -> Any:
     """Reads JSON that is in memory; `source` is what errors call it. See `read_json`.
 
-    NaN, infinity, a name that stands twice in an object, numbers of more than 20 digits and lists
+    NaN, infinity, a name that stands twice in an object, numbers of more than 40 digits and lists
     in lists without end are refused: no file that this program reads needs them.
     """
     if len(text) > limit:

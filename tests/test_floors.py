@@ -19,6 +19,7 @@ FLOORS = {
     "config": 0.5,
     "untrusted": 0.5,  # above the schema that it checks
     "zips": 0.6,
+    "npy": 0.7,  # NumPy
     "layers": 1,
     "recipes": 1,
     "models": 2,

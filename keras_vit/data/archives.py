@@ -2,11 +2,13 @@
 """Zip and tar archives of images: unpacked once into the cache folder, then a folder as any other.
 
 An archive is a stranger's file. Nothing is written outside of its own folder, and no link, device,
-encrypted or repeated member is accepted. Sizes are limited before and while they are unpacked.
+sparse file, encrypted or repeated member is accepted. Sizes are limited before and while they are
+unpacked (`keras_vit.limits.IMAGES`).
 """
 
 import gzip
 import hashlib
+import io
 import shutil
 import stat
 import sys
@@ -15,22 +17,25 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, BinaryIO
 
+from keras_vit import limits
 from keras_vit.data.folders import subfolders
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, replacing
 from keras_vit.progress import track
 from keras_vit.text import visible
+from keras_vit.untrusted import open_regular
+from keras_vit.zips import open_zip
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-MAX_MEMBERS = 10_000_000
-MAX_MEMBER = 1_000_000_000  # bytes
-MAX_TOTAL = 1_000_000_000_000  # bytes
-MAX_RATIO = 100  # unpacked over packed; images are compressed already
-_HARMLESS = 100_000_000  # bytes: an archive that unfolds to less may do so by any ratio
 _CHUNK = 1 << 20
+_LONG_NAME = 65_536  # bytes of a tar member that only holds the name of the next, or its dates
+_AUXILIARY = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_AUXILIARY += (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+# RecursionError: one member that only holds a name after the other.
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
+_BROKEN += (RecursionError, NotImplementedError)
 
 
 def is_archive(path: Path) -> bool:
@@ -59,49 +64,12 @@ def unpacked(path: Path) -> Path:
                 _unpack(path, temporary)
         except UserError:
             raise
-        # The last two come from zipfile, for passwords and unknown compressions.
-        except (*_BROKEN, RuntimeError, NotImplementedError) as error:
+        except _BROKEN as error:
             raise UserError(f"{path}: cannot be unpacked ({error}).") from error
     inside = subfolders(folder)
     while len(inside) == 1 and subfolders(inside[0]):
         folder, inside = inside[0], subfolders(inside[0])
     return folder
-
-
-class Limits:
-    """Counts what an archive holds, and raises a `UserError` when that is too much.
-
-    Args:
-        path: the archive.
-        member_limit: bytes that a member may unpack to.
-    """
-
-    def __init__(self, path: Path, member_limit: int = MAX_MEMBER):
-        self.path = path
-        self.member_limit = member_limit
-        self.packed = path.stat().st_size
-        self.members = self.total = 0
-
-    def member(self, size: int) -> None:
-        """Counts a member of `size` bytes."""
-        self.members += 1
-        self._check(self.members, MAX_MEMBERS, "members")
-        self._check(size, self.member_limit, "bytes in a member")
-
-    def grow(self, size: int) -> None:
-        """Counts unpacked bytes."""
-        self.total += size
-        self._check(self.total, MAX_TOTAL, "bytes")
-        self._check(
-            self.total, max(MAX_RATIO * self.packed, _HARMLESS), f"bytes from {self.packed:,}"
-        )
-
-    def _check(self, value: int, limit: int, what: str) -> None:
-        if value > limit:
-            raise UserError(
-                f"{self.path}: unpacks to {value:,} {what}; the limit is {limit:,}. Unpack it "
-                "yourself if you trust it, and name the folder."
-            )
 
 
 def _unpack(path: Path, folder: Path) -> None:
@@ -116,12 +84,8 @@ def _unpack(path: Path, folder: Path) -> None:
 
 
 def _zip_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    with zipfile.ZipFile(path) as archive:
-        limits = Limits(path)
-        for info in archive.infolist():
-            limits.member(info.file_size)
-            limits.grow(info.file_size)
-        _check_space(path, limits.total, folder)
+    with open_zip(path, limits.IMAGES) as archive:
+        _check_space(path, sum(info.file_size for info in archive.infolist()), folder)
         for info in archive.infolist():
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _refused(path, info.filename, "is a link or a device")
@@ -132,30 +96,56 @@ def _zip_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 def _tar_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """In one pass: a tar has no table of contents."""
-    limits = Limits(path)
-    opener = open if path.suffix.lower() == ".tar" else gzip.open
-    with (
-        opener(path, "rb") as stream,
-        tarfile.open(fileobj=_Counted(stream, limits), mode="r|") as archive,
-    ):
-        for info in archive:
-            limits.member(info.size)
-            if not info.isdir() and not info.isreg():
-                raise _refused(path, info.name, "is a link or a device")
-            if info.isreg():
-                yield info.name, archive.extractfile(info)
+    packed = open_regular(path)
+    with packed, _plain(path, packed) as plain:
+        stream = _Counted(path, plain, packed)
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
+            for count, info in enumerate(archive, 1):
+                if count > limits.IMAGES.members:
+                    raise _too_much(path, "members", limits.IMAGES.members)
+                if info.size > limits.IMAGES.member:
+                    raise _too_much(path, f"bytes in {info.name!r}", limits.IMAGES.member)
+                if info.issparse():
+                    raise _refused(path, info.name, "is sparse, of more bytes than it has")
+                if not info.isdir() and not info.isreg():
+                    raise _refused(path, info.name, "is a link or a device")
+                if info.isreg():
+                    yield info.name, archive.extractfile(info)
+
+
+def _plain(path: Path, packed: BinaryIO) -> IO[bytes]:
+    if path.suffix.lower() == ".tar":
+        return io.BufferedReader(packed)
+    return gzip.GzipFile(fileobj=packed)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is checked before what it announces is read into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Member":
+        """Reads a header; see `tarfile.TarInfo.frombuf`."""
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0 or (info.type in _AUXILIARY and info.size > _LONG_NAME):
+            raise tarfile.ReadError(f"a member declares {info.size} bytes")
+        return info
 
 
 class _Counted:
-    """A stream whose bytes count towards limits, those of tar headers too, which can be long."""
+    """A stream whose bytes count towards the limit, those of tar headers too, which can be long."""
 
-    def __init__(self, stream: IO[bytes], limits: Limits):
+    def __init__(self, path: Path, stream: IO[bytes], packed: BinaryIO):
+        self.path = path
         self.stream = stream
-        self.limits = limits
+        self.total = 0
+        self.limit = limits.IMAGES.total_of(packed.seek(0, io.SEEK_END))
+        packed.seek(0)
 
     def read(self, size: int) -> bytes:
         data = self.stream.read(size)
-        self.limits.grow(len(data))
+        self.total += len(data)
+        if self.total > self.limit:
+            raise _too_much(self.path, "bytes", self.limit)
         return data
 
 
@@ -179,3 +169,10 @@ def _check_space(path: Path, needed: int, folder: Path) -> None:
 
 def _refused(path: Path, name: str, reason: str) -> UserError:
     return UserError(f"{path}: its member {name!r} {reason}; the archive is not unpacked.")
+
+
+def _too_much(path: Path, what: str, limit: int) -> UserError:
+    return UserError(
+        f"{path}: unpacks to more {what} than the limit of {limit:,}. Unpack it yourself if you "
+        "trust it, and name the folder."
+    )

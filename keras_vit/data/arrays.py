@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Images in memory: the bundled digits, `.npz` files and what a program passes."""
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.archives import MAX_TOTAL, Limits
+from keras_vit import limits
 from keras_vit.data.image_set import ImageSet, Split, divide
 from keras_vit.errors import UserError
+from keras_vit.npy import read_npz
 
 _NPZ_SPLITS = {
     "train": (("x_train", "y_train"), ("images", "labels"), ("x", "y")),
@@ -17,8 +17,6 @@ _NPZ_SPLITS = {
     "test": (("x_test", "y_test"),),
 }
 _CLASSES = ("classes", "class_names", "label_names")
-# From zipfile: NotImplementedError for unknown compressions.
-_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError)
 
 
 def from_arrays(
@@ -57,6 +55,11 @@ def as_split(
     images = images[..., None] if images.ndim == 3 else images
     if images.shape[-1] not in (1, 3):
         raise UserError(f"{images_name}: expected 1 or 3 channels, received {images.shape[-1]}.")
+    if not 0 < min(images.shape[1:3]) <= max(images.shape[1:3]) <= limits.IMAGE_SIDE:
+        raise UserError(
+            f"{images_name}: expected sides of 1 to {limits.IMAGE_SIDE:,} pixels, received "
+            f"{images.shape[1]} x {images.shape[2]}."
+        )
     if labels.ndim == 2:
         if labels.shape != (len(images), len(classes)) or not np.isin(labels, (0, 1)).all():
             raise UserError(
@@ -66,15 +69,22 @@ def as_split(
         return Split(labels.astype("uint8"), arrays=images)
     if labels.shape != (len(images),):
         raise UserError(f"{labels_name}: expected shape ({len(images)},), received {labels.shape}.")
-    if len(labels) and (labels.astype("int64") != labels).any():
-        raise UserError(f"{labels_name}: expected whole numbers, received {labels.dtype}.")
-    labels = labels.astype("int64")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+    return Split(_whole(labels_name, labels, len(classes)), arrays=images)
+
+
+def _whole(name: str, labels: np.ndarray, count: int) -> np.ndarray:
+    """Labels as int64, if they are whole numbers from 0 to `count` - 1."""
+    whole = labels.dtype.kind in "biu"
+    if labels.dtype.kind == "f":
+        whole = bool((np.isfinite(labels) & (np.floor(labels) == labels)).all())
+    if not whole:
+        raise UserError(f"{name}: expected whole numbers, received {labels.dtype}.")
+    if labels.size and not 0 <= labels.min() <= labels.max() < count:
         raise UserError(
-            f"{labels_name}: expected 0 to {len(classes) - 1} for {len(classes)} classes, received "
-            f"{labels.min()} to {labels.max()}."
+            f"{name}: expected 0 to {count - 1} for {count} classes, received {labels.min()} to "
+            f"{labels.max()}."
         )
-    return Split(labels, arrays=images)
+    return labels.astype("int64")
 
 
 def digits_splits() -> tuple[list[str], dict[str, Split]]:
@@ -98,7 +108,7 @@ def npz_splits(path: Path) -> tuple[list[str], dict[str, Split]]:
     Raises:
         UserError: for a file that is none, or is pickled, or unpacks to too much.
     """
-    arrays = _read(path)
+    arrays = read_npz(path, limits.ARRAYS)
     pairs = {}
     for split, spellings in _NPZ_SPLITS.items():
         for x, y in spellings:
@@ -109,7 +119,7 @@ def npz_splits(path: Path) -> tuple[list[str], dict[str, Split]]:
             f"{path}: expected arrays x_train and y_train, or images and labels; received "
             f"{', '.join(sorted(arrays)[:10]) or 'none'}."
         )
-    labels = {split: _labels(arrays[y]) for split, (_, y) in pairs.items()}
+    labels = {split: _labels(f"{path}: {y}", arrays[y]) for split, (_, y) in pairs.items()}
     classes = _class_names(path, arrays, labels)
     splits = {
         split: as_split(f"{path}: {x}", arrays[x], f"{path}: {y}", labels[split], classes)
@@ -118,22 +128,8 @@ def npz_splits(path: Path) -> tuple[list[str], dict[str, Split]]:
     return classes, splits
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            limits = Limits(path, member_limit=MAX_TOTAL)
-            for info in archive.infolist():
-                limits.member(info.file_size)
-                limits.grow(info.file_size)
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except UserError:
-        raise
-    except _BROKEN as error:
-        raise UserError(f"{path}: is not an .npz file of plain arrays ({error}).") from error
-
-
-def _labels(labels: np.ndarray) -> np.ndarray:
+def _labels(name: str, labels: np.ndarray) -> np.ndarray:
+    labels = _whole(name, labels, limits.CLASSES)
     if labels.ndim == 2 and labels.shape[1] == 1:
         return labels[:, 0]
     if labels.ndim == 2 and len(labels) and (labels.sum(axis=1) == 1).all():
@@ -154,6 +150,6 @@ def _class_names(path: Path, arrays: dict, labels: dict[str, np.ndarray]) -> lis
     first = labels["train"]
     if first.ndim == 2:
         return [str(i) for i in range(first.shape[1])]
-    if first.dtype.kind not in "iu" or not first.size:
-        raise UserError(f"{path}: expected labels that are whole numbers, received {first.dtype}.")
+    if not first.size:
+        raise UserError(f"{path}: has no example to train on.")
     return [str(i) for i in range(int(max(part.max(initial=0) for part in labels.values())) + 1)]

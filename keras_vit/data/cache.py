@@ -12,16 +12,42 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any, TypedDict
 
+from keras_vit import limits
 from keras_vit.data.examine import Examined, examine_all
 from keras_vit.data.images import suffix_of
+from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, write_text
+from keras_vit.untrusted import read_json
 
 _VERSION = 2  # of the file's contents, and of what `examine` looks at
 _SECONDS_PER_FILE = 3e-4  # measured on one core: small JPEG files, decoded
 _SECONDS_PER_BYTE = {".webp": 1 / 6e6}  # 1.1 megapixels each of JPEG, PNG and WebP
 _SECONDS_PER_OTHER_BYTE = 1 / 60e6
 DECODED_SECONDS = 120  # of one core that the check before a run may take
+
+
+class _Entry:
+    """What a record holds of a file; a type of its own, as there are millions of them."""
+
+    def __call__(self, entry: list) -> bool:
+        if len(entry) != 7:
+            return False
+        stamp, problem, width, height, orientation, traits, digest = entry
+        return (
+            type(stamp) is list
+            and type(width) is type(height) is type(orientation) is int
+            and 1 <= orientation <= 8
+            and type(traits) is list
+            and type(problem) in (str, type(None))
+            and type(digest) in (str, type(None))
+        )
+
+
+class _Record(TypedDict):
+    version: int
+    files: dict[str, Annotated[list[Any], _Entry()]]
 
 
 def examine_known(
@@ -92,10 +118,10 @@ def _record_of(root: Path) -> Path:
 def _read(record: Path) -> dict[str, list]:
     """name -> [stamp, what is known ...]; nothing when there is no record or it cannot be read."""
     try:
-        contents = json.loads(record.read_text(encoding="utf-8"))
-        return contents["files"] if contents["version"] == _VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        contents = read_json(record, _Record, limits.MANIFEST)
+    except UserError:
         return {}
+    return contents["files"] if contents["version"] == _VERSION else {}
 
 
 def _entry(one: Examined) -> list:

@@ -5,11 +5,40 @@ import gzip
 import hashlib
 import json
 from pathlib import Path
+from typing import Annotated, Any, TypedDict
 
+from keras_vit import limits
 from keras_vit.data.image_set import ImageSet, Split
 from keras_vit.files import replacing
+from keras_vit.untrusted import parse_json, read_gzip
 
 _SHOWN = 10  # files that a message lists
+
+
+class _Rows:
+    """`[path, bytes, label]` in each place; a type of its own, as there are millions of them."""
+
+    def __call__(self, rows: list) -> bool:
+        return all(type(r) is list and len(r) == 3 and type(r[0]) is str for r in rows)
+
+    def __str__(self) -> str:
+        return "of [path, bytes, label]"
+
+
+class _Files(TypedDict):
+    files: Annotated[list[Any], _Rows()]
+
+
+class _Examples(TypedDict):
+    examples: int
+    sha256: str
+
+
+class _Fingerprint(TypedDict):
+    classes: list[str]
+    train: _Files | _Examples
+    validation: _Files | _Examples
+    test: _Files | _Examples
 
 
 def fingerprint(images: ImageSet) -> dict:
@@ -26,6 +55,28 @@ def fingerprint(images: ImageSet) -> dict:
     }
 
 
+def write_fingerprint(path: Path, values: dict) -> None:
+    """Writes it as gzipped JSON: a million paths are some megabytes."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(_text(values), mtime=0))
+
+
+def changes_since(path: Path, now: dict) -> list[str]:
+    """Says in words how a set differs from the one whose fingerprint was written; empty when they
+    are equal.
+
+    Raises:
+        UserError: for a file that is no fingerprint.
+    """
+    text = _text(now)
+    before = read_gzip(path, max(len(text), limits.INDEX))
+    if before == text:
+        return []
+    if len(before) > limits.INDEX:
+        return ["its files; there are too many to list what changed"]
+    return differences(parse_json(before, path, _Fingerprint, limits.INDEX), now)
+
+
 def differences(before: dict, now: dict) -> list[str]:
     """Says in words what differs between two fingerprints; empty when they are equal."""
     found = []
@@ -37,15 +88,8 @@ def differences(before: dict, now: dict) -> list[str]:
     return found
 
 
-def write_fingerprint(path: Path, values: dict) -> None:
-    """Writes it as gzipped JSON: a million paths are some megabytes."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(gzip.compress(json.dumps(values).encode(), mtime=0))
-
-
-def read_fingerprint(path: Path) -> dict:
-    """Reads it back."""
-    return json.loads(gzip.decompress(path.read_bytes()))
+def _text(values: dict) -> bytes:
+    return json.dumps(values).encode()
 
 
 def _of_split(split: Split) -> dict:

@@ -9,14 +9,18 @@ image may have several classes or none.
 """
 
 import csv
+import io
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_vit import limits
 from keras_vit.data.images import SUFFIXES, suffix_of
 from keras_vit.data.listing import SPLIT_NAMES, Labelled, Listing
 from keras_vit.errors import UserError
 from keras_vit.text import Line
+from keras_vit.untrusted import parse_json, read_text
 
 MANIFESTS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 _COLUMNS = {
@@ -40,15 +44,16 @@ def list_manifest(path: Path) -> Listing:
     Raises:
         UserError: names the line and what was expected.
     """
+    text = read_text(path, limits.MANIFEST)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        rows = list(_json_rows(path, text) if _is_json(path) else _table_rows(path, text))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected UTF-8 text ({error}).") from error
+        found = _json_rows(path, text) if _is_json(path) else _table_rows(path, text)
+        rows = list(itertools.islice(found, limits.MANIFEST_LINES + 1))
     except csv.Error as error:
         raise UserError(f"{path}: is not a table that can be read ({error}).") from error
     if not rows:
         raise UserError(f"{path}: has no rows. {_HELP}.")
+    if len(rows) > limits.MANIFEST_LINES:
+        raise UserError(f"{path}: has more than the limit of {limits.MANIFEST_LINES:,} rows.")
     several = any(_is_list(row["label"]) for _, row in rows)
     files, lines = {"train": []}, {}
     for line, row in rows:
@@ -84,7 +89,7 @@ def _is_json(path: Path) -> bool:
 
 def _table_rows(path: Path, text: str) -> Iterator[tuple[int, dict]]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     first = next((row for row in reader if row), None)
     if first is None:
         return
@@ -105,13 +110,10 @@ def _table_rows(path: Path, text: str) -> Iterator[tuple[int, dict]]:
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict]]:
-    for line, content in enumerate(text.split("\n"), 1):
+    for line, content in enumerate(io.StringIO(text), 1):
         if not content.strip():
             continue
-        try:
-            row = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}, line {line}: is not JSON ({error}).") from error
+        row = parse_json(content, f"{path}, line {line}", limit=limits.MANIFEST_LINE)
         columns = _columns(list(row)) if isinstance(row, dict) else {}
         if not {"path", "label"} <= columns.keys():
             raise UserError(f"{path}, line {line}: received {content.strip()[:80]!r}. {_HELP}.")

@@ -14,12 +14,7 @@ import keras
 
 from keras_vit import hardware, recipes
 from keras_vit.data import ImageSet
-from keras_vit.data.fingerprint import (
-    differences,
-    fingerprint,
-    read_fingerprint,
-    write_fingerprint,
-)
+from keras_vit.data.fingerprint import changes_since, fingerprint, write_fingerprint
 from keras_vit.data.splits import write_records
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, next_run_folder, write_text
@@ -223,7 +218,7 @@ def _describe(job: Job) -> None:
 
 
 def _check_data(job: Job) -> None:
-    changed = differences(read_fingerprint(job.folder / _INDEX), fingerprint(job.images))
+    changed = changes_since(job.folder / _INDEX, fingerprint(job.images))
     if changed:
         listed = "".join(f"\n  {line}" for line in changed)
         raise UserError(

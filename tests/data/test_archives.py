@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Archives as sources, and those that try to do harm."""
 
+import dataclasses
 import io
+import os
 import shutil
 import stat
 import tarfile
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keras_vit import UserError, data
+from keras_vit import UserError, data, limits
 from keras_vit.data import archives
 
 
@@ -104,7 +106,7 @@ def test_a_member_that_is_there_twice(tmp_path):
         zip_of(tmp_path / "a.zip", ("a/1", b"x"), ("a/1", b"y")),
         tar_of(tmp_path / "a.tar", ("a/1", b"x"), ("a/1", b"y")),
     ):
-        with pytest.raises(UserError, match="is there twice"):
+        with pytest.raises(UserError, match=r"is there twice|two members of one name"):
             archives.unpacked(path)
 
 
@@ -112,33 +114,65 @@ def test_limits(tmp_path, cache, monkeypatch):
     members = [(f"a/{i}.png", b"\0" * 50_000) for i in range(4)]
     paths = [zip_of(tmp_path / "a.zip", *members), tar_of(tmp_path / "a.tgz", *members)]
 
-    def expect(name, value, message):
+    for change, message in (
+        ({"members": 3}, "limit is 3 members|members than the limit of 3"),
+        ({"total": 100_000}, "the limit (is|of) 100,000"),
+        ({"harmless": 10_000, "ratio": 2}, "unpacks to"),
+        ({"member": 40_000}, "the limit (is|of) 40,000"),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(archives, name, value)
+            patch.setattr(limits, "IMAGES", dataclasses.replace(limits.IMAGES, **change))
             for path in paths:
                 with pytest.raises(UserError, match=message):
                     archives.unpacked(path)
         assert nothing_was_unpacked(cache)
 
-    expect("MAX_MEMBERS", 3, "4 members; the limit is 3")
-    expect("MAX_TOTAL", 100_000, "bytes; the limit is 100,000")
-    expect("_HARMLESS", 10_000, "bytes from .* the limit is")
-    with monkeypatch.context() as patch:
-        patch.setattr(archives.Limits.__init__, "__defaults__", (40_000,))
-        for path in paths:
-            with pytest.raises(UserError, match="50,000 bytes in a member"):
-                archives.unpacked(path)
+
+def test_a_header_of_a_tar_is_not_held_in_memory(tmp_path):
+    for header in ({"pax_headers": {"comment": "x" * 5_000_000}}, {"name": "x" * 5_000_000}):
+        info = tarfile.TarInfo("a/1.png")
+        for field, value in header.items():
+            setattr(info, field, value)
+        form = tarfile.PAX_FORMAT if "pax_headers" in header else tarfile.GNU_FORMAT
+        with tarfile.open(tmp_path / "a.tgz", "w:gz", format=form) as archive:
+            archive.addfile(info)
+        with pytest.raises(UserError, match=r"a member declares 50\d+ bytes"):
+            archives.unpacked(tmp_path / "a.tgz")
 
 
-def test_a_long_header_of_a_tar_counts_too(tmp_path, monkeypatch):
-    """Else a header of a gigabyte would be held in memory before its member is looked at."""
-    monkeypatch.setattr(archives, "_HARMLESS", 1_000_000)
+@pytest.mark.parametrize(
+    ("size", "reason"), [(2_700_000_000, "more bytes in 'a/1"), (200_000_000, "is sparse")]
+)
+def test_a_sparse_file_in_a_tar(tmp_path, cache, size, reason):
+    """512 bytes that stand for many zeros."""
     info = tarfile.TarInfo("a/1.png")
-    info.pax_headers = {"comment": "x" * 5_000_000}
-    with tarfile.open(tmp_path / "a.tgz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
-        archive.addfile(info)
-    with pytest.raises(UserError, match="bytes from"):
-        archives.unpacked(tmp_path / "a.tgz")
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, 512
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:410] = b"%011o\0%011o\0" % (size - 512, 512)
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "a.tar").write_bytes(bytes(header) + b"1" * 512 + bytes(1024))
+    with pytest.raises(UserError, match=reason):
+        archives.unpacked(tmp_path / "a.tar")
+    assert nothing_was_unpacked(cache)
+
+
+def test_a_tar_of_negative_sizes(tmp_path):
+    header = bytearray(tarfile.TarInfo("a/1.png").tobuf())
+    header[124:136] = b"\xff" * 12
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "a.tar").write_bytes(bytes(header) * 3 + bytes(1024))
+    with pytest.raises(UserError, match="a member declares -1 bytes"):
+        archives.unpacked(tmp_path / "a.tar")
+
+
+def test_a_pipe_that_is_called_an_archive(tmp_path):
+    for name in ("a.zip", "a.tar", "a.tgz"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UserError, match="expected a file, received a named pipe"):
+            archives.unpacked(tmp_path / name)
 
 
 def test_a_changed_archive_is_unpacked_anew(tmp_path):

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import json
 import shutil
 
 import pytest
@@ -45,6 +46,10 @@ def test_what_was_found_is_believed_until_the_file_changes(copy, monkeypatch):
     shutil.copy(copy / "dark" / "04.png", broken)
     assert looks(audit) == 1 and audit().unreadable == ()
     assert looks(lambda: data.audit_files(str(copy), cache=False)) == 24
-    for record in (cache.cache_folder() / "examined").iterdir():
-        record.write_text("{broken")
+    (record,) = (cache.cache_folder() / "examined").iterdir()
+    whole = json.loads(record.read_text())
+    for files in ([], {"dark/04.png": 1}, {"dark/04.png": [1]}, {"dark/04.png": [[1]] * 7}):
+        record.write_text(json.dumps({**whole, "files": files}))
+        assert looks(audit) == 24
+    record.write_text("{broken")
     assert looks(audit) == 24

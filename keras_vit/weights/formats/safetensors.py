@@ -9,11 +9,14 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from keras_vit import limits
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
+from keras_vit.untrusted import open_regular, parse_json, read_at_most
 from keras_vit.weights.formats.checkpoint import (
     Checkpoint,
     Spec,
@@ -21,9 +24,6 @@ from keras_vit.weights.formats.checkpoint import (
     check_shape,
     from_bfloat16,
 )
-
-# The header of a model of 1,000 tensors has about 150 kB.
-MAX_HEADER = 16 * 2**20
 
 _DTYPES = {
     "F64": "float64",
@@ -102,33 +102,16 @@ def write_safetensors(
 
 def _header(path: Path) -> tuple[int, dict]:
     """The byte at which the numbers start, and the header."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
-        available = path.stat().st_size - 8
-        if not 2 <= length <= min(MAX_HEADER, available):
+        available = os.fstat(file.fileno()).st_size - 8
+        if not 2 <= length <= min(limits.JSON, available):
             raise UserError(
-                f"{path}: expected a header of 2 to {min(MAX_HEADER, max(available, 2))} bytes, "
+                f"{path}: expected a header of 2 to {min(limits.JSON, max(available, 2))} bytes, "
                 f"received a length of {length}. The file is truncated or not safetensors."
             )
-        text = file.read(length)
-    try:
-        header = json.loads(text, object_pairs_hook=lambda pairs: _unique(path, pairs))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}: the header is not JSON ({error}).") from None
-    if not isinstance(header, dict):
-        raise UserError(f"{path}: expected a header that maps names to tensors.")
-    return 8 + length, header
-
-
-def _unique(path: Path, pairs: list[tuple]) -> dict:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{path}: the header has {twice[:80]!r} twice.")
-    return found
+        text = read_at_most(file, length)
+    return 8 + length, parse_json(text, f"{path}: the header", dict[str, Any])
 
 
 def _entry(path: Path, name: str, entry) -> tuple[Spec, tuple[int, int]]:
@@ -137,7 +120,7 @@ def _entry(path: Path, name: str, entry) -> tuple[Spec, tuple[int, int]]:
             f"{path}: tensor {name!r}: expected dtype, shape and data_offsets, received "
             f"{str(entry)[:80]}."
         )
-    if entry["dtype"] not in _DTYPES:
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
         raise UserError(
             f"{path}: tensor {name!r}: expected one of the types {', '.join(_DTYPES)}, received "
             f"{str(entry['dtype'])[:80]}."
