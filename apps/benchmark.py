@@ -59,6 +59,11 @@ def add_flags(parser):
         type=_words,
         help="modes of LiteRT and ONNX files, with commas, see export; default: none",
     )
+    models.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run a SavedModel even if it is a program: it may then do all that you may",
+    )
     models.add_argument("--image_size", type=int, help="of a named model; default: 224")
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -95,6 +100,7 @@ def _time_models(args):
         args.batch or (1,),
         args.image_size,
         args.seconds,
+        args.unsafe,
     )
     if plan.needs_keras:
         import_keras()

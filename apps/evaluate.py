@@ -46,6 +46,11 @@ def add_flags(parser):
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of the result"
     )
+    parser.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run a SavedModel even if it is a program: it may then do all that you may",
+    )
 
 
 def main(args) -> int:
@@ -59,7 +64,9 @@ def main(args) -> int:
         result = probe(args.model, args.data, args.data_dir, args.probe, args.knn)
         table = probe_table
     else:
-        result = measure(args.model, args.data, args.data_dir, args.classes, args.labels)
+        result = measure(
+            args.model, args.data, args.data_dir, args.classes, args.labels, args.unsafe
+        )
         table = evaluation_table
     print(json.dumps(result) if args.format == "json" else table(result))
     return 0

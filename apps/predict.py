@@ -32,6 +32,11 @@ def add_flags(parser):
         help="classes to name; default: 1, or all above 50 %% where an image may show several",
     )
     parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table")
+    parser.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run a SavedModel even if it is a program: it may then do all that you may",
+    )
 
 
 def main(args) -> int:
@@ -44,7 +49,7 @@ def main(args) -> int:
         raise UserError(f"--top_k: expected a whole number of at least 1, received {args.top_k}.")
     if Predictor.needs_keras(args.model):
         import_keras()
-    predictor = Predictor.open(args.model)
+    predictor = Predictor.open(args.model, args.unsafe)
     paths = find_images(_names_on_stdin() if args.images == ["-"] else args.images)
     metadata = predictor.metadata
     columns = len(metadata.labels) if metadata.task == "multi" else 1

@@ -18,8 +18,9 @@ from keras_vit.errors import UserError, not_installed, unknown
 from keras_vit.export.latency import Latency, check_numbers, measure
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.quantization import MODES, MODES_OF
-from keras_vit.export.runner import format_of, input_shape
-from keras_vit.predictor import load_keras, locate
+from keras_vit.export.runner import format_of
+from keras_vit.export.worker import Worker
+from keras_vit.predictor import locate
 
 # Modules that run a file, then those that write one; the extra that brings them.
 _MODULES = {
@@ -42,7 +43,7 @@ class BenchmarkPlan:
             `.keras` file, or the configuration of a model with random weights.
         runtimes: what models are exported to.
         modes: how models are quantised, in the runtimes that have the mode.
-        threads, batches, seconds: see `keras_vit.export.latency.measure`.
+        threads, batches, seconds, unsafe: see `keras_vit.export.latency.measure`.
     """
 
     files: dict[str, Path]
@@ -52,6 +53,7 @@ class BenchmarkPlan:
     threads: tuple[int, ...]
     batches: tuple[int, ...]
     seconds: float
+    unsafe: bool = False
 
     @property
     def needs_keras(self) -> bool:
@@ -76,6 +78,7 @@ def make_plan(
     batches: Sequence[int] = (1,),
     image_size: int | None = None,
     seconds: float = 5.0,
+    unsafe: bool = False,
 ) -> BenchmarkPlan:
     """Finds what is to be timed, without importing Keras.
 
@@ -84,7 +87,7 @@ def make_plan(
             names of models as `keras-vit list models` shows them.
         runtimes: of `RUNTIMES`; None for those of the files, and for models all that are installed.
         modes: of `keras_vit.export.quantization.MODES`, for models; None for float32.
-        threads, batches, seconds: see `keras_vit.export.latency.measure`.
+        threads, batches, seconds, unsafe: see `keras_vit.export.latency.measure`.
         image_size: height and width in pixels of models that are named; None for 224.
 
     Raises:
@@ -121,6 +124,7 @@ def make_plan(
         tuple(dict.fromkeys(threads)),
         tuple(dict.fromkeys(batches)),
         seconds,
+        unsafe,
     )
 
 
@@ -158,6 +162,7 @@ def benchmark(plan: BenchmarkPlan) -> list[Latency]:
             plan.batches,
             plan.seconds,
             {name: file.flops for name, file in timed.items() if file.flops is not None},
+            unsafe=plan.unsafe,
         )
 
 
@@ -206,8 +211,8 @@ def _modes_of(runtime: str, modes: Sequence[str]) -> list[str]:
 
 
 def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
-    metadata = Metadata.read(path)
     if format_of(path) == "saved_model":
+        metadata = Metadata.read(path)
         if metadata is None:
             raise UserError(
                 f"{path}: nothing says its input size. Expected a folder that `keras-vit export` "
@@ -215,7 +220,8 @@ def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
             )
         shape = (None, *metadata.image_size, metadata.channels)
     else:
-        shape = input_shape(path)
+        with Worker(path) as model:
+            shape, metadata = model.input_shape, Metadata.read(path, model.metadata)
     if shape[0] is not None and set(batches) != {shape[0]}:
         raise UserError(
             f"{path}: expected a batch of {shape[0]}, which the file was made for, received "
@@ -228,6 +234,7 @@ def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
 def _exported(source: Path | ViTConfig, plan: BenchmarkPlan, scratch: Path) -> dict[str, _Timed]:
     """A model's files, by runtime and mode; those that are not there yet are written."""
     from keras_vit.models import config_of, vit
+    from keras_vit.models.keras_file import load_keras
     from keras_vit.training.candidates import FORMATS, Candidate, ExportOptions, write
 
     print("exporting what is to be timed", file=sys.stderr)
@@ -265,6 +272,11 @@ def _existing(source: Path | ViTConfig, runtime: str, mode: str, batch: int | No
     if runtime == "keras":
         return locate(source)[0]
     path = source / "export" / FORMATS[runtime]
-    if not path.exists() or (runtime == "litert" and input_shape(path)[0] != batch):
+    if not path.exists() or (runtime == "litert" and _batch_of(path) != batch):
         return None
     return path
+
+
+def _batch_of(path: Path) -> int | None:
+    with Worker(path) as model:
+        return model.input_shape[0]

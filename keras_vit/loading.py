@@ -10,6 +10,7 @@ import keras
 from keras_vit import predictor, zoo
 from keras_vit.errors import UserError
 from keras_vit.export.runner import format_of
+from keras_vit.models.keras_file import load_keras
 from keras_vit.weights import loading as checkpoints
 
 
@@ -48,7 +49,7 @@ def load_model(source: str | os.PathLike, **options: Any) -> keras.Model:
     if format != "keras":
         return _labelled(checkpoints.load_model(path, **{**told, **options}), None)
     path, _ = predictor.locate(source if Path(source).exists() else path)
-    model = checkpoints.load_model(path, **options) if options else predictor.load_keras(path)
+    model = checkpoints.load_model(path, **options) if options else load_keras(path)
     labels = predictor.labels_of(path)
     fitting = labels is not None and model.output_shape == (None, len(labels))
     return _labelled(model, labels if fitting else None)

@@ -24,6 +24,7 @@ def measure(
     data_dir: str | None = None,
     classes: str = "names",
     labels: str | os.PathLike | None = None,
+    unsafe: bool = False,
 ) -> dict:
     """What `keras-vit evaluate` finds.
 
@@ -33,12 +34,13 @@ def measure(
             folders are called by; see `keras_vit.evaluation.class_places`.
         labels: a ReaL file (see `keras_vit.evaluation.real_labels`), whose labels take the place of
             those of the folders.
+        unsafe: see `Predictor.open`.
 
     Returns:
         `model`, `data`, and what `Predictor.evaluate` returns; with `labels` in place of that
         `images`, `top1` and `top1_interval` of the images that have labels, and `unlabelled`.
     """
-    predictor = Predictor.open(target)
+    predictor = Predictor.open(target, unsafe)
     name, found, split = test_split(target, source, data_dir)
     result = {"model": str(predictor.path), "data": name}
     if labels is not None:

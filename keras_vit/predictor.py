@@ -7,7 +7,6 @@ A `.tflite` or `.onnx` file is used without importing TensorFlow or Keras.
 import dataclasses
 import os
 import sys
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,9 +19,12 @@ from keras_vit.data.sources import load, load_for_test
 from keras_vit.errors import UserError
 from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilabel
 from keras_vit.export.metadata import Metadata
-from keras_vit.export.runner import TENSORFLOW_FREE, Runner, format_of, open_runner
+from keras_vit.export.runner import Runner, check_path, format_of, open_runner
+from keras_vit.export.worker import Worker
 from keras_vit.recipes import Distill, Recipe, of_run
 from keras_vit.text import visible
+
+_BATCH_BYTES = 1_000_000_000  # of pixels in memory at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,19 +59,39 @@ class Predictor:
     path: Path
 
     @classmethod
-    def open(cls, target: str | os.PathLike) -> "Predictor":
+    def open(cls, target: str | os.PathLike, unsafe: bool = False) -> "Predictor":
         """Opens a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
 
+        All but `.keras` files run in a process of their own, see `keras_vit.export.Worker`.
+
+        Args:
+            target: what to open.
+            unsafe: whether a SavedModel is run even if it is a program: it may then do all that
+                the user may.
+
         Raises:
-            UserError: for anything else, saying what was expected.
+            UserError: for anything else, saying what was expected, and for a file that is damaged
+                or whose metadata are those of another model.
         """
-        path, _ = locate(target)
-        return cls(open_runner(path), metadata_of(target), path)
+        path, recipe = locate(target)
+        in_keras = check_path(path) == "keras"
+        run = open_runner(path) if in_keras else Worker(path, unsafe=unsafe)
+        own = run.metadata if path.suffix == ".onnx" else None
+        metadata = None if in_keras else Metadata.read(path, own)
+        metadata = metadata or _metadata_beside(path, recipe)
+        size = (*metadata.image_size, metadata.channels)
+        takes = run.input_shape[1:]
+        if any(a not in (None, b) for a, b in zip(takes, size, strict=True)):
+            raise UserError(
+                f"{path}: takes images of shape {takes}, and its metadata say {size}. Export it "
+                "again."
+            )
+        return cls(run, metadata, path)
 
     @staticmethod
     def needs_keras(target: str | os.PathLike) -> bool:
-        """Whether opening a target imports Keras and TensorFlow, which takes seconds."""
-        return format_of(locate(target)[0]) not in TENSORFLOW_FREE
+        """Whether opening a target imports Keras into this process, which takes seconds."""
+        return format_of(locate(target)[0]) == "keras"
 
     def predict(
         self, paths: Iterable[str], top_k: int | None = None, batch_size: int = 32
@@ -82,7 +104,7 @@ class Predictor:
                 several, for all whose probability is above 1/2.
             batch_size: images that are held in memory at a time.
         """
-        batch = []
+        batch, batch_size = [], self._batch_size(batch_size)
         for path in paths:
             try:
                 batch.append((path, self.read(path)))
@@ -122,13 +144,9 @@ class Predictor:
     def logits(self, split: Split, batch_size: int = 64) -> np.ndarray:
         """Logits of a split, float32 `(n, classes)`; see `evaluate`."""
         m = self.metadata
-        logits = [
-            self.run(pixels)
-            for pixels in split_batches(
-                split, m.image_size, m.channels, m.crop, batch_size, f"testing {self.path.name}"
-            )
-        ]
-        logits = np.concatenate(logits)
+        size, doing = (m.image_size, m.channels, m.crop), f"testing {self.path.name}"
+        batches = split_batches(split, *size, self._batch_size(batch_size), doing)
+        logits = np.concatenate([self._logits(pixels) for pixels in batches])
         broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(broken):
             raise UserError(
@@ -159,11 +177,31 @@ class Predictor:
                 "WordNet ids are measured with `keras-vit evaluate --classes`."
             )
 
+    def _logits(self, pixels: np.ndarray) -> np.ndarray:
+        logits, labels = self.run(pixels), self.metadata.labels
+        if logits.shape[1] != len(labels):
+            raise UserError(
+                f"{self.path}: has {logits.shape[1]} outputs, and its metadata name {len(labels)} "
+                "classes. Export it again."
+            )
+        return logits
+
+    def _batch_size(self, most: int) -> int:
+        """Images that go through at a time: fewer where one is very large."""
+        height, width = self.metadata.image_size
+        return max(1, min(most, _BATCH_BYTES // (4 * height * width * self.metadata.channels)))
+
     def _classify(self, batch, top_k: int | None) -> Iterator[Prediction]:
         if not batch:
             return
         several = self.metadata.task == "multi"
-        logits = self.run(np.stack([pixels for _, pixels in batch]))
+        logits = self._logits(np.stack([pixels for _, pixels in batch]))
+        for (path, _), row in zip(batch, logits, strict=True):
+            if not np.isfinite(row).all():
+                raise UserError(
+                    f"{self.path}: expected finite logits, received NaN or infinity for {path}. "
+                    "Train or export the model again."
+                )
         probabilities = sigmoid(logits) if several else softmax(logits)
         for (path, _), row in zip(batch, probabilities, strict=True):
             count = (row > 0.5).sum() if several else 1
@@ -225,6 +263,8 @@ def open_keras(target: str | os.PathLike, lone: bool = False) -> tuple["keras.Mo
         target: a run folder or a `.keras` file.
         lone: whether a file outside of a run folder is accepted; its classes are then numbered.
     """
+    from keras_vit.models.keras_file import load_keras
+
     path, recipe = locate(target)
     if format_of(path) != "keras":
         raise UserError(f"{path}: expected a run folder or a .keras file.")
@@ -232,18 +272,6 @@ def open_keras(target: str | os.PathLike, lone: bool = False) -> tuple["keras.Mo
     if lone and recipe is None:
         return model, _numbered(model, path)
     return model, metadata_of(target)
-
-
-def load_keras(path: Path) -> "keras.Model":  # noqa: F821
-    """Loads a `.keras` file, in Keras's safe mode and without compiling."""
-    import keras
-
-    if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
-        raise UserError(f"{path}: is not a .keras file, or a part of it is missing.")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise UserError(f"{path}: Keras cannot read the file: {str(error)[:300]}") from error
 
 
 def labels_of(target: str | os.PathLike) -> tuple[str, ...] | None:

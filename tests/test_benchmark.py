@@ -10,7 +10,7 @@ import pytest
 from keras_vit import UserError, ViTConfig, benchmark, hardware, recipes, vit
 from keras_vit.benchmark import make_plan
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite
-from keras_vit.export.runner import format_of, input_shape, open_runner
+from keras_vit.export.runner import format_of, open_runner
 from tests.models.test_vit import tiny
 
 SHAPE = (16, 24, 3)
@@ -35,11 +35,10 @@ def measured(monkeypatch):
     """Calls of `measure`; the files are gone when it has returned."""
     calls = []
 
-    def measure(files, image_shape, threads, batches, seconds, flops):
+    def measure(files, image_shape, threads, batches, seconds, flops, unsafe):
         calls.append((files, image_shape, flops))
-        for path in files.values():
-            open_runner(path)
-        return [input_shape(p) for p in files.values() if format_of(p) in ("litert", "onnx")]
+        shapes = {path: open_runner(path).input_shape for path in files.values()}
+        return [s for path, s in shapes.items() if format_of(path) in ("litert", "onnx")]
 
     monkeypatch.setattr(benchmark, "measure", measure)
     return calls

@@ -12,6 +12,7 @@ FLOORS = {
     "interpolation": 0,
     "lazy": 0,
     "registered": 0,
+    "processes": 0,
     "progress": 0,
     "limits": 0,
     "text": 0,
@@ -41,7 +42,7 @@ WITHIN_FLOOR_0 = {("files", "errors"), ("progress", "text")}
 TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {"training/distribution.py"}
 STANDARD_LIBRARY_ONLY = {"errors", "files", "hardware", "lazy", "progress", "config", "recipes"}
-STANDARD_LIBRARY_ONLY |= {"limits", "schema", "text", "untrusted", "zips"}
+STANDARD_LIBRARY_ONLY |= {"limits", "schema", "text", "untrusted", "zips", "processes"}
 HEAVY = {"keras", "tensorflow", "numpy", "jax", "torch", "PIL", "matplotlib", "absl"}
 
 
@@ -122,4 +123,15 @@ def test_commands_import_nothing_heavy_before_their_flags_are_parsed():
         for module, at_top in imports(path)
         if room == "apps" and at_top and module.split(".")[0] in HEAVY - {"absl"}
     ]
+    assert not wrong
+
+
+def test_one_place_starts_processes_and_one_opens_keras_files():
+    """Elsewhere, what lies in the current folder would be imported, or a file not be checked."""
+    wrong, allowed = [], {"processes.py", "models/keras_file.py"}
+    for _, name, path in modules():
+        text = path.read_text(encoding="utf-8")
+        for words in ("sys.executable,", "saving.load_model(", "models.load_model("):
+            if words in text and name not in allowed:
+                wrong.append(f"{name}: {words}")
     assert not wrong

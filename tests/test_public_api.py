@@ -26,7 +26,9 @@ ROOMS = {
         "most_confused predicted_classes real_accuracy real_labels reliability "
         "ridge_scores sigmoid softmax summarize summarize_multilabel top_k_accuracy wilson_interval"
     ),
-    "export": ("Agreement Metadata compare open_runner operators to_onnx to_saved_model to_tflite"),
+    "export": (
+        "Agreement Metadata Worker compare open_runner operators to_onnx to_saved_model to_tflite"
+    ),
     "layers": (
         "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
         "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The process of a peer that `benchmarks/export/latency.py` times.
 
-    python benchmarks/export/peers.py KIND THREADS HEIGHT WIDTH CHANNELS FILE
+    python benchmarks/export/peers.py KIND SETTINGS
 
-Speaks the protocol of `keras_vit.export.latency_worker`. A peer gets the pixels in its own layout
+Speaks the protocol of `keras_vit.export.worker_process`. A peer gets the pixels in its own layout
 before the clock runs. FILE is the model: of OpenVINO and ONNX Runtime the .onnx file, of torch a
 .json file with the fields of its `ViTConfig`.
 """
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 KIND = sys.argv.pop(1)  # what is left is the command line of a worker
-from keras_vit.export.latency_worker import serve  # noqa: E402, I001 (sets numbers of threads)
+from keras_vit.export.worker_process import serve  # noqa: E402, I001 (sets numbers of threads)
 from keras_vit.errors import UserError  # noqa: E402
 
 import numpy as np  # noqa: E402

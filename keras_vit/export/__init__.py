@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_vit.export.saved_model import to_saved_model as to_saved_model
     from keras_vit.export.verify import Agreement as Agreement
     from keras_vit.export.verify import compare as compare
+    from keras_vit.export.worker import Worker as Worker
 
 _HOME = {
     "operators": "litert",
@@ -24,5 +25,6 @@ _HOME = {
     "to_saved_model": "saved_model",
     "Agreement": "verify",
     "compare": "verify",
+    "Worker": "worker",
 }
 __getattr__, __dir__ = attributes(__name__, _HOME)  # a .tflite file runs without TensorFlow

@@ -4,10 +4,6 @@ all of them alike."""
 
 import contextlib
 import dataclasses
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,13 +12,13 @@ import numpy as np
 
 from keras_vit import hardware
 from keras_vit.errors import UserError
+from keras_vit.export.worker import Worker
 from keras_vit.files import size_in_bytes
 from keras_vit.progress import track
 
 _TURN_SECONDS = 0.25  # shorter than the disturbances of a shared machine
 _PEAK = "peak"
 _PEAK_FLOPS = 2 * 1024**3  # of one call of the worker without a file
-_WORKER = (sys.executable, "-m", "keras_vit.export.latency_worker")
 _NONE: Mapping = MappingProxyType({})
 
 
@@ -68,6 +64,7 @@ def measure(
     seconds: float = 5.0,
     flops: Mapping[str, float] = _NONE,
     workers: Mapping[str, Sequence[str]] = _NONE,
+    unsafe: bool = False,
 ) -> list[Latency]:
     """Times model files on random pixels.
 
@@ -84,7 +81,8 @@ def measure(
         flops: floating-point operations for one image, two for each multiply-add, by the names of
             the files of which they are known.
         workers: by the names of files that `open_runner` does not open, the command that runs them:
-            a script that calls `keras_vit.export.latency_worker.serve`.
+            a script that calls `keras_vit.export.worker_process.serve`.
+        unsafe: see `keras_vit.export.open_runner`.
 
     Returns:
         One result for each number of threads, file and batch size, in this order.
@@ -97,7 +95,7 @@ def measure(
     with contextlib.ExitStack() as stack:
         processes = {
             (name, count): stack.enter_context(
-                _Worker(workers.get(name, _WORKER), path, image_shape, count)
+                Worker(path, count, confined=True, unsafe=unsafe, command=workers.get(name))
             )
             for count in threads
             for name, path in subjects.items()
@@ -109,12 +107,12 @@ def measure(
         ]
         # Nobody is timed while another one loads or compiles.
         for worker, (*_, batch) in track(calls, "loading what is timed", len(calls), "files"):
-            worker.run(batch, seconds=0)
+            worker.time((batch, *image_shape), seconds=0)
         times: dict[tuple, list[list[float]]] = {key: [] for _, key in calls}
         turns = max(1, round(seconds / _TURN_SECONDS)) * calls
         for worker, key in track(turns, "timing", len(turns), "turns"):
-            times[key] += worker.run(key[-1], _TURN_SECONDS)
-        memory = {key: worker.finish() for key, worker in processes.items()}
+            times[key] += worker.time((key[-1], *image_shape), _TURN_SECONDS)
+        memory = {key: worker.peak_bytes() / 1e6 for key, worker in processes.items()}
     # By CPU time: other jobs interrupt these long calls more often than those of small models.
     peak = {
         count: count * _PEAK_FLOPS / _medians(times[_PEAK, count, 1])[1] / 1e6 for count in threads
@@ -161,58 +159,3 @@ def _summary(name, path, threads, batch, times, memory, flops, peak) -> Latency:
 def _medians(calls: list[list[float]]) -> list[float]:
     """Of wall clock and CPU time."""
     return np.median(calls, axis=0).tolist()
-
-
-class _Worker:
-    """A process that runs one file when told to; see `keras_vit.export.latency_worker`."""
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        path: Path | None,
-        image_shape: tuple[int, int, int],
-        threads: int,
-    ):
-        self.path = path
-        command = [*command, *map(str, (threads, *image_shape))]
-        # A file takes any number of messages; a pipe that nobody reads fills up.
-        self.messages = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command if path is None else [*command, str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.messages,
-            text=True,
-        )
-
-    def __enter__(self) -> "_Worker":
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.process.kill()
-        self.process.communicate()
-        self.messages.close()
-
-    def run(self, batch: int, seconds: float) -> list[list[float]]:
-        """Milliseconds of each call in one turn, one call at least: wall clock and CPU time."""
-        with contextlib.suppress(BrokenPipeError):  # a process that ended has said why
-            self.process.stdin.write(json.dumps([batch, seconds]) + "\n")
-            self.process.stdin.flush()
-        return self._answer()
-
-    def finish(self) -> float:
-        """Ends the process; the most memory that it held, in 10^6 bytes."""
-        self.process.stdin.close()
-        self.process.stdin = None  # `communicate` would flush it
-        return self._answer()
-
-    def _answer(self):
-        line = self.process.stdout.readline()
-        answer = json.loads(line) if line else None
-        if isinstance(answer, dict):
-            raise UserError(answer["error"])
-        if answer is None:
-            self.messages.seek(0)
-            *_, reason = ["killed", *self.messages.read().strip().splitlines()]
-            raise UserError(f"{self.path or 'NumPy'}: its process ended ({reason}).")
-        return answer

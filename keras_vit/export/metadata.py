@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from keras_vit import limits
-from keras_vit.export.runner import onnx_session
 from keras_vit.schema import Between, Sized, check
 from keras_vit.text import Line
 from keras_vit.untrusted import open_regular, parse_json, read_bytes
@@ -85,12 +84,20 @@ class Metadata:
             (extra / name).write_text(text, encoding="utf-8")
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> "Metadata | None":
+    def read(cls, path: str | os.PathLike, own: str | None = None) -> "Metadata | None":
         """Reads it back from a .tflite or .onnx file or a SavedModel folder; None where there is
-        none."""
+        none.
+
+        Args:
+            path: the file or folder.
+            own: what `Worker.metadata` said, where the file is open already.
+
+        Raises:
+            UserError: for metadata that are damaged, or that no model can have.
+        """
         path = Path(path)
         if path.suffix == ".onnx":
-            text = onnx_session(path).get_modelmeta().custom_metadata_map.get(_FILE)
+            text = own or _of_onnx(path)
         elif path.is_dir():
             file = path / EXTRA / _FILE
             text = read_bytes(file, limits.JSON) if os.path.lexists(file) else None
@@ -110,6 +117,13 @@ class Metadata:
         values = parse_json(text, source, dict[str, Any])
         known = {field.name for field in dataclasses.fields(cls)}
         return check({k: v for k, v in values.items() if k in known}, cls, source)
+
+
+def _of_onnx(path: Path) -> str | None:
+    from keras_vit.export.worker import Worker
+
+    with Worker(path) as model:
+        return model.metadata
 
 
 def _associated(path: Path) -> bytes | None:

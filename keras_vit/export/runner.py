@@ -4,8 +4,10 @@
 LiteRT and ONNX files run without TensorFlow.
 """
 
+import contextlib
+import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,51 +16,101 @@ from keras_vit.errors import UserError, not_installed
 
 Runner = Callable[[np.ndarray], np.ndarray]
 TENSORFLOW_FREE = ("litert", "onnx")
+_REASON = 300  # characters of what a library says
 
 
-def open_runner(path: str | os.PathLike, threads: int = 1) -> Runner:
-    """Opens a model file.
+@dataclasses.dataclass(frozen=True)
+class OpenModel:
+    """A model file that runs in this process.
+
+    Attributes:
+        path: the file or folder.
+        compute: from pixels of the right shape to logits, in the words of its runtime.
+        input_shape: `(batch, height, width, channels)`, with None where any number goes.
+        metadata: the text of its `metadata.json` where the runtime alone can read it, or None.
+    """
+
+    path: Path
+    compute: Runner
+    input_shape: tuple[int | None, ...]
+    metadata: str | None = None
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Logits, float32 `(n, classes)`, of pixels of any real dtype `(n, height, width,
+        channels)`, 0 to 255; a file that takes integers gets the nearest ones.
+
+        Raises:
+            UserError: for images of another shape, and when the file cannot be run.
+        """
+        images, wanted = np.asarray(images), self.input_shape[1:]
+        sizes = zip(wanted, images.shape[1:], strict=False)
+        if images.ndim != 4 or any(size not in (None, given) for size, given in sizes):
+            raise UserError(
+                f"{self.path}: expected images of shape {wanted}, received {images.shape[1:]}."
+            )
+        with _named(self.path, "run"):
+            logits = np.asarray(self.compute(images), "float32")
+        if logits.ndim != 2 or len(logits) != len(images):
+            raise UserError(
+                f"{self.path}: expected logits of shape ({len(images)}, classes), received "
+                f"{logits.shape}."
+            )
+        return logits
+
+
+def open_runner(path: str | os.PathLike, threads: int = 1, unsafe: bool = False) -> OpenModel:
+    """Opens a model file in this process, which it can end: a damaged one may crash its runtime.
+
+    For files that this program has just written, and for the process of `keras_vit.export.Worker`,
+    which runs all others.
 
     Args:
         path: a `.tflite` or `.onnx` file, a SavedModel folder or a `.keras` file.
         threads: threads of the LiteRT interpreter or of ONNX Runtime; TensorFlow chooses its own.
+        unsafe: whether a SavedModel may contain any operator, see
+            `keras_vit.export.saved_model_check`.
 
     Returns:
-        A function from pixels, any real dtype `(n, height, width, channels)`, 0 to 255, to logits,
-        float32 `(n, classes)`. A file that takes integers gets the nearest ones.
+        From pixels to logits.
 
     Raises:
         UserError: for a path that is none of these or cannot be read.
     """
-    return _opened(path, _OPENERS, threads)
-
-
-def input_shape(path: str | os.PathLike) -> tuple[int | None, ...]:
-    """Shape of the images that a `.tflite` or `.onnx` file takes: `(batch, height, width,
-    channels)`, with None where any number goes.
-
-    Raises:
-        UserError: for a path that is none of these or cannot be read.
-    """
-    return _opened(path, {"litert": _litert_shape, "onnx": _onnx_shape})
-
-
-def _opened(path: str | os.PathLike, openers: Mapping[str, Callable], *arguments):
     path = Path(path)
+    format = check_path(path)
+    with _named(path, f"opened as a {format} model"):
+        opened = _OPENERS[format](path, threads, unsafe)
+        shape = opened.input_shape
+        if len(shape) != 4 or not all(size is None or size > 0 for size in shape):
+            raise UserError(
+                f"{path}: expected a model of images (batch, height, width, channels), received "
+                f"one of shape {shape}."
+            )
+    return opened
+
+
+def check_path(path: Path) -> str:
+    """The format of a model file; a `UserError` for a path that is none."""
     if not path.exists():
         raise UserError(f"{path}: no such file or folder.")
-    if format_of(path) not in openers:
-        expected = " or ".join(_WORDS[format] for format in openers)
-        raise UserError(f"{path}: expected {expected}.")
+    format = format_of(path)
+    if format is None:
+        raise UserError(f"{path}: expected {' or '.join(_WORDS.values())}.")
+    return format
+
+
+@contextlib.contextmanager
+def _named(path: Path, done: str) -> Iterator[None]:
+    """Turns whatever a runtime raises into one line that names the file."""
     try:
-        return openers[format_of(path)](path, *arguments)
+        yield
     except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(f"{path}: cannot be {done}: it needs more memory than there is.") from error
     except Exception as error:  # each runtime has classes of its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path}: cannot be opened as a {format_of(path)} model ({reason})."
-        ) from error
+        reason = next(iter(str(error).splitlines()), "")[:_REASON] or type(error).__name__
+        raise UserError(f"{path}: cannot be {done} ({reason}).") from error
 
 
 def format_of(path: str | os.PathLike) -> str | None:
@@ -95,18 +147,21 @@ def dequantized(values: np.ndarray, result: dict) -> np.ndarray:
     return (values - zero_point) * np.float32(scale) if scale else values
 
 
-def _open_litert(path: Path, threads: int) -> Runner:
+def _open_litert(path: Path, threads: int, unsafe: bool) -> OpenModel:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     entry = interpreter.get_input_details()[0]
     # Attention may be an output too, of rank four.
-    result = next(o for o in interpreter.get_output_details() if len(o["shape"]) == 2)
-    dynamic = entry["shape_signature"][0] == -1
+    results = [o for o in interpreter.get_output_details() if len(o["shape"]) == 2]
+    if not results:
+        raise UserError(f"{path}: expected an output of shape (batch, classes); it has none.")
+    result, shape = results[0], _sizes(entry["shape_signature"])
+    dynamic, step = None in shape, shape[0] or 0
 
     def run_batch(images):
-        if dynamic and interpreter.get_input_details()[0]["shape"][0] != len(images):
+        if dynamic and tuple(interpreter.get_input_details()[0]["shape"]) != images.shape:
             interpreter.resize_tensor_input(entry["index"], images.shape)
             interpreter.allocate_tensors()
         interpreter.set_tensor(entry["index"], quantized(images, entry))
@@ -114,42 +169,37 @@ def _open_litert(path: Path, threads: int) -> Runner:
         return dequantized(interpreter.get_tensor(result["index"]), result)
 
     def run(images):
-        images = np.asarray(images)
-        _check_shape(path, images, entry["shape"])
-        if dynamic:
+        if shape[0] is None:
             return run_batch(images)
-        return np.concatenate([run_batch(image[None]) for image in images])
+        if len(images) % step:
+            raise UserError(f"{path}: takes {step} images at a time, received {len(images)}.")
+        return np.concatenate(
+            [run_batch(images[i : i + step]) for i in range(0, len(images), step)]
+        )
 
-    return run
-
-
-def _litert_shape(path: Path) -> tuple[int | None, ...]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    (entry, *_) = Interpreter(model_path=str(path)).get_input_details()
-    return tuple(None if size == -1 else int(size) for size in entry["shape_signature"])
+    return OpenModel(path, run, shape)
 
 
-def _onnx_shape(path: Path) -> tuple[int | None, ...]:
-    shape = onnx_session(path).get_inputs()[0].shape
-    return tuple(size if isinstance(size, int) else None for size in shape)
-
-
-def _open_onnx(path: Path, threads: int) -> Runner:
+def _open_onnx(path: Path, threads: int, unsafe: bool) -> OpenModel:
     session = onnx_session(path, threads)
     entry = session.get_inputs()[0]
-    dtype = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}[entry.type]
-    details = {"dtype": np.dtype(dtype), "quantization": (0.0, 0)}
+    if entry.type not in _ONNX_TYPES:
+        raise UserError(f"{path}: expected an input of float or uint8, received {entry.type}.")
+    details = {"dtype": np.dtype(_ONNX_TYPES[entry.type]), "quantization": (0.0, 0)}
 
     def run(images):
-        images = np.asarray(images)
-        _check_shape(path, images, entry.shape)
         return session.run(["logits"], {entry.name: quantized(images, details)})[0]
 
-    return run
+    text = session.get_modelmeta().custom_metadata_map.get("metadata.json")
+    return OpenModel(path, run, _sizes(entry.shape), text)
 
 
-def onnx_session(path: str | os.PathLike, threads: int = 1):
+def _sizes(shape) -> tuple[int | None, ...]:
+    """A shape with None where a runtime has -1 or a name."""
+    return tuple(int(n) if not isinstance(n, str | None) and n >= 0 else None for n in shape)
+
+
+def onnx_session(path: Path, threads: int = 1):
     """An ONNX Runtime session on the CPU."""
     try:
         import onnxruntime
@@ -161,7 +211,11 @@ def onnx_session(path: str | os.PathLike, threads: int = 1):
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _open_saved_model(path: Path, threads: int) -> Runner:
+def _open_saved_model(path: Path, threads: int, unsafe: bool) -> OpenModel:
+    from keras_vit.export.saved_model_check import check_saved_model
+
+    if not unsafe:
+        check_saved_model(path)
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
@@ -175,26 +229,17 @@ def _open_saved_model(path: Path, threads: int) -> Runner:
         raise UserError(f"{path}: its serving_default takes several inputs; expected pixels alone.")
 
     def run(images, keep_alive=loaded):  # the signature does not hold the variables by itself
-        images = np.asarray(images)
-        _check_shape(path, images, spec.shape)
         outputs = serve(**{name: tf.constant(images, dtype=spec.dtype)})
         return next(iter(outputs.values())).numpy()
 
-    return run
+    return OpenModel(path, run, tuple(spec.shape))
 
 
-def _open_keras(path: Path, threads: int) -> Runner:
-    import keras
+def _open_keras(path: Path, threads: int, unsafe: bool) -> OpenModel:
+    from keras_vit.models.keras_file import load_keras
 
-    import keras_vit.layers  # noqa: F401 (registers them)
-
-    return keras_runner(keras.saving.load_model(path, compile=False))
-
-
-def _check_shape(path: Path, images: np.ndarray, expected) -> None:
-    wanted = tuple(int(size) for size in expected[1:])
-    if images.shape[1:] != wanted:
-        raise UserError(f"{path}: expected images of shape {wanted}, received {images.shape[1:]}.")
+    model = load_keras(path)
+    return OpenModel(path, keras_runner(model), tuple(model.input.shape))
 
 
 _WORDS = {
@@ -203,6 +248,7 @@ _WORDS = {
     "saved_model": "a SavedModel folder (with saved_model.pb)",
     "keras": "a .keras file",
 }
+_ONNX_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 _OPENERS = {
     "litert": _open_litert,
     "onnx": _open_onnx,

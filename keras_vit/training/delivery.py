@@ -16,11 +16,11 @@ from keras_vit.data.images import split_batches
 from keras_vit.errors import UserError
 from keras_vit.evaluation import headline
 from keras_vit.export import Metadata, compare, open_runner
-from keras_vit.export.fresh import run_in_new_process
 from keras_vit.export.latency import measure
 from keras_vit.export.quantization import MODES, signal_to_noise
 from keras_vit.export.runner import TENSORFLOW_FREE, keras_runner
 from keras_vit.export.verify import Agreement, median_milliseconds
+from keras_vit.export.worker import run_in_new_process
 from keras_vit.files import size_in_bytes, write_text
 from keras_vit.predictor import Predictor, locate, open_keras, test_split, training_split
 from keras_vit.progress import step
@@ -285,11 +285,9 @@ def _check_new_process(by_name: dict, checked: dict, formats: Sequence[str]) -> 
     """Notes as a problem that a new process gives other logits than this one."""
     entries = [entry for entry in by_name.values() if entry["format"] in formats]
     images = checked["images"][: max(_BATCHES)]
-    if not entries:
-        return
-    with step("running the exports in a new process"):
-        found = run_in_new_process([entry["candidate"].path for entry in entries], images)
-    for entry, logits in zip(entries, found, strict=True):
+    for entry in entries:
+        with step(f"running {entry['candidate'].name} in a new process"):
+            logits = run_in_new_process(entry["candidate"].path, images)
         here = entry["logits"][: len(images)]
         if not _same(entry["candidate"], np.concatenate([here[:1], here]), logits):
             entry["problem"] = entry["problem"] or "a new process gives other logits"

@@ -9,8 +9,10 @@ from keras import ops
 
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
-from keras_vit.export.runner import format_of, open_runner
-from keras_vit.predictor import find_teacher, load_keras, locate, metadata_of
+from keras_vit.export.runner import format_of
+from keras_vit.export.worker import Worker
+from keras_vit.models.keras_file import load_keras
+from keras_vit.predictor import find_teacher, locate, metadata_of
 from keras_vit.recipes import Classify, Distill, Recipe
 from keras_vit.training.objectives import make_loss
 
@@ -129,7 +131,7 @@ def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool
     elif keras.backend.backend() == "tensorflow":
         from keras_vit.export.host_call import in_graph
 
-        logits = in_graph(open_runner(path), len(metadata.labels))
+        logits = in_graph(Worker(path), len(metadata.labels))
     else:
         raise UserError(
             f"objective.teacher: {path} can be a teacher on the TensorFlow backend alone. Name a "

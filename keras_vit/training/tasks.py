@@ -19,6 +19,7 @@ from keras_vit.errors import UserError
 from keras_vit.export import Metadata
 from keras_vit.files import replacing, size_in_bytes
 from keras_vit.models import MaskedAutoencoder, config_of, num_visible, vit
+from keras_vit.models.keras_file import load_keras
 from keras_vit.progress import step
 from keras_vit.recipes import Recipe
 from keras_vit.training.delivery import export_and_check
@@ -161,7 +162,7 @@ class Reconstruction(Classification):
         super().save(learner.encoder, path)
 
     def deliver(self, model, job):
-        learner = keras.saving.load_model(job.folder / AUTOENCODER, compile=False)
+        learner = load_keras(job.folder / AUTOENCODER)
         learner.compile()
         config, recipe = job.recipe.model, job.recipe
         batches = evaluation_batches(

@@ -18,6 +18,7 @@ from keras_vit.data.fingerprint import changes_since, fingerprint, write_fingerp
 from keras_vit.data.splits import write_records
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, next_run_folder, write_text
+from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Recipe
 from keras_vit.text import visible
 from keras_vit.training.callbacks import SaveBest
@@ -129,7 +130,7 @@ def resume(
     recipe = recipes.of_run(folder)
     if (folder / "report.json").exists():
         print(f"{folder} is finished: nothing is left to do", file=sys.stderr)
-        model = keras.saving.load_model(folder / "model.keras", compile=False)
+        model = load_keras(folder / "model.keras")
         return Run(folder, recipe, model, json.loads((folder / "report.json").read_text("utf-8")))
     job = make_job(recipe, folder, data, callbacks, session)
     with job.checkpoints.locked():
@@ -166,7 +167,7 @@ def _carry_out(job: Job, start: Checkpoint | None) -> Run:
         best.set_state(start.progress["callbacks"]["SaveBest"])
     else:
         best = fit(job, start)
-    trained = keras.saving.load_model(best.path, compile=False)
+    trained = load_keras(best.path)
     try:
         found = job.task.deliver(trained, job)
     except UserError as error:

@@ -120,9 +120,8 @@ def _is_new_head(path: str, new: ViTConfig) -> bool:
 
 
 def _from_keras(path: Path) -> tuple[ViTConfig, Arrays]:
-    import keras
-
     from keras_vit.models import config_of
+    from keras_vit.models.keras_file import load_keras
     from keras_vit.weights.loading import variables_of
 
     if path.is_dir():
@@ -131,10 +130,7 @@ def _from_keras(path: Path) -> tuple[ViTConfig, Arrays]:
         return open_preset(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file.")
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise UserError(f"{path}: Keras cannot read the file: {str(error)[:300]}") from None
+    model = load_keras(path)
     variables = variables_of(model)
     return config_of(model), ((name, v.numpy()) for name, v in variables.items())
 

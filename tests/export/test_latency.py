@@ -48,7 +48,7 @@ def test_a_worker_of_ones_own(tflite, tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(
         "import time\n"
-        "from keras_vit.export.latency_worker import serve\n"
+        "from keras_vit.export.worker_process import serve\n"
         "serve(lambda path, threads: lambda pixels: time.sleep(0.02 * len(pixels)))\n",
         encoding="utf-8",
     )

@@ -71,7 +71,7 @@ def test_a_file_without_its_weights_is_rejected(model, tmp_path, monkeypatch):
 
 def test_a_new_process_that_disagrees_is_noticed(model, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        delivery, "run_in_new_process", lambda paths, images: [np.full((8, 3), np.nan)]
+        delivery, "run_in_new_process", lambda path, images: np.full((8, 3), np.nan)
     )
     entry = export(model, tmp_path)["exports"][0]
     assert entry["problem"] == "a new process gives other logits"
