@@ -36,11 +36,11 @@ setup(
         "h5py>=3.14,<4",
         "importlib_resources>=6.4,<8",  # TFDS imports it without asking for it
         "keras>=3.15.1,<3.16",
-        "matplotlib>=3.10,<4",
+        "matplotlib>=3.10.7,<4",
         "numpy>=2.2,<3",
         "pillow>=12.2,<14",
         "rich>=13.9,<16",
-        "tensorflow-datasets>=4.9.9,<5",
+        "tensorflow-datasets>=4.9.10,<5",
         "tensorflow>=2.21,<2.22",
     ],
     extras_require={

@@ -130,6 +130,7 @@ def test_an_interrupted_step_leaves_a_clean_terminal_and_says_nothing_more():
     """On a terminal of its own, with the signal of Ctrl-C."""
     code = (
         "import os, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # off in background jobs
         "from keras_vit import progress\n"
         "progress._BAR_AFTER = 0\n"
         "with progress.step('reading', 4, 'images'):\n"
