@@ -9,7 +9,8 @@ examples:
   keras-vit evaluate runs/imagenet-1 val/ --labels real.json    ImageNet-ReaL
   keras-vit evaluate runs/photos-1 other_photos/ --probe --knn     the features on other classes
 
-A folder of class folders is measured as a whole; of train|val|test, the test split. With many
+A folder of class folders is measured as a whole; of train|val|test, the test split. It may have a
+part of the model's classes: the others can still be the answer, but are not in the mean. With many
 classes the table shows those of lowest F1; JSON holds them all, the confusion matrix and the bins
 of the calibration error. A .tflite or .onnx file is run without TensorFlow.
 

@@ -30,7 +30,7 @@ def measure(
 
     Args:
         target, source, data_dir: see `keras_vit.predictor.test_split`.
-        classes: "names" where the classes of the data must be those of the model, else what the
+        classes: "names" where the data have all classes of the model or some of them, else what the
             folders are called by; see `keras_vit.evaluation.class_places`.
         labels: a ReaL file (see `keras_vit.evaluation.real_labels`), whose labels take the place of
             those of the folders.
@@ -46,7 +46,7 @@ def measure(
     if labels is not None:
         return result | _measure_real(predictor, split, Path(labels))
     if classes == "names":
-        predictor.check_classes(name, found, split)
+        split = predictor.matched(name, found, split)
     else:
         places = class_places(found, classes, len(predictor.metadata.labels))
         split = dataclasses.replace(split, labels=places[split.labels])

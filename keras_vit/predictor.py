@@ -156,9 +156,21 @@ class Predictor:
             )
         return logits
 
-    def check_classes(self, name: str, classes: Sequence[str], split: Split) -> None:
-        """Raises a `UserError` unless the classes of a data set are those of the model, in order,
-        and an image may have as many."""
+    def matched(self, name: str, classes: Sequence[str], split: Split) -> Split:
+        """A split of other data, with the labels of this model.
+
+        Args:
+            name: what messages call the data.
+            classes: names of the classes of the split: all that the model knows, or some of them.
+            split: labelled images.
+
+        Returns:
+            The split; a label is a position in the classes of the model.
+
+        Raises:
+            UserError: for a class that the model does not know, images of several classes where
+                the model says one, and images without any class.
+        """
         task = "single" if split.labels.ndim == 1 else "multi"
         if task != self.metadata.task:
             words = {"single": "one class", "multi": "any number of classes"}
@@ -166,16 +178,23 @@ class Predictor:
                 f"{name}: expected images of {words[self.metadata.task]}, as {self.path} knows, "
                 f"received images of {words[task]}."
             )
-        if tuple(classes) != self.metadata.labels:
-            differing = sorted(set(classes) ^ set(self.metadata.labels))
-            what = (
-                f"they differ in {', '.join(differing[:10])}" if differing else "the order differs"
-            )
+        known = {label: place for place, label in enumerate(self.metadata.labels)}
+        strange = sorted(set(classes) - set(known))
+        if strange:
+            more = f" and {len(strange) - 10} more" if len(strange) > 10 else ""
             raise UserError(
-                f"{name}: expected the {len(self.metadata.labels)} classes of {self.path}, "
-                f"received {len(classes)}: {what}. Folders that are called by class numbers or "
+                f"{name}: expected some of the {len(known)} classes of {self.path}, received also "
+                f"{', '.join(strange[:10])}{more}. Folders that are called by class numbers or "
                 "WordNet ids are measured with `keras-vit evaluate --classes`."
             )
+        places = np.array([known[label] for label in classes], dtype="int64")
+        if task == "single":
+            return dataclasses.replace(split, labels=places[split.labels])
+        labels = np.zeros((len(split), len(known)), dtype=split.labels.dtype)
+        labels[:, places] = split.labels
+        if not labels.any():
+            raise UserError(f"{name}: expected images that show classes, received none that does.")
+        return dataclasses.replace(split, labels=labels)
 
     def _logits(self, pixels: np.ndarray) -> np.ndarray:
         logits, labels = self.run(pixels), self.metadata.labels

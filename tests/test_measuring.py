@@ -52,6 +52,38 @@ def test_real_labels(digits_run, digit_folder, tmp_path, in_process):
         evaluated(in_process, model, "--labels", tmp_path / "real.json")
 
 
+def test_a_part_of_the_classes(digits_run, digit_folder, tmp_path, in_process):
+    """In another order, below test/ of a folder whose train/ has more, and one class alone."""
+    model = digits_run[0] / "export/model.tflite"
+    rows = evaluated(in_process, model, digit_folder)["confusion_matrix"]
+    part = tmp_path / "part"
+    for name in ("train", "test"):
+        for digit in "7", "3", *("5" * (name == "train")):
+            shutil.copytree(digit_folder / digit, part / name / digit)
+    (part / "test" / "0").mkdir()  # empty, as if there were none
+    found = evaluated(in_process, model, part)
+    assert found["absent"] == list("01245689")
+    assert len(found["per_class"]) == len(found["confusion_matrix"]) == 10
+    assert [found["confusion_matrix"][i] for i in (3, 7)] == [rows[3], rows[7]]
+    assert found["images"] == sum(rows[3]) + sum(rows[7])
+    assert found["top1"] == (rows[3][3] + rows[7][7]) / found["images"]
+    f1 = [found["per_class"][i]["f1"] for i in (3, 7)]
+    assert found["macro_f1"] == pytest.approx(np.mean(f1))
+    table = in_process("evaluate", model, part).out
+    assert "absent  0, 1, 2, 4, 5, 6, 8, 9: no image, and not in the mean" in table
+
+    shutil.copytree(digit_folder / "4", tmp_path / "alone" / "4")
+    assert evaluated(in_process, model, tmp_path / "alone")["images"] == sum(rows[4])
+    shutil.copytree(digit_folder / "4", tmp_path / "alone" / "four")
+    with pytest.raises(UserError, match="received also four"):
+        in_process("evaluate", model, tmp_path / "alone")
+    shutil.rmtree(tmp_path / "alone" / "four")
+    for path in (tmp_path / "alone" / "4").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="no image in its train split"):
+        in_process("evaluate", model, tmp_path / "alone")
+
+
 def test_folders_called_by_wordnet_ids_and_numbers(digits_run, digit_folder, tmp_path, in_process):
     model = digits_run[0] / "export/model.tflite"
     plain = evaluated(in_process, model, digit_folder)

@@ -72,6 +72,27 @@ class Listing:
         ]
 
 
+def to_measure(listing: Listing) -> Listing:
+    """The split that a model is measured on, alone: it is called "train" and complete by itself.
+
+    That is "test" where there is one, "validation" else, else everything; its classes are those
+    that have a file.
+
+    Raises:
+        UserError: when it has no file at all.
+    """
+    split = next(name for name in ("test", "validation", "train") if name in listing.files)
+    files = listing.files[split]
+    if not files:
+        raise UserError(
+            f"{listing.source}: no image in its {split} split. Expected "
+            f"{' '.join(sorted(SUFFIXES))} files in a folder for each class."
+        )
+    return dataclasses.replace(
+        listing, classes={"train": sorted(_used(files))}, files={"train": files}
+    )
+
+
 def check(listing: Listing) -> None:
     """Raises a `UserError` for classes that are empty or differ between splits."""
     for split in listing.classes:

@@ -12,7 +12,7 @@ from keras_vit.data.cache import DECODED_SECONDS, examine_known
 from keras_vit.data.folders import list_folder
 from keras_vit.data.image_set import ImageSet, Split, divide
 from keras_vit.data.images import suffix_of
-from keras_vit.data.listing import Listing, check, to_splits
+from keras_vit.data.listing import Listing, check, to_measure, to_splits
 from keras_vit.data.manifest import MANIFESTS, list_manifest
 from keras_vit.data.named_sets import check_hf, hf_splits, tfds_splits
 from keras_vit.data.tfds_names import check_name
@@ -119,12 +119,17 @@ def load_for_test(source: str, data_dir: str | None = None) -> tuple[tuple[str, 
 
     Returns:
         Class names, and the split "test" where there is one, "validation" else, else everything; of
-        the bundled digits, those that every run holds out by default.
+        the bundled digits, those that every run holds out by default. Classes of files are those
+        that have one in this split.
     """
     if source == "digits":
         images = load(source)
         return images.classes, images.test
-    found = find(source, data_dir, on_bad="error", decode=False)
+    listing = _listing(source)
+    if listing is not None:
+        found = _found_files(to_measure(listing), on_bad="error", decode=False)
+    else:
+        found = find(source, data_dir, on_bad="error", decode=False)
     splits = found.splits
     split = next(splits[name] for name in ("test", "validation", "train") if name in splits)
     return tuple(found.classes), split

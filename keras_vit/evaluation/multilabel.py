@@ -53,7 +53,8 @@ def summarize_multilabel(logits: np.ndarray, targets: np.ndarray, classes: Seque
 
     Returns:
         Plain data, ready for JSON. Shares are 0 to 1, and an answer is every class with a logit
-        above 0, a probability above 1/2: `images`; `map`; `exact`, the share of images whose answer
+        above 0, a probability above 1/2: `images`; `map`, of the classes that occur (NaN where none
+        does); `absent`, names of the others; `exact`, the share of images whose answer
         is right in every class; `micro_f1`, of all answers of all classes together; and
         `per_class`, a list of `class`, `ap` (None for a class that does not occur), `precision`,
         `recall`, `f1` and `support`.
@@ -74,6 +75,7 @@ def summarize_multilabel(logits: np.ndarray, targets: np.ndarray, classes: Seque
     return {
         "images": len(targets),
         "map": mean_average_precision(logits, targets),
+        "absent": [name for name, count in zip(classes, support, strict=True) if not count],
         "exact": float((said == targets).all(axis=1).mean()),
         "micro_f1": float(2 * right.sum() / max(given.sum() + support.sum(), 1)),
         "per_class": rows,

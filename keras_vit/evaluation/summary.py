@@ -42,7 +42,8 @@ def summarize(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) ->
 
     Returns:
         Plain data, ready for JSON. Shares are 0 to 1: `images`; `top1`, `top1_interval` (95 %) and
-        `top5`; `macro_f1`; `ece`; `per_class`, a list of `class`, `precision`, `recall`, `f1` and
+        `top5`, among all classes; `macro_f1`, of the classes that occur; `absent`, names of the
+        others; `ece`; `per_class`, a list of `class`, `precision`, `recall`, `f1` and
         `support`; `most_confused`, a list of `actual`, `predicted`, `count` and `share`;
         `confusion_matrix`, rows of true classes; and `reliability`, a list of bins with `low`,
         `high`, `count`, `confidence` and `accuracy`.
@@ -58,6 +59,7 @@ def summarize(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) ->
         "top1_interval": list(wilson_interval(top1, len(labels))),
         "top5": top_k_accuracy(logits, labels, 5),
         "macro_f1": scores.macro_f1,
+        "absent": [name for name, count in zip(classes, scores.support, strict=True) if not count],
         "ece": bins.error,
         "per_class": _rows(
             {

@@ -6,6 +6,7 @@ from keras_vit.text import visible
 
 _CLASSES = 20  # with more classes, the table has those of lowest F1
 _PAIRS = 5
+_NAMED = 10  # absent classes that are named
 
 
 def evaluation_table(result: dict) -> str:
@@ -28,6 +29,7 @@ def evaluation_table(result: dict) -> str:
         *([("top-5", f"{result['top5']:.2%}")] if len(result["per_class"]) > 5 else []),
         ("F1", f"{result['macro_f1']:.2%}, mean of the classes"),
         ("ECE", f"{result['ece']:.2%}, mean gap between confidence and accuracy"),
+        *_absent(result),
     ]
     lines = [f"{name:<8}{visible(text)}" for name, text in facts]
     lines += ["", *_classes(result["per_class"]), "", *_confused(result["most_confused"])]
@@ -70,9 +72,19 @@ def _several(result: dict) -> list[str]:
         ("mAP", f"{result['map']:.2%}, mean of the classes"),
         ("exact", f"{result['exact']:.2%} of the images right in every class, at 50 %"),
         ("F1", f"{result['micro_f1']:.2%} of all classes together, at 50 %"),
+        *_absent(result),
     ]
     lines = [f"{name:<8}{visible(text)}" for name, text in facts]
     return [*lines, "", *_classes(result["per_class"], "AP", "ap")]
+
+
+def _absent(result: dict) -> list[tuple[str, str]]:
+    """A line about the classes of which there is no image, where there are such."""
+    names = result["absent"]
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [("absent", f"{', '.join(names[:_NAMED])}{more}: no image, and not in the mean")]
 
 
 def _classes(rows: list[dict], score: str = "F1", by: str = "f1") -> list[str]:

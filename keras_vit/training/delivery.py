@@ -140,7 +140,7 @@ def export_run(
     split, labels, name_of = None, None, "image {}".format
     if check is not None or recipe is not None:
         name, classes, split = test_split(target, check, data_dir)
-        Predictor(keras_runner(model), metadata, path).check_classes(name, classes, split)
+        split = Predictor(keras_runner(model), metadata, path).matched(name, classes, split)
         labels, name_of = split.labels, split.name_of
     report = export_and_check(
         model,
