@@ -195,6 +195,25 @@ def _safetensors() -> bytes:
     return len(header).to_bytes(8, "little") + header + bytes(8)
 
 
+def _saved_model(contents: bytes) -> None:
+    from keras_vit.export.saved_model_check import check_saved_model  # brings TensorFlow
+
+    folder = FOLDER / "saved_model"
+    folder.mkdir(exist_ok=True)
+    (folder / "saved_model.pb").write_bytes(contents)
+    check_saved_model(folder)
+
+
+def _graph(operator: bytes) -> bytes:
+    """A SavedModel of one node and one object, in the format of protocol buffers."""
+
+    def field(number: int, payload: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(payload)]) + payload
+
+    node = field(1, field(1, b"x") + field(2, operator))
+    return b"\x08\x01" + field(2, field(2, node) + field(7, field(1, b"")))
+
+
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError, RecursionError)
 METADATA = Metadata("cats", ("cat", "dog"), (8, 8), 3, flops=9)
 IMAGES = np.zeros((4, 2, 2), "uint8")
@@ -242,5 +261,6 @@ TARGETS: dict[str, Target] = {
         on_disk(".json.gz", lambda path: changes_since(path, INDEX)),
         (gzip.compress(json.dumps({**INDEX, "classes": []}).encode(), mtime=0),),
     ),
+    "saved model": Target(_saved_model, (_graph(b"MatMul"),)),
     "text": Target(_text, (b"<b>=1|\x1b[2J_a_`\n\xe9", "é 日本".encode())),
 }

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.untrusted import opened, read_at_most, too_large
+from keras_vit.untrusted import open_regular, opened, read_at_most, too_large
 
 _ENCRYPTED = 1  # bit of a member's flags
 _MEMBER = b"PK\1\2"  # starts each entry of the table of contents
@@ -53,6 +53,15 @@ def open_zip(
                 yield archive
             except (*_DAMAGED, UnicodeDecodeError) as error:
                 raise _not_a_zip(path, error) from None
+
+
+def ends_in_zip(path: str | os.PathLike) -> bool:
+    """Whether a file is a zip or ends in one, sound or not."""
+    with open_regular(path) as file:
+        try:
+            return zipfile.is_zipfile(file)
+        except _DAMAGED:  # it has the marks of one
+            return True
 
 
 def check_zip(path: str | os.PathLike, bounds: limits.Zip, follow: bool = True) -> None:

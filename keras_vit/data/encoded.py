@@ -18,7 +18,8 @@ def read_encoded(contents, size: tuple[int, int], channels: int = 3, crop: float
     """Reads one encoded image as evaluation does.
 
     Args:
-        contents: string scalar, a JPEG, PNG, BMP, GIF (its first frame) or WebP file.
+        contents: string scalar, a JPEG, PNG, BMP without a palette, GIF (its first frame) or WebP
+            file.
         size, channels, crop: see `keras_vit.data.read_image`.
 
     Returns:
@@ -29,12 +30,27 @@ def read_encoded(contents, size: tuple[int, int], channels: int = 3, crop: float
             declares more pixels than the limit of `read_image`.
     """
     pixels = declared_pixels(contents)
-    limit = tf.debugging.assert_less_equal(pixels, tf.constant(limits.IMAGE_PIXELS, tf.int64))
-    with tf.control_dependencies([limit]):
+    checks = [
+        tf.debugging.assert_less_equal(pixels, tf.constant(limits.IMAGE_PIXELS, tf.int64)),
+        tf.debugging.Assert(_is_decoded_right(contents), ["a BMP of 24 or 32 bits is expected"]),
+    ]
+    with tf.control_dependencies(checks):
         contents = tf.identity(contents)
     image = upright(decode_in_graph(contents, channels), jpeg_orientation(contents))
     image = tf.ensure_shape(image, [None, None, channels])
     return resize_to_fit(tf.cast(image, tf.float32), size, crop)
+
+
+def _is_decoded_right(contents):
+    """Whether TensorFlow decodes an image to what it shows, if at all: of a BMP with a palette it
+    takes the numbers of the colours for greys."""
+
+    def bmp():
+        bits, packing = _number(contents, 28, 2), _number(contents, 30, 4)
+        return ((bits == 24) & (packing == 0)) | ((bits == 32) & ((packing == 0) | (packing == 3)))
+
+    is_bmp = tf.strings.substr(contents, 0, 2) == b"BM"
+    return tf.cond(is_bmp, bmp, lambda: tf.constant(True))
 
 
 def declared_pixels(contents):

@@ -14,8 +14,8 @@ import numpy as np
 from keras_vit import limits
 from keras_vit.schema import Between, Sized, check
 from keras_vit.text import Line
-from keras_vit.untrusted import open_regular, parse_json, read_bytes
-from keras_vit.zips import open_zip, read_member
+from keras_vit.untrusted import parse_json, read_bytes
+from keras_vit.zips import ends_in_zip, open_zip, read_member
 
 _FILE = "metadata.json"
 _LABELS = "labels.txt"
@@ -128,8 +128,7 @@ def _of_onnx(path: Path) -> str | None:
 
 def _associated(path: Path) -> bytes | None:
     """The text of `metadata.json` in the zip at the end of a model file, if there is one."""
-    with open_regular(path) as file:
-        if not zipfile.is_zipfile(file):
-            return None
+    if not ends_in_zip(path):
+        return None
     with open_zip(path, limits.ASSOCIATED) as archive:
         return read_member(archive, _FILE, limits.JSON, path)

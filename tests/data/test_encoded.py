@@ -86,3 +86,13 @@ def test_a_pixel_bomb_is_refused_by_its_header(read):
 def test_what_is_no_image_is_an_error(read, contents):
     with pytest.raises(tf.errors.InvalidArgumentError):
         read(contents)
+
+
+def test_a_palette_in_a_bmp_is_refused(read):
+    """TensorFlow would take the numbers of its colours for greys."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), "uint8"))
+    for mode in ("P", "1", "L"):
+        buffer = io.BytesIO()
+        image.convert(mode).save(buffer, "BMP")
+        with pytest.raises(tf.errors.InvalidArgumentError, match="24 or 32 bits is expected"):
+            read(buffer.getvalue())

@@ -97,3 +97,12 @@ def test_a_damaged_zip_at_the_end(tmp_path):
     (tmp_path / "model.tflite").write_bytes(whole[:place] + b"dogs" + whole[place + 4 :])
     with pytest.raises(UserError, match="not a sound zip"):
         Metadata.read(tmp_path / "model.tflite")
+
+
+def test_a_zip_that_says_to_go_on_in_another_file(tmp_path):
+    """`zipfile.is_zipfile` raises for it; found by fuzzing."""
+    end64 = b"PK\6\7" + bytes(8) + b"\1" * 8
+    end = b"PK\5\6" + bytes(18)
+    (tmp_path / "model.tflite").write_bytes(b"TFL3" + bytes(100) + end64 + end)
+    with pytest.raises(UserError, match="not a sound zip"):
+        Metadata.read(tmp_path / "model.tflite")
