@@ -73,7 +73,7 @@ class Recipe:
     """Everything that decides a training run.
 
     Attributes:
-        name: names the run folder.
+        name: of the recipe.
         model: sizes and options; `num_classes` is replaced by the number of classes in the data.
             None for the model of `init`, or without one for a small model chosen by the images.
         epochs: passes over the training split, at most.
