@@ -148,7 +148,7 @@ _OPTIMIZER_BOUNDS = {
     "epsilon": (0, 1),
     "momentum": (0, _JUST_BELOW_1),
     "clip_norm": (1e-9, 1e9),
-    "ema": (0, _JUST_BELOW_1),
+    "ema": (0, 1),
     "layer_decay": (0, 1),
 }
 _SCHEDULE_BOUNDS = {"start": (0, 1), "final": (0, 1)}
