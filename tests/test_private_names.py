@@ -64,6 +64,7 @@ PRIVATE = {
             "_tf_swap_variables": ["optimizer"],
         },
     ),
+    "keras.layers.Layer": (keras.layers.Layer, {"_flatten_layers": ["include_self", "recursive"]}),
     "keras.layers.MultiHeadAttention": (
         lambda: keras.layers.MultiHeadAttention(1, 1),
         {

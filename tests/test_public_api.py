@@ -33,7 +33,7 @@ ROOMS = {
         "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
         "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
     ),
-    "models": "MaskedAutoencoder blocks config_of num_visible vit",
+    "models": "MaskedAutoencoder blocks check_plain config_of num_visible vit",
     "recipes": (
         "Augmentation Classify Data Distill Objective Optimizer Phase Recipe Reconstruct Schedule "
         "cifar10_seed debug describe digits explain finetune from_dict get linear_probe merge "

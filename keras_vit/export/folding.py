@@ -24,7 +24,7 @@ import numpy as np
 from keras_vit.config import ViTConfig
 from keras_vit.export.forward import is_short
 from keras_vit.layers import sincos2d
-from keras_vit.models import blocks, config_of
+from keras_vit.models import blocks, check_plain, config_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +66,10 @@ def fold(model: keras.Model) -> Folded:
         model: a model built by `keras_vit.vit`, float32.
 
     Raises:
-        UserError: for any other model.
+        UserError: for any other model, and for one that has been quantised.
     """
     config = config_of(model)
+    check_plain(model)
     folded: dict[str, np.ndarray] = {}
     if config.resnet_stages is not None:
         folded |= _stem(model)
@@ -81,7 +82,8 @@ def fold(model: keras.Model) -> Folded:
 
 
 def _array(variable) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable.value), "float64")
+    """A variable, or a kernel with its LoRA adapter, which is a tensor."""
+    return np.asarray(keras.ops.convert_to_numpy(variable), "float64")
 
 
 def _centred(array: np.ndarray) -> np.ndarray:

@@ -6,9 +6,11 @@ import math
 
 import keras
 
+from keras_vit.layers.composite import Composite
+
 
 @keras.saving.register_keras_serializable("keras_vit")
-class QKNormAttention(keras.layers.MultiHeadAttention):
+class QKNormAttention(Composite, keras.layers.MultiHeadAttention):
     """Multi-head attention whose queries and keys pass a LayerNorm over each head (arXiv
     2302.05442).
 
@@ -30,6 +32,7 @@ class QKNormAttention(keras.layers.MultiHeadAttention):
             )
             norm.build(per_head)
             setattr(self, name, norm)
+        self.restore_quantization()
 
     def _compute_attention(self, query, key, value, *args, **kwargs):  # Keras's documented hook
         return super()._compute_attention(

@@ -5,11 +5,12 @@ import keras
 from keras import ops
 
 from keras_vit.layers.attention import multi_head_attention
+from keras_vit.layers.composite import Composite
 from keras_vit.layers.feed_forward import FeedForward
 
 
 @keras.saving.register_keras_serializable("keras_vit")
-class AttentionPool(keras.layers.Layer):
+class AttentionPool(Composite):
     """Multi-head attention pooling, "MAP" (arXiv 2106.04560, section 3.2).
 
     A learnable probe attends to all tokens; an MLP behind a LayerNorm is added to what it read.
@@ -51,6 +52,7 @@ class AttentionPool(keras.layers.Layer):
         self.mlp_norm.build(one_token)
         self.mlp = FeedForward(self.mlp_width, self.gelu, name="mlp", dtype=self.dtype_policy)
         self.mlp.build(one_token)
+        self.restore_quantization()
 
     def call(self, x, return_attention_scores=False):
         probe = ops.cast(self.probe, x.dtype)

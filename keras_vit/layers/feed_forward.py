@@ -5,12 +5,13 @@ import keras
 from keras import ops
 
 from keras_vit.errors import unknown
+from keras_vit.layers.composite import Composite
 
 GELUS = ("exact", "tanh")
 
 
 @keras.saving.register_keras_serializable("keras_vit")
-class FeedForward(keras.layers.Layer):
+class FeedForward(Composite):
     """Two dense layers with GELU between them, applied to each token alone.
 
     Args:
@@ -43,6 +44,7 @@ class FeedForward(keras.layers.Layer):
         self.output_projection.build((*input_shape[:-1], self.hidden_width))
         self.hidden_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.restore_quantization()
 
     def call(self, x, training=None):
         x = gelu(self.hidden(x), self.gelu)  # (B, tokens, hidden_width)

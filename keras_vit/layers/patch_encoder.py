@@ -9,12 +9,13 @@ from keras import ops
 
 from keras_vit.errors import UserError, unknown
 from keras_vit.interpolation import matrix
+from keras_vit.layers.composite import Composite
 
 POSITIONS = ("learned", "sincos2d", "none")
 
 
 @keras.saving.register_keras_serializable("keras_vit")
-class PatchEncoder(keras.layers.Layer):
+class PatchEncoder(Composite):
     """Projects patches, adds positions and puts the class and register tokens before them.
 
     The second half of equation 1 of arXiv 2010.11929: z_0 = [x_class; x_p E] + E_pos.
@@ -106,6 +107,7 @@ class PatchEncoder(keras.layers.Layer):
                 name="position_embedding",
             )
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.restore_quantization()
 
     def call(self, patches, training=None):
         x = self.projection(patches)  # (B, N, D)

@@ -5,13 +5,14 @@ import keras
 
 from keras_vit.errors import UserError
 from keras_vit.layers.attention import multi_head_attention
+from keras_vit.layers.composite import Composite
 from keras_vit.layers.feed_forward import FeedForward
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.stochastic_depth import StochasticDepth
 
 
 @keras.saving.register_keras_serializable("keras_vit")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(Composite):
     """Attention and an MLP, each behind a LayerNorm and around a residual connection.
 
     Equations 2 and 3 of arXiv 2010.11929.
@@ -90,6 +91,7 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp.build(input_shape)
         for layer in (*self.attention_branch, *self.mlp_branch):
             layer.build(input_shape)
+        self.restore_quantization()
 
     def call(self, x, training=None, return_attention_scores=False):
         y = self.attention_norm(x)

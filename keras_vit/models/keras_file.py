@@ -41,4 +41,8 @@ def load_keras(path: str | os.PathLike) -> keras.Model:
         raise UserError(f"{path}: is no .keras file that can be read ({said}).") from error
     if not isinstance(model, keras.Model):
         raise UserError(f"{path}: expected a model, received a {type(model).__name__}.")
+    for layer in model.layers:
+        if not layer.trainable:  # Keras reads that it is frozen, and would train its variables
+            layer.trainable = True  # to set what is set has no effect
+            layer.trainable = False
     return model

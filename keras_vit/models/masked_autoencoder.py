@@ -9,6 +9,7 @@ from keras import ops
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.layers import TransformerBlock, sincos2d
+from keras_vit.layers.composite import Composite
 from keras_vit.models.vit import blocks, config_of
 
 _EPSILON = 1e-6  # added to the variance of a patch, as in the authors' code
@@ -16,7 +17,7 @@ _EVALUATION_SEED = 0x6D6165
 
 
 @keras.saving.register_keras_serializable("keras_vit")
-class MaskedAutoencoder(keras.Model):
+class MaskedAutoencoder(Composite, keras.Model):
     """Hides most patches of an image from an encoder and learns to paint them.
 
     The encoder is a model that `vit` built; it sees the visible patches and its class and register
@@ -82,6 +83,7 @@ class MaskedAutoencoder(keras.Model):
         self._build_decoder(config)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
+        self.restore_quantization()
 
     def call(self, images, training=False):
         order = self._draw_order(ops.shape(images)[0], training)  # (B, N)

@@ -14,6 +14,7 @@ from keras_vit.layers import (
     TokenPool,
     TransformerBlock,
 )
+from keras_vit.layers.composite import quantized_parts
 
 
 def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> keras.Model:
@@ -145,6 +146,18 @@ def config_of(model: keras.Model) -> ViTConfig:
         pixel_mean=tuple(round(-o / (255 * s), 10) for s, o in zip(scale, offset, strict=True)),
         pixel_std=tuple(round(1 / (255 * s), 10) for s in scale),
     )
+
+
+def check_plain(model: keras.Model) -> None:
+    """Raises a `UserError` for a model that has been quantised: its kernels are no longer what it
+    multiplies by."""
+    quantized = quantized_parts(model)
+    if quantized:
+        raise UserError(
+            f"{model.name}: expected a model that has not been quantised, received "
+            f"{quantized[0].quantization_mode} in {len(quantized)} layers. Give the model from "
+            "before `quantize`; `keras-vit export --quantize` makes int8 files of it."
+        )
 
 
 def blocks(model: keras.Model) -> list[TransformerBlock]:

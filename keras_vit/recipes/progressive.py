@@ -5,10 +5,9 @@ import dataclasses
 import itertools
 from typing import Any
 
-from keras_vit import schema
 from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError
-from keras_vit.fields import within
+from keras_vit.recipes.checks import within
 
 Progressive = tuple[tuple[float, tuple[int, int]], ...]
 
@@ -38,12 +37,12 @@ def progressive_of(value: Any) -> Progressive:
     """Pairs of a share of the epochs and a size, both of which grow; a `UserError` for the rest."""
     try:
         pairs = tuple((float(share), pair("progressive", size)) for share, size in value)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(
             "progressive: expected pairs of a share of the epochs and an image size, as in "
-            f"((0.5, 128), (0.8, 160)), received {schema.shown(value)}."
+            f"((0.5, 128), (0.8, 160)), received {value!r}."
         ) from error
     for share, _ in pairs:
         within("progressive", share, 0.001, 0.999)
@@ -51,7 +50,7 @@ def progressive_of(value: Any) -> Progressive:
         if share >= next_share or size >= next_size:
             raise UserError(
                 "progressive: expected shares and sizes that grow from each pair to the next, as "
-                f"in ((0.5, 128), (0.8, 160)), received {schema.shown(value)}."
+                f"in ((0.5, 128), (0.8, 160)), received {value!r}."
             )
     return pairs
 

@@ -120,6 +120,8 @@ def _is_new_head(path: str, new: ViTConfig) -> bool:
 
 
 def _from_keras(path: Path) -> tuple[ViTConfig, Arrays]:
+    import keras
+
     from keras_vit.models import config_of
     from keras_vit.models.keras_file import load_keras
     from keras_vit.weights.loading import variables_of
@@ -132,7 +134,9 @@ def _from_keras(path: Path) -> tuple[ViTConfig, Arrays]:
         raise UserError(f"{path}: no such file.")
     model = load_keras(path)
     variables = variables_of(model)
-    return config_of(model), ((name, v.numpy()) for name, v in variables.items())
+    return config_of(model), (
+        (name, keras.ops.convert_to_numpy(v)) for name, v in variables.items()
+    )
 
 
 def _is_keras_hub(path: Path) -> bool:

@@ -94,7 +94,9 @@ class _Variables(Mapping[str, np.ndarray]):
         self._variables = variables_of(model)
 
     def __getitem__(self, path: str) -> np.ndarray:
-        return self._variables[path].numpy()
+        import keras
+
+        return keras.ops.convert_to_numpy(self._variables[path])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._variables)
