@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 
 from absl import app, flags, logging
@@ -103,6 +104,58 @@ def import_keras() -> None:
 
 
 def _run(argv: Sequence[str]) -> None:
+    """Runs the command line; what goes wrong with a file or with standard output is one line."""
+    _open_streams()
+    try:
+        try:
+            _dispatch(argv)
+        finally:
+            sys.stdout.flush()  # here an error can still be told
+    except BrokenPipeError:  # `keras-vit ... | head`
+        _drop_output()
+        sys.exit(141)
+    except OSError as error:
+        _drop_output()
+        _fail("keras-vit", _words(error))
+    except MemoryError:
+        _fail("keras-vit", "this needs more memory than there is.")
+
+
+def _open_streams() -> None:
+    """Makes sure that the numbers of the three standard streams are taken: the next file to be
+    opened would get one of them, and with it what libraries print."""
+    closed = [number for number in range(3) if not _is_open(number)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (stays open)
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        _fail("keras-vit", "standard output is closed. To see no results, send it to /dev/null.")
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _drop_output() -> None:
+    """Sends what is left of standard output nowhere: Python writes it out once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _words(error: OSError) -> str:
+    """What the system says of a file, in one line."""
+    said = error.strerror or next(iter(str(error).splitlines()), type(error).__name__)
+    where = "standard output, or a file that was being written"  # the system does not say
+    return f"{where if error.filename is None else error.filename}: {said}."
+
+
+def _dispatch(argv: Sequence[str]) -> None:
     # A file name may be bytes that are no text: they come out as they are.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors=ESCAPING)
@@ -136,9 +189,6 @@ def _guarded(prog: str, main: Callable, args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `keras-vit ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
 
 
 def _fail(prog: str, message: str) -> None:

@@ -78,6 +78,22 @@ def check_free(folder: str | os.PathLike, flag: str) -> None:
         )
 
 
+def check_own(folder: str | os.PathLike) -> None:
+    """Raises a `UserError` for a symbolic link where a run has a folder of its own: what is written
+    and removed in it would be somebody else's."""
+    if Path(folder).is_symlink():
+        raise UserError(f"{folder}: expected a folder of the run itself, received a symbolic link.")
+
+
+def remove(path: str | os.PathLike) -> None:
+    """Removes a file, a link or a folder with what is in it; nothing that a link leads to."""
+    path = Path(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def next_run_folder(parent: str | os.PathLike, name: str) -> Path:
     """Makes `parent/name-N` with the lowest free N above those in use, and returns it."""
     parent = Path(parent)

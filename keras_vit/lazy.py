@@ -38,7 +38,7 @@ def after_import(name: str, then: Callable[[], None]) -> None:
         then: takes no time and imports nothing: it runs while other threads wait for the module,
             maybe with locks of ours in their hands.
     """
-    if name in sys.modules:
+    if sys.modules.get(name) is not None:  # None is a module that must not be imported
         importlib.import_module(name)  # another thread may be in the middle of it: wait
         then()
     else:

@@ -23,6 +23,7 @@ from keras_vit.export.runner import Runner, check_path, format_of, open_runner
 from keras_vit.export.worker import Worker
 from keras_vit.recipes import Distill, Recipe, of_run
 from keras_vit.text import visible
+from keras_vit.untrusted import read_text
 
 _BATCH_BYTES = 1_000_000_000  # of pixels in memory at a time
 
@@ -299,7 +300,7 @@ def labels_of(target: str | os.PathLike) -> tuple[str, ...] | None:
     file = path.parent / "labels.txt"
     if recipe is None or not file.exists():
         return None
-    return tuple(file.read_text(encoding="utf-8").splitlines()) or None
+    return tuple(read_text(file, follow=False).splitlines()) or None
 
 
 def test_split(
@@ -390,14 +391,14 @@ def _metadata_beside(path: Path, recipe: Recipe | None) -> Metadata:
             f"{path}: nothing says its labels and input size. Expected it in a run folder with "
             "recipe.json and labels.txt, or a file that `keras-vit export` made."
         )
-    names = tuple(labels.read_text(encoding="utf-8").splitlines())
+    names = tuple(read_text(labels, follow=False).splitlines())
     if not names:
         raise UserError(
             f"{path}: is an encoder that was trained without labels, and names no classes. Train a "
             f"head on it: keras-vit train DATA --init {path.parent}"
         )
-    if metadata.exists():
-        return Metadata.parse(metadata.read_text(encoding="utf-8"), metadata)
+    if os.path.lexists(metadata):
+        return Metadata.parse(read_text(metadata, follow=False), metadata)
     return Metadata(
         recipe.name, names, recipe.model.image_size, recipe.model.channels, recipe.data.crop
     )

@@ -55,7 +55,10 @@ def to_saved_model(
         signatures["serve_bytes"] = _bytes_signature(module, folded, metadata, read)
     module.serve = signatures["serve"]  # a function of the loaded object too
     with replacing(path) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=signatures)
+        try:
+            tf.saved_model.save(module, str(temporary), signatures=signatures)
+        except tf.errors.OpError as error:  # a full disk, in TensorFlow's words
+            raise OSError(f"{path}: cannot be written: {error.message.splitlines()[0]}") from error
         if metadata is not None:
             metadata.write_into(temporary)
     return Path(path)

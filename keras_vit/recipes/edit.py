@@ -3,7 +3,6 @@
 
 import ast
 import dataclasses
-import json
 import os
 import types
 import typing
@@ -15,6 +14,7 @@ from keras_vit.errors import UserError, unknown
 from keras_vit.recipes.objectives import Reconstruct
 from keras_vit.recipes.optimization import Schedule
 from keras_vit.recipes.schema import Recipe
+from keras_vit.untrusted import read_json
 
 
 def override(recipe: Recipe, *assignments: str) -> Recipe:
@@ -80,14 +80,15 @@ def from_dict(values: dict[str, Any]) -> Recipe:
 def of_run(workdir: str | os.PathLike) -> Recipe:
     """Reads the recipe of a run folder; a `UserError` for any other folder."""
     file = Path(workdir) / "recipe.json"
-    if not file.exists():
+    if not os.path.lexists(file):
         raise UserError(
             f"{workdir}: expected the folder of a run (with recipe.json). "
             "`keras-vit train` makes one."
         )
+    values = read_json(file, dict[str, Any], follow=False)
     try:
-        return from_dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        return from_dict(values)
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{file}: is not a recipe that can be read ({error}).") from error
 
 

@@ -56,7 +56,13 @@ def draw_test_attention(target: str | os.PathLike, count: int, out: Path) -> lis
 
 
 def _draw(model, labels, images, names, true, out: Path) -> None:
-    probabilities = softmax(keras_runner(model)(images))
+    logits = keras_runner(model)(images)
+    if not np.isfinite(logits).all():
+        raise UserError(
+            "expected finite logits, received NaN or infinity: the weights of the model are "
+            "damaged. Train it again."
+        )
+    probabilities = softmax(logits)
     attention = attention_of_the_output(model, images)
     for i, name in enumerate(names):
         best = int(probabilities[i].argmax())

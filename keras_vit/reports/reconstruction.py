@@ -4,9 +4,10 @@
 import os
 from pathlib import Path
 
-import numpy as np
-
+from keras_vit import limits
+from keras_vit.errors import UserError
 from keras_vit.files import replacing
+from keras_vit.npy import read_npz
 from keras_vit.text import markdown, visible
 
 
@@ -16,8 +17,12 @@ def draw_reconstruction(workdir: str | os.PathLike) -> Path:
     from matplotlib.figure import Figure
 
     folder = Path(workdir)
-    with np.load(folder / "reconstruction.npz") as file:
-        rows = {name: file[name] for name in ("original", "masked", "reconstructed")}
+    file = folder / "reconstruction.npz"
+    arrays, names = read_npz(file, limits.ARRAYS), ("original", "masked", "reconstructed")
+    shapes = {arrays[name].shape for name in names if name in arrays}
+    if set(names) - arrays.keys() or len(shapes) != 1 or len(*shapes) != 4:
+        raise UserError(f"{file}: expected three arrays of images, as training writes them.")
+    rows = {name: arrays[name] for name in names}
     count = len(rows["original"])
     figure = Figure(figsize=(1.3 * count, 4.3), dpi=100)
     panels = figure.subplots(len(rows), count, squeeze=False)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A run's results as text."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
 from keras_vit.text import markdown, visible
+from keras_vit.training.run_files import read_report
 
 _COLUMNS = ("agrees", "max |d logit|", "size", "ms/image (batch 1, median)")
 
@@ -86,7 +86,7 @@ def write_report(workdir: str | os.PathLike) -> Path:
     """Writes `report.md` of a run folder from its `report.json`, with `reconstruction.png` where
     there are no classes, and returns its path."""
     folder = Path(workdir)
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    report = read_report(folder)
     if report.get("objective") == "reconstruct":
         draw_reconstruction(folder)
         page = reconstruction_page(report, folder.name)

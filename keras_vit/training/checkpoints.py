@@ -16,19 +16,25 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import shutil
+import stat
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any, TypedDict
 
 import numpy as np
 
+from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.files import replacing
+from keras_vit.files import check_own, remove, replacing
+from keras_vit.npy import read_npz
 from keras_vit.text import visible
 from keras_vit.training.exceptions import WriteFailed
+from keras_vit.untrusted import check_regular, open_regular, read_json
 
 try:
     import fcntl
@@ -37,7 +43,14 @@ except ImportError:  # not a POSIX system: nothing keeps two processes apart
 
 FORMAT = 1
 _NAME = re.compile(r"step_\d{8,}(_end)?")
+_OVERHEAD = 4096  # bytes of an array's name and headers
 _CONTENTS = ("state.npz", "progress.json")
+
+
+class _Meta(TypedDict):
+    format: int
+    step: int
+    sha256: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +102,7 @@ class Checkpoints:
         """
         path = self.folder / checkpoint.name
         try:
-            if path.exists():  # `load_newest` did not take it: it is damaged
+            if os.path.lexists(path):  # `load_newest` did not take it: it is damaged
                 self._set_aside(path)
             with replacing(path) as temporary:
                 temporary.mkdir()
@@ -143,7 +156,8 @@ class Checkpoints:
             yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
+        check_own(self.folder)
+        with _open_lock(self.folder / ".lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -153,14 +167,17 @@ class Checkpoints:
             yield
 
     def _paths(self) -> list[Path]:
-        """Oldest first."""
-        found = [path for path in self.folder.glob("step_*") if _NAME.fullmatch(path.name)]
+        """Oldest first; no links, which are not ours to read and remove."""
+        found = [
+            path
+            for path in self.folder.glob("step_*")
+            if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        ]
         return sorted(found, key=lambda path: (len(path.name.removesuffix("_end")), path.name))
 
     def _set_aside(self, path: Path) -> None:
         damaged = path.with_name(f"{path.name}.damaged")
-        if damaged.exists():
-            shutil.rmtree(damaged)
+        remove(damaged)
         path.rename(damaged)
 
 
@@ -170,19 +187,34 @@ def read(path: Path) -> Checkpoint:
     Raises:
         ValueError, OSError: when something is missing or is not what was written.
     """
-    meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    meta = read_json(path / "meta.json", _Meta, follow=False)
     if meta["format"] != FORMAT:
         raise ValueError(f"expected format {FORMAT}, received {meta['format']}")
+    arrays = read_npz(path / "state.npz", limits.WEIGHTS)
+    progress = read_json(path / "progress.json", dict[str, Any], follow=False)
+    # Not compressed: a file that is much longer than its arrays is not to be read to its end.
+    longest = sum(array.nbytes + _OVERHEAD for array in arrays.values()) + _OVERHEAD
+    check_regular(path / "state.npz", longest, follow=False)
     for name in _CONTENTS:
         if _sha256(path / name) != meta["sha256"][name]:
             raise ValueError(f"{name} is not what was written (SHA-256 differs)")
-    with np.load(path / "state.npz", allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    progress = json.loads((path / "progress.json").read_text(encoding="utf-8"))
     checkpoint = Checkpoint(meta["step"], arrays, progress, path.name.endswith("_end"))
     if checkpoint.name != path.name:
         raise ValueError(f"meta.json is that of {checkpoint.name}")
     return checkpoint
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    """Opens the file that is locked, or makes it; nothing that it might lead to is touched."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        file = os.fdopen(os.open(path, flags, 0o666), "rb")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened to lock the run ({error.strerror}).") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UserError(f"{path}: expected an empty file, which locks the run. Remove it.")
+    return file
 
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
@@ -198,5 +230,5 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path, follow=False) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

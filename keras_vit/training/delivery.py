@@ -196,6 +196,11 @@ def _check(model, candidates, batches, labels, metadata, name_of, options) -> di
     with step("timing model and exports"):
         times = median_milliseconds(runners, images)
     reference = logits["keras"]
+    if not np.isfinite(reference).all():
+        raise UserError(
+            "expected finite logits of the Keras model, received NaN or infinity: its weights are "
+            "damaged. Train it again."
+        )
     multi = metadata.task == "multi"
     # Without labels the model itself is right by definition.
     own = (reference > 0).astype("float32") if multi else reference.argmax(axis=1)
@@ -333,9 +338,10 @@ def _free(path: Path) -> Path:
 
 
 def _public(entry: dict) -> dict:
-    public = {name: entry[name] for name in _PUBLIC if name in entry} | {
-        "ok": entry["problem"] is None
-    }
+    public = {name: entry[name] for name in _PUBLIC if name in entry}
+    if not np.isfinite(public["max_abs_diff"]):
+        del public["max_abs_diff"]  # JSON has no infinity
+    public["ok"] = entry["problem"] is None
     return public if public["ok"] else {**public, "problem": entry["problem"]}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_vit.files import replacing, write_text
+from keras_vit.untrusted import read_text
 
 # What a log may hold beside the loss: with one class to an image, with several.
 SCORES = ("accuracy", "average_precision")
@@ -25,8 +26,8 @@ def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
 def read_history(path: Path) -> list[dict[str, float]]:
     """Reads it back; every value as float."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    rows = csv.DictReader(read_text(path).splitlines())
+    return [{name: float(value) for name, value in row.items()} for row in rows]
 
 
 def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:

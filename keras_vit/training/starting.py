@@ -17,6 +17,7 @@ from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.recipes import Recipe, model_for
 from keras_vit.training.optimizers import found
+from keras_vit.untrusted import read_text
 from keras_vit.weights.loading import fill
 from keras_vit.weights.opening import open_fitted
 
@@ -103,7 +104,7 @@ def _open(recipe: Recipe, image_size) -> tuple[ViTConfig, Iterable[tuple[str, np
 def _has_classes(init: str, classes: Sequence[str]) -> bool:
     """Whether a checkpoint is a run with just these classes."""
     labels = Path(init) / "labels.txt"
-    return labels.is_file() and labels.read_text("utf-8").splitlines() == list(classes)
+    return labels.is_file() and read_text(labels, follow=False).splitlines() == list(classes)
 
 
 def _with_head_of(

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from keras_vit.data import ImageSet
 from keras_vit.data.fingerprint import changes_since, fingerprint, write_fingerprint
 from keras_vit.data.splits import write_records
 from keras_vit.errors import UserError
-from keras_vit.files import check_free, next_run_folder, write_text
+from keras_vit.files import check_free, check_own, next_run_folder, remove, write_text
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Recipe
 from keras_vit.text import visible
@@ -26,6 +25,7 @@ from keras_vit.training.candidates import FORMATS
 from keras_vit.training.checkpoints import Checkpoint
 from keras_vit.training.exceptions import resume_command
 from keras_vit.training.loop import Job, first_batch, fit, make_job
+from keras_vit.training.run_files import check_progress, read_environment, read_report
 from keras_vit.training.session import Session
 from keras_vit.training.tasks import metadata_of
 
@@ -128,10 +128,12 @@ def resume(
     """
     folder = Path(workdir)
     recipe = recipes.of_run(folder)
-    if (folder / "report.json").exists():
+    if os.path.lexists(folder / "report.json"):
         print(f"{folder} is finished: nothing is left to do", file=sys.stderr)
         model = load_keras(folder / "model.keras")
-        return Run(folder, recipe, model, json.loads((folder / "report.json").read_text("utf-8")))
+        return Run(folder, recipe, model, read_report(folder))
+    for own in ("checkpoints", "export", "tensorboard"):
+        check_own(folder / own)
     job = make_job(recipe, folder, data, callbacks, session)
     with job.checkpoints.locked():
         _remove_leftovers(folder)
@@ -139,6 +141,7 @@ def resume(
         _check_data(job)
         start = job.checkpoints.load_newest()
         if start is not None:
+            check_progress(start, job.checkpoints.folder)
             job = dataclasses.replace(job, precision=start.progress["precision"])
         _say_continuation(job, start)
         return _carry_out(job, start)
@@ -229,7 +232,7 @@ def _check_data(job: Job) -> None:
 
 
 def _say_continuation(job: Job, start: Checkpoint | None) -> None:
-    here, there = hardware.environment(), json.loads((job.folder / "env.json").read_text("utf-8"))
+    here, there = hardware.environment(), read_environment(job.folder)
     for what in ("packages", "cpu", "keras_backend"):
         if here[what] != there.get(what):
             print(
@@ -253,4 +256,4 @@ def _remove_leftovers(folder: Path) -> None:
     scratch = [*folder.glob(".*.tmp"), *folder.glob("export/.*.tmp")]
     scratch += folder.glob("export/.checking-*")
     for path in [*scratch, *exports, *rejected]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        remove(path)
