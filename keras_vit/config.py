@@ -74,6 +74,8 @@ class ViTConfig:
         position: "learned", "sincos2d" (fixed, the form of MoCo v3, arXiv 2104.02057) or "none".
         pool: what becomes the representation: the class "token", the "average" of the patch tokens,
             or "map", attention from a learnable probe (arXiv 2106.04560, section 3.2).
+        pool_includes_prefix: whether "average" and "map" read the tokens before the patches as
+            well (timm's `pool_include_prefix`); False where there are none.
         norm_after_pool: applies the final LayerNorm to the average and not to each token
             ("fc_norm").
         representation: width of the tanh layer before the head ("pre_logits"); 0 leaves it off.
@@ -113,6 +115,7 @@ class ViTConfig:
     register_tokens_in_positions: bool = False
     position: str = "learned"
     pool: str = "token"
+    pool_includes_prefix: bool = False
     norm_after_pool: bool = False
     representation: int = 0
     head_bias: float | None = 0.0
@@ -140,6 +143,8 @@ class ViTConfig:
             object.__setattr__(self, name, value[:1] if len(set(value)) == 1 else value)
         if self.resnet_stages is not None:
             object.__setattr__(self, "resnet_stages", tuple(self.resnet_stages))
+        if not self.num_prefix_tokens:  # equal models have equal configurations
+            object.__setattr__(self, "pool_includes_prefix", False)
         self._check()
 
     @classmethod
@@ -214,6 +219,11 @@ class ViTConfig:
         return int(self.class_token) + int(self.distillation_token) + registers
 
     @property
+    def pooled_from(self) -> int:
+        """The first token that an "average" or "map" pool reads."""
+        return 0 if self.pool_includes_prefix else self.num_prefix_tokens
+
+    @property
     def num_tokens(self) -> int:
         """Length of the sequence that the Transformer sees."""
         return self.num_prefix_tokens + self.num_patches
@@ -273,7 +283,8 @@ class ViTConfig:
         total = self._stem_multiply_adds() + self.num_patches * self.patch_pixels * d
         total += self.depth * block
         if self.pool == "map":  # one query
-            total += 2 * n * d * d + 2 * d * d + 2 * n * d + 2 * d * m
+            read = n - self.pooled_from
+            total += 2 * read * d * d + 2 * d * d + 2 * read * d + 2 * d * m
         total += d * self.representation
         heads = 2 if self.distillation_token else 1
         total += heads * (self.representation or d) * self.num_classes
@@ -363,6 +374,10 @@ class ViTConfig:
             raise UserError(
                 "pool='token' reads the class token, but class_token=False. "
                 "Set class_token=True, or pool='average' or 'map'."
+            )
+        if self.pool_includes_prefix and self.pool == "token":
+            raise UserError(
+                "pool_includes_prefix=True goes with pool='average' or 'map', received 'token'."
             )
         if self.norm_after_pool and self.pool != "average":
             raise UserError(

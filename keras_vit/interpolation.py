@@ -11,9 +11,10 @@ def matrix(old: int, new: int, method: str) -> np.ndarray:
         old: values to read.
         new: values to make.
         method: "zoom" aligns the corners (`scipy.ndimage.zoom(order=1)`, the official code for
-            `.npz`); "bilinear" aligns the edges of the cells; "bicubic" does so with a cubic
-            (a = -0.5) that is widened when it shrinks (PyTorch's `antialias=True`, as in timm);
-            "bilinear_antialias" is the same with a triangle (`jax.image.resize`).
+            `.npz`); "bilinear" and "bicubic" align the edges of the cells, the second with a cubic
+            of a = -0.75 (PyTorch's `interpolate`, as in transformers); "bilinear_antialias" and
+            "bicubic_antialias" are widened when they shrink, the cubic with a = -0.5 (PyTorch's
+            `antialias=True`, as in timm; `jax.image.resize`).
 
     Returns:
         float64 `(new, old)` whose rows sum to 1.
@@ -22,12 +23,25 @@ def matrix(old: int, new: int, method: str) -> np.ndarray:
         where = np.linspace(0, old - 1, new) if new > 1 else np.zeros(1)
         weights = _triangle(where[:, None] - np.arange(old))
     else:
-        scale = old / new
-        widening = max(1.0, scale) if method in ("bicubic", "bilinear_antialias") else 1.0
-        where = (np.arange(new) + 0.5) * scale - 0.5
-        kernel = _cubic if method == "bicubic" else _triangle
+        where = (np.arange(new) + 0.5) * old / new - 0.5
+        if method == "bicubic":
+            return _repeating_edges(where, old)
+        widening = max(1.0, old / new) if method.endswith("_antialias") else 1.0
+        kernel = _cubic if method == "bicubic_antialias" else _triangle
         weights = kernel((where[:, None] - np.arange(old)) / widening)
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _repeating_edges(where: np.ndarray, old: int) -> np.ndarray:
+    """Cubic interpolation for which the first and the last value go on for ever: what would fall
+    outside is theirs, where the other methods share it out among all."""
+    weights = np.zeros((len(where), old))
+    first = np.floor(where).astype(int) - 1
+    for neighbour in range(4):
+        place = first + neighbour
+        at = np.clip(place, 0, old - 1)
+        np.add.at(weights, (np.arange(len(where)), at), _cubic(where - place, a=-0.75))
+    return weights
 
 
 def _triangle(x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras_vit.interpolation import matrix
 
 SIDES = st.integers(1, 12)
-ALL = st.sampled_from(["zoom", "bilinear", "bicubic", "bilinear_antialias"])
+ALL = st.sampled_from(["zoom", "bilinear", "bicubic", "bilinear_antialias", "bicubic_antialias"])
 
 
 @settings(max_examples=150)

@@ -178,15 +178,23 @@ def _pooled(ops, config: ViTConfig, x):
             return _attention_pool(ops, config, x)
         if config.pool == "token":  # both tokens side by side, as the head expects them
             return ops.reshape(x, (-1, _tokens_read(config) * config.width))
-        x = ops.reshape(x, (-1, config.num_tokens, config.width))
-        if config.num_prefix_tokens:
-            x = ops.last(x, config.num_patches, axis=1)
+        x = _read(ops, config, x)
         x = ops.mean(x, axes=(1,), keepdims=False)
         return _normalized(ops, config, x) if config.norm_after_pool else x
 
 
+def _read(ops, config: ViTConfig, x):
+    """The tokens that a pool reads, `(B, read, D)`."""
+    x = ops.reshape(x, (-1, config.num_tokens, config.width))
+    if config.pooled_from:
+        x = ops.last(x, config.num_tokens - config.pooled_from, axis=1)
+    return x
+
+
 def _attention_pool(ops, config: ViTConfig, x):
-    tokens, heads = config.num_tokens, config.heads
+    tokens, heads = config.num_tokens - config.pooled_from, config.heads
+    if config.pooled_from:
+        x = ops.reshape(_read(ops, config, x), (-1, config.width))
     scores = ops.reshape(ops.dense(x, "pool/scores"), (-1, tokens, heads))
     attention = ops.softmax(ops.transpose(scores, (0, 2, 1)))  # (B, heads, T)
     means = ops.matmul(attention, ops.reshape(x, (-1, tokens, config.width)))  # (B, heads, D)
@@ -203,8 +211,9 @@ def _features(ops, config: ViTConfig, x):
     if config.representation or config.pool == "map":
         return x
     with ops.scope("features"):
-        if config.distillation_token:
-            x = ops.first(x, config.width, axis=1)
+        if config.distillation_token:  # the mean of both tokens
+            x = ops.reshape(x, (-1, 2, config.width))
+            x = ops.mean(x, axes=(1,), keepdims=False)
         return _affine(ops, x, "features")
 
 

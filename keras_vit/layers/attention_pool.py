@@ -13,13 +13,14 @@ from keras_vit.layers.feed_forward import FeedForward
 class AttentionPool(Composite):
     """Multi-head attention pooling, "MAP" (arXiv 2106.04560, section 3.2).
 
-    A learnable probe attends to all tokens; an MLP behind a LayerNorm is added to what it read.
+    A learnable probe attends to the tokens; an MLP behind a LayerNorm is added to what it read.
 
     Args:
         heads: attention heads; they divide the width of the input.
         mlp_width: hidden size of the MLP.
         gelu: "exact" or "tanh".
         norm_epsilon: epsilon of the LayerNorm.
+        num_prefix_tokens: tokens at the front that are left out.
 
     Input: `(batch, tokens, width)`. Output: `(batch, width)`.
     """
@@ -30,6 +31,7 @@ class AttentionPool(Composite):
         mlp_width: int,
         gelu: str = "exact",
         norm_epsilon: float = 1e-6,
+        num_prefix_tokens: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -37,6 +39,7 @@ class AttentionPool(Composite):
         self.mlp_width = mlp_width
         self.gelu = gelu
         self.norm_epsilon = norm_epsilon
+        self.num_prefix_tokens = num_prefix_tokens
 
     def build(self, input_shape):
         width = input_shape[-1]
@@ -57,6 +60,8 @@ class AttentionPool(Composite):
     def call(self, x, return_attention_scores=False):
         probe = ops.cast(self.probe, x.dtype)
         probe = ops.broadcast_to(probe, (ops.shape(x)[0], 1, x.shape[-1]))  # (B, 1, D)
+        if self.num_prefix_tokens:
+            x = x[:, self.num_prefix_tokens :]  # (B, T - prefix, D)
         y = self.attention(probe, x, return_attention_scores=return_attention_scores)
         y, scores = y if return_attention_scores else (y, None)
         y = y + self.mlp(self.mlp_norm(y))
@@ -73,4 +78,5 @@ class AttentionPool(Composite):
             "mlp_width": self.mlp_width,
             "gelu": self.gelu,
             "norm_epsilon": self.norm_epsilon,
+            "num_prefix_tokens": self.num_prefix_tokens,
         }

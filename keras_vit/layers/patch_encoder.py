@@ -146,7 +146,7 @@ class PatchEncoder(Composite):
         if grid == self.grid:
             return table
         rows, columns = (
-            ops.cast(matrix(old, new, "bicubic"), table.dtype)
+            ops.cast(matrix(old, new, "bicubic_antialias"), table.dtype)
             for old, new in zip(self.grid, grid, strict=True)
         )
         table = ops.reshape(table, (*self.grid, self.width))  # (R, C, D)

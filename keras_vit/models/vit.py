@@ -23,8 +23,8 @@ def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> ker
     Pixels of 0 to 255 go in (any dtype, channels last), logits come out (float32); normalisation is
     part of the graph. Layers are named `pixels`, `rescaling`, `resnet_stem` (hybrids), `patches`,
     `patch_encoder`,     `block_00`, ..., `encoder_norm`, `pool`, `pre_logits` and `head`, and with
-    a distillation token `distillation_pool`, `distillation_head` and `logits`, their mean; the
-    names are API.
+    a distillation token `distillation_pool`, `distillation_head` and `logits`, the mean of both
+    heads (`representation`, that of both tokens, where there are no classes); the names are API.
 
     Args:
         config: sizes and options.
@@ -78,14 +78,16 @@ def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> ker
     x = encoder_norm(pool(tokens)) if config.norm_after_pool else pool(tokens)
     if config.representation:
         x = keras.layers.Dense(config.representation, activation="tanh", name="pre_logits")(x)
+    if config.distillation_token:
+        prefix = config.num_prefix_tokens
+        y = TokenPool("token", prefix, index=1, name="distillation_pool")(tokens)
     if config.num_classes:
         x = _head(config, "head")(x)
         if config.distillation_token:
-            y = TokenPool("token", config.num_prefix_tokens, index=1, name="distillation_pool")(
-                tokens
-            )
             y = _head(config, "distillation_head")(y)
-            x = keras.layers.Average(dtype="float32", name="logits")([x, y])
+    if config.distillation_token:
+        name = "logits" if config.num_classes else "representation"
+        x = keras.layers.Average(dtype="float32", name=name)([x, y])
     return keras.Model(pixels, x, name=name)
 
 
@@ -128,6 +130,8 @@ def config_of(model: keras.Model) -> ViTConfig:
         register_tokens_in_positions=encoder.register_tokens_in_positions,
         position=encoder.position,
         pool=pool.kind if isinstance(pool, TokenPool) else "map",
+        # Of a model without such tokens the configuration says False by itself.
+        pool_includes_prefix=not pool.num_prefix_tokens,
         norm_after_pool=len(encoder_norm.input.shape) == 2,
         representation=representation.units if representation else 0,
         head_bias=_head_bias(head),
@@ -185,9 +189,11 @@ def _pool(config: ViTConfig) -> keras.layers.Layer:
             config.mlp_width,
             gelu=config.gelu,
             norm_epsilon=config.norm_epsilon,
+            num_prefix_tokens=config.pooled_from,
             name="pool",
         )
-    return TokenPool(config.pool, config.num_prefix_tokens, name="pool")
+    prefix = config.num_prefix_tokens if config.pool == "token" else config.pooled_from
+    return TokenPool(config.pool, prefix, name="pool")
 
 
 def _head(config: ViTConfig, name: str) -> keras.layers.Layer:

@@ -14,7 +14,8 @@ from keras_vit.weights.formats.sidecar import read_json
 
 # The key under which our own files keep facts in the header of a .safetensors file.
 METADATA_KEY = "keras_vit"
-_KEPT = ("heads", "gelu", "norm_epsilon", "pool", "image_size", "pixel_mean", "pixel_std")
+_KEPT = ("heads", "gelu", "norm_epsilon", "pool", "pool_includes_prefix", "image_size")
+_KEPT += ("pixel_mean", "pixel_std")
 
 HF_GELU = {
     "gelu": "exact",
@@ -88,6 +89,7 @@ def _timm(config: dict, source: str) -> dict[str, Any]:
         "heads": arguments.get("num_heads"),
         "image_size": _size(size) if size else None,
         "pool": _translated(_TIMM_POOLS, pool, "global_pool", source) if pool else None,
+        "pool_includes_prefix": arguments.get("pool_include_prefix"),
         "pixel_mean": pretrained.get("mean"),
         "pixel_std": pretrained.get("std"),
     }

@@ -40,7 +40,7 @@ def infer(dialect: str, specs: Specs, facts: Mapping[str, Any], source: str = "f
             )
     told = {
         name: facts[name]
-        for name in ("gelu", "norm_epsilon", "pixel_mean", "pixel_std")
+        for name in ("gelu", "norm_epsilon", "pool_includes_prefix", "pixel_mean", "pixel_std")
         if name in facts
     }
     prefix = found.pop("prefix_tokens")

@@ -52,10 +52,13 @@ def load_model(
         gelu: "exact" or "tanh", for a bare timm file of a model made with another `act_layer`.
         pool: "average", for a bare timm file of a model that has a class token, averages all the
             same, and normalises before that.
-        patch_size: another patch size, through the pseudo-inverse resize of FlexiViT.
-        resample: how positions are resampled: "zoom" (default for `.npz`), "bilinear" or "bicubic"
-            (default for the others).
-        skip: patterns of names in the file to treat as if they were not there, e.g. `"extra/*"`.
+        patch_size: another patch size, through the pseudo-inverse resize of FlexiViT; of timm's
+            files as timm does it, with a bicubic instead of a bilinear.
+        resample: how positions are resampled. Each library's own way if not given: "zoom" (`.npz`),
+            "bicubic" (transformers) or "bicubic_antialias" (timm, `.keras`); see
+            `keras_vit.interpolation.matrix`.
+        skip: patterns of names in the file to treat as if they were not there, e.g. `"extra/*"`;
+            what the encoder computes with cannot be left out.
 
     Returns:
         A model as `keras_vit.vit` builds it: pixels of 0 to 255 in, logits out.

@@ -15,6 +15,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.dialects import DIALECTS, Rule, placeholders
 from keras_vit.weights.formats import Checkpoint
+from keras_vit.weights.spelling import is_inside
 from keras_vit.weights.transforms import TRANSFORMS
 from keras_vit.weights.variables import shapes
 
@@ -123,12 +124,16 @@ def check(bindings: list[Binding], checkpoint: Checkpoint) -> list[Binding]:
         ]
         raise UserError(
             f"{checkpoint.source}: the file and the model do not agree.\n  "
-            + "\n  ".join(problems)
-            + "\n  Leave tensors out of sight with skip=, e.g. skip=('"
-            + (left_over or missing or ["head*"])[0]
-            + "',)."
+            + "\n  ".join([*problems, *_skippable(left_over, bool(missing or wrong))])
         )
     return zeros
+
+
+def _skippable(left_over: list[str], other_problems: bool) -> list[str]:
+    """Advice on tensors that are left over, where leaving them out cannot change the model."""
+    if other_problems or not left_over or any(map(is_inside, left_over)):
+        return []
+    return [f"Leave tensors that are not of the model out with skip=, e.g. skip={left_over[0]!r}."]
 
 
 def read(

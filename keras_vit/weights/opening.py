@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError, unknown
-from keras_vit.weights.resample import METHODS, patch_kernel, position_grid
+from keras_vit.weights.resample import METHODS, Resampling, patch_kernel, position_grid
 from keras_vit.weights.source import open_source
 from keras_vit.weights.variables import shapes
 
@@ -57,12 +57,14 @@ def open_fitted(
     if file.suffix == ".keras" or _is_keras_hub(file):
         old, arrays = _from_keras(file)
         old = dataclasses.replace(old, **{k: v for k, v in told.items() if v is not None})
-        method = "bicubic"
+        method = Resampling()
     else:
         source = open_source(path, skip, image_size=image_size, heads=num_heads, **told)
         old, arrays, method = source.config, source.arrays(), source.resampling
     new = _wanted(old, image_size, patch_size, num_classes)
-    return new, _fitted(arrays, old, new, resample or method)
+    if resample is not None:
+        method = method._replace(positions=resample)
+    return new, _fitted(arrays, old, new, method)
 
 
 def _wanted(old: ViTConfig, image_size: Any, patch_size: Any, num_classes: int | None) -> ViTConfig:
@@ -96,16 +98,18 @@ def _say_replaced(old: ViTConfig, num_classes: int) -> None:
 
 
 def _fitted(
-    arrays: Iterable[tuple[str, np.ndarray]], old: ViTConfig, new: ViTConfig, method: str
+    arrays: Iterable[tuple[str, np.ndarray]], old: ViTConfig, new: ViTConfig, method: Resampling
 ) -> Arrays:
     """Passes variables on: resampled where the grid or patch differs, the head where it stays."""
     keeps_head = new.num_classes == old.num_classes
     wanted = shapes(new)
     for path, array in arrays:
         if path == "patch_encoder/position_embedding":
-            array = position_grid(array, old.grid, new.grid, old.num_prefix_positions, method)
+            prefix = old.num_prefix_positions
+            array = position_grid(array, old.grid, new.grid, prefix, method.positions)
         elif path == "patch_encoder/projection/kernel":
-            array = patch_kernel(array, old.patch_size, new.patch_size, old.stem_channels)
+            sizes = old.patch_size, new.patch_size
+            array = patch_kernel(array, *sizes, old.stem_channels, method.patches)
         if path in wanted and (keeps_head or not _is_new_head(path, new)):
             yield path, array
     if not keeps_head:

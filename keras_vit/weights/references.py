@@ -108,6 +108,7 @@ def timm_model(config: ViTConfig):
         mlp_ratio=(config.mlp_width + 0.5) / config.width,  # timm rounds down
         class_token=config.class_token,
         global_pool={"token": "token", "average": "avg", "map": "map"}[config.pool],
+        pool_include_prefix=config.pool_includes_prefix,
         fc_norm=config.norm_after_pool,
         reg_tokens=config.register_tokens,
         no_embed_class=config.num_prefix_positions == 0,

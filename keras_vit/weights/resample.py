@@ -1,12 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Position tables for another grid, patch kernels for another patch size."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from keras_vit.errors import unknown
 from keras_vit.interpolation import matrix
 
-METHODS = ("zoom", "bilinear", "bicubic")
+METHODS = ("zoom", "bilinear", "bicubic", "bilinear_antialias", "bicubic_antialias")
+
+
+class Resampling(NamedTuple):
+    """How a library fits its own checkpoints to another size: methods for each axis.
+
+    Attributes:
+        positions: of the table of positions.
+        patches: of a patch, whose inverse is applied to the projection (see `patch_kernel`).
+    """
+
+    positions: str = "bicubic_antialias"
+    patches: str = "bilinear_antialias"
 
 
 def position_grid(
@@ -39,7 +53,11 @@ def position_grid(
 
 
 def patch_kernel(
-    kernel: np.ndarray, old: tuple[int, int], new: tuple[int, int], channels: int
+    kernel: np.ndarray,
+    old: tuple[int, int],
+    new: tuple[int, int],
+    channels: int,
+    method: str = "bilinear_antialias",
 ) -> np.ndarray:
     """Resizes a patch projection so that resized patches give the tokens they gave before.
 
@@ -51,6 +69,7 @@ def patch_kernel(
         old: height and width of its patches.
         new: height and width wanted.
         channels: channels of a patch.
+        method: how the patch is resized, one of `METHODS`; FlexiViT's is the default.
 
     Returns:
         float32 `(new height * new width * channels, width)`.
@@ -58,7 +77,7 @@ def patch_kernel(
     if old == new:
         return kernel
     inverse = [
-        np.linalg.pinv(matrix(o, n, "bilinear_antialias").T) for o, n in zip(old, new, strict=True)
+        np.linalg.pinv(matrix(o, n, method).T) for o, n in zip(old, new, strict=True)
     ]  # each (new, old)
     grid = _both_axes(kernel.reshape(*old, -1), *inverse)  # (P, P, C * D)
     return grid.reshape(new[0] * new[1] * channels, -1).astype(np.float32)

@@ -14,7 +14,16 @@ from keras_vit.weights.facts import facts_beside
 from keras_vit.weights.formats import Checkpoint, open_checkpoint
 from keras_vit.weights.infer import infer
 from keras_vit.weights.naming import bind, read
+from keras_vit.weights.resample import Resampling
 from keras_vit.weights.spelling import canonical
+
+# How each library fits its own checkpoints to another size.
+HOMES = {
+    "flax": Resampling("zoom"),
+    "big_vision": Resampling("zoom"),
+    "timm": Resampling("bicubic_antialias", "bicubic_antialias"),
+    "hf": Resampling("bicubic"),
+}
 
 
 class Source(NamedTuple):
@@ -39,9 +48,9 @@ class Source(NamedTuple):
         return read(bind(self.dialect, self.config), self.checkpoint, self.config)
 
     @property
-    def resampling(self) -> str:
-        """How the home of the dialect resizes positions."""
-        return "zoom" if family(self.dialect) in ("flax", "big_vision") else "bicubic"
+    def resampling(self) -> Resampling:
+        """How the home of the dialect fits a checkpoint to another size."""
+        return HOMES[family(self.dialect)]
 
 
 def open_source(path: str | os.PathLike, skip: Sequence[str] = (), **known: Any) -> Source:

@@ -36,6 +36,19 @@ _OLDER = {
 }
 
 
+# A first part of a name that tells of something beside the encoder of images...
+_OUTSIDE = re.compile(
+    r"(text|txt|opt|optim|extra|ema|state|decoder|teacher|student|predictor|proj|head|classifier"
+    r"|cls_classifier|distillation_classifier|pre_logits|pooler|fc$|mask_token|lm_|t$|b$)"
+)
+# ... and what of a name tells that it takes part in what the encoder computes.
+_INSIDE = re.compile(
+    r"block|layer|encoder|transformer|attn|attention|mlp|norm|(^|[./_])ln|pos|rope|freq|bias_table"
+    r"|embed|patch|token|cls|probe|latent|scale|gamma|conv|stem",
+    re.IGNORECASE,
+)
+
+
 class Canonical(NamedTuple):
     """A checkpoint under the names of its dialect's table.
 
@@ -59,17 +72,20 @@ def canonical(
 
     Args:
         checkpoint: names as in the file.
-        skip: patterns (`fnmatch`) of names in the file to treat as if they were not there.
+        skip: patterns (`fnmatch`) of names in the file to treat as if they were not there; not of
+            the encoder's own tensors, and not of a part of a layer.
         subtree: the part of a Flax tree to read, e.g. "img"; every other part is left out.
 
     Raises:
-        UserError: when the names are of no known dialect.
+        UserError: when the names are of no known dialect, or a name may not be skipped.
     """
     skip = (skip,) if isinstance(skip, str) else tuple(skip)
     names = [name for name in checkpoint if not _matches(name, skip)]
     if subtree is not None:
         names = [name for name in names if f"/{subtree}/" in f"/{name}"]
     kind, prefix = _kind_and_prefix(checkpoint.source, names)
+    if skip:
+        _check_skipped(checkpoint, skip, prefix)
     beside = _BESIDE[kind]
     # Below its own prefix a model is not beside itself: `opt/target/` against `opt/*`.
     within = [pattern for pattern in beside if not _matches(f"{prefix}cls", [pattern])]
@@ -92,6 +108,33 @@ def canonical(
         prefix,
         tuple(name for name in checkpoint if name not in kept),
     )
+
+
+def _check_skipped(checkpoint: Checkpoint, skip: Sequence[str], prefix: str) -> None:
+    """Raises the error of a pattern that leaves out something that the model computes with."""
+    skipped = [name for name in checkpoint if _matches(name, skip)]
+    layers_kept = {_layer(name) for name in checkpoint if name not in set(skipped)} - {""}
+    for name in skipped:
+        below = name.removeprefix(prefix)
+        inside = is_inside(below) and name.startswith(prefix)
+        if inside or _layer(name) in layers_kept:
+            why = "the encoder computes with it" if inside else "the rest of its layer is kept"
+            raise UserError(
+                f"{checkpoint.source}: skip: {name!r} cannot be left out: {why}, and the model "
+                "would compute something else. What lies beside the encoder can be skipped: a head "
+                "as a whole, another tower, the state of an optimizer."
+            )
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name without its prefix is of a tensor that takes part in what the encoder
+    computes, as far as names tell."""
+    return not _OUTSIDE.match(name) and _INSIDE.search(name) is not None
+
+
+def _layer(name: str) -> str:
+    """The name without its last part: `head` of `head.bias`."""
+    return name[: max(name.rfind("."), name.rfind("/"), 0)]
 
 
 def _kind_and_prefix(source: str, names: Iterable[str]) -> tuple[str, str]:

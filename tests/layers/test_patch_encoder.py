@@ -85,7 +85,7 @@ def test_another_grid_gets_resampled_positions(grid, other):
     table = to_numpy(layer.position_embedding)[0]
     full = to_numpy(layer(np.zeros((1, grid[0] * grid[1], 12), "float32")))[0]
     np.testing.assert_array_equal(z[:2], full[:2])  # class token and register
-    rows, columns = (matrix(o, n, "bicubic") for o, n in zip(grid, other, strict=True))
+    rows, columns = (matrix(o, n, "bicubic_antialias") for o, n in zip(grid, other, strict=True))
     expected = np.einsum("yr,xc,rcd->yxd", rows, columns, table[1:].reshape(*grid, 8))
     found = z[2:] - to_numpy(layer.projection.bias)
     # float32 sums of up to 36 products of numbers of about 1.
@@ -112,7 +112,7 @@ def test_the_table_learns_from_a_smaller_grid():
     model.compile(keras.optimizers.SGD(1.0), loss=lambda y, x: keras.ops.sum(x))
     model.train_on_batch(np.zeros((1, 4, 12), "float32"), np.zeros((1, 4, 8), "float32"))
     moved = before - to_numpy(layer.position_embedding)
-    line = matrix(4, 2, "bicubic").sum(axis=0)
+    line = matrix(4, 2, "bicubic_antialias").sum(axis=0)
     expected = np.outer(line, line).reshape(1, 16, 1) * np.ones(8)
     np.testing.assert_allclose(moved, expected, atol=1e-6)  # float32 of numbers below 1
 

@@ -60,7 +60,7 @@ def test_a_smaller_image_meets_the_model_of_its_size(options):
         value = to_numpy(old)
         if old.path.endswith("position_embedding"):
             prefix = value.shape[1] - config.num_patches
-            value = position_grid(value, config.grid, smaller.grid, prefix, "bicubic")
+            value = position_grid(value, config.grid, smaller.grid, prefix, "bicubic_antialias")
         new.assign(value)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 16, 3)).astype("float32")
     # float32: the table is resampled there in float64, and added to numbers of about 1.

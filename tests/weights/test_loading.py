@@ -188,8 +188,11 @@ def test_without_classes_it_returns_the_representation():
     pixels, _ = stored(path)
     whole = load_model(path, num_heads=2)
     model = load_model(path, num_heads=2, num_classes=0)
-    pooled = keras.Model(whole.input, whole.get_layer("pool").output)
-    assert np.array_equal(run(model, pixels), run(pooled, pixels))
+    names = ("pool", "distillation_pool")
+    tokens = keras.Model(whole.input, [whole.get_layer(name).output for name in names])
+    first, second = map(keras.ops.convert_to_numpy, tokens(pixels))
+    # As in timm, whose own answer is the fixture timm_distilled_no_head.
+    assert np.array_equal(run(model, pixels), (first + second) / 2)
 
 
 def test_another_image_and_patch_size():
@@ -230,6 +233,52 @@ def test_what_is_missing_left_over_or_of_another_shape(tmp_path):
     tensors["Transformer/encoderblock_1/LayerNorm_0/bias"] = lost
     tensors["Transformer/encoder_norm/bias"] = lost
     load_model(write(path, tensors), skip="surp*")
+
+
+@pytest.mark.parametrize(
+    ("fixture", "extra", "skip"),
+    [
+        (TIMM, {"rope.freqs": (4,)}, "rope.*"),
+        (TIMM, {"norm_pre.weight": (24,), "norm_pre.bias": (24,)}, "norm_pre*"),
+        (TIMM, {"rel_pos_bias.relative_position_bias_table": (9, 2)}, "rel_pos*"),
+        (TIMM, {"blocks.0.attn.k_bias": (24,)}, "*k_bias"),
+        (TIMM, {"blocks.1.mlp.norm.weight": (48,)}, "blocks.*.mlp.norm.*"),
+        (TIMM, {}, "blocks.1.*"),
+        (TIMM, {}, "norm.*"),
+        (TIMM, {}, "pos_embed"),
+        (TIMM, {}, "head.bias"),
+        (HF, {"vit.encoder.layer.0.attention.relative_position_bias": (2,)}, "*relative*"),
+        (FLAX, {"Transformer/encoderblock_0/MlpBlock_3/gate/kernel": (2,)}, "*gate*"),
+    ],
+)
+def test_what_the_encoder_computes_with_cannot_be_skipped(tmp_path, fixture, extra, skip):
+    tensors = tensors_of(fixture) | {name: np.ones(s, np.float32) for name, s in extra.items()}
+    suffix = ".npz" if fixture == FLAX else ".safetensors"
+    path = write(tmp_path / f"x{suffix}", tensors)
+    with pytest.raises(UserError, match=r"skip: .* cannot be left out"):
+        load_model(path, num_heads=2, skip=skip)
+
+
+def test_skipping_is_not_advised_where_it_would_change_the_model(tmp_path):
+    tensors = tensors_of(TIMM)
+    tensors["blocks.0.attn.extra"] = np.ones(3, np.float32)
+    with pytest.raises(UserError) as error:
+        load_model(write(tmp_path / "more.safetensors", tensors), num_heads=2)
+    assert "skip=" not in str(error.value)
+    tensors = tensors_of(TIMM)
+    del tensors["blocks.0.attn.proj.bias"]
+    with pytest.raises(UserError) as error:
+        load_model(write(tmp_path / "less.safetensors", tensors), num_heads=2)
+    assert "skip=" not in str(error.value)
+    tensors = tensors_of(TIMM) | {"decoder_blocks.0.norm1.weight": np.ones(3, np.float32)}
+    path = write(tmp_path / "beside.safetensors", tensors)
+    with pytest.raises(UserError, match=r"skip='decoder_blocks\.0\.norm1\.weight'"):
+        load_model(path, num_heads=2)
+    assert reproduces(path, TIMM, num_heads=2, skip="decoder_*")
+
+
+def test_a_head_is_skipped_as_a_whole():
+    assert config_of(load_model(TIMM, num_heads=2, skip="head.*")).num_classes == 0
 
 
 def test_whole_numbers_are_not_weights(tmp_path):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Each method agrees with its home."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,10 @@ from hypothesis import strategies as st
 from keras_vit import UserError
 from keras_vit.interpolation import matrix
 from keras_vit.weights.resample import METHODS, patch_kernel, position_grid
+from keras_vit.weights.source import HOMES
+from tests.weights.fixtures import FOLDER
 
+FIXTURE = FOLDER.parent / "resampled.npz"
 SIDES = st.integers(1, 12)
 
 
@@ -52,13 +57,34 @@ def test_bilinear_and_bicubic_are_those_of_torch(old, new):
     torch = pytest.importorskip("torch")
     grid = np.random.default_rng(0).standard_normal((1, old * old, 3)).astype(np.float32)
     image = torch.from_numpy(grid.reshape(1, old, old, 3)).permute(0, 3, 1, 2)
-    for method, antialias in (("bilinear", False), ("bicubic", True)):
+    for mode, antialias in itertools.product(("bilinear", "bicubic"), (False, True)):
         expected = torch.nn.functional.interpolate(
-            image, (new, new), mode=method, antialias=antialias, align_corners=False
+            image, (new, new), mode=mode, antialias=antialias, align_corners=False
         )
+        method = f"{mode}_antialias" if antialias else mode
         result = position_grid(grid, (old, old), (new, new), method=method)
         expected = expected.permute(0, 2, 3, 1).reshape(1, new * new, 3).numpy()
         assert np.allclose(result, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [6, 12])
+@pytest.mark.parametrize("home", ["timm", "hf"])
+def test_positions_are_resampled_as_at_home(home, side):
+    stored = np.load(FIXTURE)
+    method = HOMES[home].positions
+    result = position_grid(stored["table"], (8, 8), (side, side), 1, method)
+    # Two sums of four or more products in float32, of numbers up to 4.
+    assert np.allclose(result, stored[f"{home}_{side}"], atol=5e-6)
+
+
+@pytest.mark.parametrize("side", [4, 16])
+def test_patches_are_resampled_as_in_timm(side):
+    stored = np.load(FIXTURE)
+    kernel = stored["kernel"].transpose(2, 3, 1, 0).reshape(8 * 8 * 3, 6)
+    result = patch_kernel(kernel, (8, 8), (side, side), 3, HOMES["timm"].patches)
+    expected = stored[f"timm_patch_{side}"].transpose(2, 3, 1, 0).reshape(-1, 6)
+    # timm takes the pseudo-inverse of the whole matrix in float32; numbers are up to 10.
+    assert np.allclose(result, expected, atol=2e-5)
 
 
 def test_an_unknown_method():
