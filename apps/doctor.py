@@ -27,11 +27,13 @@ def main(args) -> int:
         "free disk here": f"{hardware.free_disk_bytes() / 1e9:.1f} GB",
     }
     import_keras()
+    from keras_vit.config import ViTConfig
     from keras_vit.training.distribution import gpu_names
     from keras_vit.training.precision import choose_precision
 
     rows["gpus"] = ", ".join(gpu_names()) or "none"
-    rows["precision"] = f"{choose_precision('auto', 768)} where a recipe says auto (width 768)"
+    precision = choose_precision("auto", ViTConfig.of("B/16"), 32)
+    rows["precision"] = f"{precision} where a recipe says auto (B/16)"
     for name, value in rows.items():
         print(f"{name:<20}{value}")
     return 0

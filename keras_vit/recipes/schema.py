@@ -87,7 +87,8 @@ class Recipe:
         data, augmentation, objective, optimizer, schedule: see each class.
         seed: seed of the initial weights, the order and the augmentation.
         precision: "float32", "mixed_bfloat16", or "auto", which takes the second where the hardware
-            multiplies bfloat16 natively and the model is wide enough to gain from it.
+            multiplies bfloat16 natively and a trial of a second or two showed that it is faster.
+            The recipe of a run has the choice.
         jit_compile: whether XLA compiles the train step. On a CPU that halves the step of a narrow
             model and costs ten seconds at the start; None leaves the choice to Keras, which
             compiles on accelerators.

@@ -104,7 +104,9 @@ def make_job(
     images = task.prepare(data or _load(task, recipe.data))
     recipe = complete(recipe, images)
     task.check(recipe, images)
-    precision = choose_precision(recipe.precision, recipe.model.width)
+    precision = choose_precision(recipe.precision, recipe.model, recipe.part_size)
+    # A run keeps its choice: another machine would go on to another result.
+    recipe = dataclasses.replace(recipe, precision=precision)
     folder = Path(workdir or ".")
     session, phases = session or Session(), recipe.phases
     return Job(recipe, images, folder, precision, session, callbacks, began, phases)
