@@ -10,7 +10,7 @@ examples:
   keras-vit train photos/ --on_bad skip                 without the files that cannot be decoded
   keras-vit train photos.csv --set objective.loss=sigmoid     labels like cat|dog
   keras-vit train tfds:cifar10 --recipe cifar10_seed
-  keras-vit train photos/ --set epochs=20 --set model.depth=6 --workdir runs/try
+  keras-vit train photos/ --set epochs=20 --set model=S/16 --set model.depth=6 --workdir runs/try
   keras-vit train photos/ --config mine.json            the fields that mine.json has
   keras-vit train photos/ --max_time 2h --workdir runs/a; keras-vit train --resume runs/a
 
@@ -30,10 +30,10 @@ not finite or the disk is full; 2 a mistake in flags or data; 130 Ctrl-C; 143 SI
 
 import argparse
 import dataclasses
-import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from keras_vit.apps.cli import import_keras, run_script
 
@@ -188,28 +188,31 @@ def _resumed_recipe(args):
                 "Leave it out, or leave --resume out to start a new run."
             )
     recipe = recipes.of_run(args.resume)
-    if _stages(recipe, args)[-1][1] != recipe:
+    asked = _stages(recipe, args)[-1][1]
+    if asked != recipe:
+        rows = [row for row in recipes.explain(recipe, ("flags", asked)) if row[2] == "flags"]
+        before = {name: value for name, value, _ in recipes.explain(recipe)}
+        differing = ", ".join(f"{name} is {before.get(name)}, not {new}" for name, new, _ in rows)
         raise UserError(
-            f"--resume {args.resume}: its recipe.json says otherwise than the other flags. Leave "
-            "them out, or leave --resume out to start a new run."
+            f"--resume {args.resume}: its recipe says otherwise than the flags: {differing}. Leave "
+            "the flags out, or leave --resume out to start a new run."
         )
     return recipe
 
 
 def _stages(recipe, args):
     """What --config, --init, --set and the flags of the data make of a recipe, one by one."""
-    from keras_vit import recipes
+    from keras_vit import recipes, untrusted
     from keras_vit.errors import UserError
 
     stages = []
     if args.config:
         try:
-            values = json.loads(Path(args.config).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"--config {args.config}: cannot be read as JSON ({error}).") from error
-        if not isinstance(values, dict):
-            raise UserError(f"--config {args.config}: expected {{...}}, as in a recipe.json.")
-        recipe = recipes.merge(recipe, values)
+            values = untrusted.read_json(args.config, dict[str, Any])
+            recipe = recipes.merge(recipe, values)
+        except UserError as error:
+            said = str(error).removeprefix(f"{args.config}: ")
+            raise UserError(f"--config {args.config}: {said}") from error
         stages.append(("--config", recipe))
     if args.init is not None:
         recipe = dataclasses.replace(recipe, init=args.init)

@@ -11,7 +11,9 @@ import math
 import re
 from typing import Any, Self
 
+from keras_vit import limits, schema
 from keras_vit.errors import UserError, unknown
+from keras_vit.fields import check_fields
 
 # name: width, depth, MLP width, heads.
 VARIANTS: dict[str, tuple[int, int, int, int]] = {
@@ -41,10 +43,37 @@ HYBRIDS: dict[str, tuple[str, tuple[int, ...], int]] = {
     "R50+L/32": ("L", (3, 4, 6, 3), 1),
 }
 
-_POSITIONS = ("learned", "sincos2d", "none")
-_POOLS = ("token", "average", "map")
-_GELUS = ("exact", "tanh")
-_RESNET_FORMS = ("flax", "timm")
+_CHOICES = {
+    "position": ("learned", "sincos2d", "none"),
+    "pool": ("token", "average", "map"),
+    "gelu": ("exact", "tanh"),
+    "resnet_form": ("flax", "timm"),
+}
+_RATE = (0, 0.99)
+# What a model may have: several times what any published one has, and still no more than can be
+# counted in a moment.
+_BOUNDS = {
+    "image_size": (1, limits.MODEL_SIDE),
+    "channels": (1, 4096),
+    "num_classes": (0, limits.CLASSES),
+    "patch_size": (1, limits.MODEL_SIDE),
+    "width": (1, 65_536),
+    "depth": (1, 1000),
+    "mlp_width": (1, 10**6),
+    "heads": (1, 65_536),
+    "register_tokens": (0, 10_000),
+    "representation": (0, 10**6),
+    "head_bias": (-1e4, 1e4),
+    "dropout": _RATE,
+    "attention_dropout": _RATE,
+    "stochastic_depth": _RATE,
+    "layer_scale": (0, 1e4),
+    "norm_epsilon": (1e-12, 1),
+    "resnet_stages": (1, 1000),
+    "resnet_width": (1, 65_536),
+    "pixel_mean": (-1e6, 1e6),
+    "pixel_std": (1e-9, 1e6),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,12 +166,12 @@ class ViTConfig:
             object.__setattr__(self, name, pair(name, getattr(self, name)))
         for name in ("pixel_mean", "pixel_std"):
             value = getattr(self, name)
-            value = (value,) if isinstance(value, int | float) else value
-            value = tuple(float(v) for v in value)
+            object.__setattr__(self, name, (value,) if isinstance(value, int | float) else value)
+        check_fields(self, _BOUNDS, _CHOICES)
+        for name in ("pixel_mean", "pixel_std"):
             # One number stands for equal channels, so that equal models have equal configurations.
+            value = getattr(self, name)
             object.__setattr__(self, name, value[:1] if len(set(value)) == 1 else value)
-        if self.resnet_stages is not None:
-            object.__setattr__(self, "resnet_stages", tuple(self.resnet_stages))
         if not self.num_prefix_tokens:  # equal models have equal configurations
             object.__setattr__(self, "pool_includes_prefix", False)
         self._check()
@@ -329,24 +358,10 @@ class ViTConfig:
         return total
 
     def _check(self) -> None:
-        for name in ("channels", "width", "depth", "mlp_width", "heads", "resnet_width"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("num_classes", "register_tokens", "representation"):
-            _at_least(name, getattr(self, name), 0)
-        for name in ("dropout", "attention_dropout", "stochastic_depth"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(
-                    f"{name}: expected a rate of at least 0 and below 1, "
-                    f"received {getattr(self, name)}."
-                )
-        for name, choices in (
-            ("position", _POSITIONS),
-            ("pool", _POOLS),
-            ("gelu", _GELUS),
-            ("resnet_form", _RESNET_FORMS),
-        ):
-            if getattr(self, name) not in choices:
-                raise unknown(name, str(getattr(self, name)), choices)
+        if len(self.resnet_stages or ()) > 8:
+            raise UserError(
+                f"resnet_stages: expected at most 8 stages, received {len(self.resnet_stages)}."
+            )
         if self.width % self.heads:
             raise UserError(
                 f"heads: expected a divisor of width={self.width}, received {self.heads}. "
@@ -356,10 +371,6 @@ class ViTConfig:
             raise UserError(
                 "width: sincos2d positions need a multiple of 4 that is at least 8, "
                 f"received {self.width}."
-            )
-        if self.norm_epsilon <= 0:
-            raise UserError(
-                f"norm_epsilon: expected a number above 0, received {self.norm_epsilon}."
             )
         if self.distillation_token and (self.pool != "token" or self.representation):
             raise UserError(
@@ -400,8 +411,6 @@ class ViTConfig:
                     f"{name}: expected 1 number or one for each of {self.channels} channels, "
                     f"received {getattr(self, name)}."
                 )
-        if min(self.pixel_std) <= 0:
-            raise UserError(f"pixel_std: expected numbers above 0, received {self.pixel_std}.")
 
 
 def variant_names() -> list[str]:
@@ -439,14 +448,9 @@ def pair(name: str, value: Any) -> tuple[int, int]:
     if len(pair) != 2 or not all(isinstance(v, int) and v > 0 for v in pair):
         raise UserError(
             f"{name}: expected a whole number above 0 or two of them (height, width), "
-            f"received {value!r}."
+            f"received {schema.shown(value)}."
         )
     return pair
-
-
-def _at_least(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or value < least:
-        raise UserError(f"{name}: expected a whole number of at least {least}, received {value!r}.")
 
 
 def _nearest_divisor(number: int, wanted: int) -> int:

@@ -16,6 +16,9 @@ class UserError(ValueError):
 DISTRIBUTION = "keras-vit-toolkit"
 
 
+_SHOWN = 200  # characters of a name in a message
+
+
 def not_installed(what: str, package: str, extra: str = "") -> UserError:
     """Makes the error for a package that is wanted and not installed.
 
@@ -43,7 +46,8 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Use
     choices = sorted(choices)
     lowered = {choice.lower(): choice for choice in choices}
     near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, 3, 0.5)]
-    message = f"unknown {kind} {name!r}."
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+    message = f"unknown {kind} {shown!r}."
     if near:
         message += f" Did you mean {' or '.join(near)}?"
     elif len(choices) <= 24:

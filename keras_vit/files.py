@@ -69,9 +69,17 @@ def size_in_bytes(path: str | os.PathLike) -> int:
 def check_free(folder: str | os.PathLike, flag: str) -> None:
     """Raises a `UserError` unless `folder` is missing or empty; `flag` is what named it."""
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{flag}: {folder} is a file; expected a folder that is new or empty.")
-    if folder.exists() and any(folder.iterdir()):
+    try:
+        there = next((path for path in (folder, *folder.parents) if path.exists()), None)
+        taken = there == folder and folder.is_dir() and any(folder.iterdir())
+        writable = there is None or not there.is_dir() or os.access(there, os.W_OK | os.X_OK)
+    except (OSError, ValueError) as error:  # a name that is too long or has a NUL
+        raise UserError(f"{flag}: {str(folder)[:200]!r} cannot be used ({error}).") from None
+    if there is not None and not there.is_dir():
+        raise UserError(f"{flag}: {there} is a file; expected a folder that is new or empty.")
+    if not writable:
+        raise UserError(f"{flag}: nothing may be written in {there}. Name another folder.")
+    if taken:
         raise UserError(
             f"{flag}: {folder} already holds files, which are never overwritten. "
             "Name another folder."

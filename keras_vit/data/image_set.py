@@ -109,6 +109,8 @@ def divide(
     """
     splits = {split: _named(split, examples) for split, examples in splits.items()}
     train, notes = splits["train"], []
+    # One of three is held out; to do it twice takes four.
+    needed = 3 if "test" in splits or "validation" in splits else 4
     if len(classes) == 1:
         raise UserError(
             f"{name}: expected at least 2 classes, received {list(classes)}. "
@@ -137,7 +139,7 @@ def divide(
         if not len(splits[split]):
             raise UserError(
                 f"{name}: the {split} split is empty, because no class has enough images. "
-                "Expected at least 3 images in each class."
+                f"Expected at least {needed} images in each class."
             )
     return ImageSet(name, tuple(classes), train, splits["validation"], splits["test"], tuple(notes))
 

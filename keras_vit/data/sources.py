@@ -75,6 +75,7 @@ def load(
     """
     if on_bad not in ON_BAD:
         raise unknown("on_bad", on_bad, ON_BAD)
+    _check_data_dir(source, data_dir)
     found = find(source, data_dir, on_bad, decode)
     images = divide(source, found.classes, found.splits, test, validation, seed)
     if found.audit is None:
@@ -103,6 +104,7 @@ def load(
 
 def check_source(source: str, data_dir: str | None = None) -> None:
     """Raises the error of a source that is not there, without TensorFlow and without reading it."""
+    _check_data_dir(source, data_dir)
     if source.startswith("tfds:"):
         check_name(source.removeprefix("tfds:"), data_dir)
     elif source.startswith("hf:"):
@@ -200,6 +202,14 @@ def _found_files(listing: Listing, on_bad: str, decode: bool) -> Found:
     )
     splits = to_splits(listing, examined, on_bad)
     return Found(listing.classes["train"], splits, review(listing, examined), listing.root)
+
+
+def _check_data_dir(source: str, data_dir: str | None) -> None:
+    if data_dir is not None and not source.startswith("tfds:"):
+        raise UserError(
+            f"--data_dir {data_dir}: is where TFDS keeps its data sets, and {source!r} is none. "
+            "Leave it out, or name the data as tfds:NAME."
+        )
 
 
 def _existing(source: str) -> Path:

@@ -3,8 +3,7 @@
 
 import dataclasses
 
-from keras_vit.errors import unknown
-from keras_vit.recipes.checks import within
+from keras_vit.fields import check_fields
 
 CROPS = ("none", "pad", "inception")
 INTERPOLATIONS = ("triangle", "bicubic")
@@ -77,11 +76,7 @@ class Augmentation:
     repeats: int = 1
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise unknown(f"augmentation.{name}", getattr(self, name), choices)
-        for name, (low, high) in _RANGES.items():
-            within(f"augmentation.{name}", getattr(self, name), low, high)
+        check_fields(self, _BOUNDS, _CHOICES, "augmentation.")
 
 
 _CHOICES = {
@@ -90,8 +85,8 @@ _CHOICES = {
     "policy": POLICIES,
     "mixup_form": MIXUP_FORMS,
 }
-_RANGES = {
-    "pad": (0, 10_000),
+_BOUNDS = {
+    "pad": (0, 1000),
     "min_area": (0.001, 1),
     "layers": (1, 10),
     "magnitude": (0, 30),

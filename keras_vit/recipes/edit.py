@@ -9,16 +9,19 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from keras_vit import schema, untrusted
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError, unknown
 from keras_vit.recipes.objectives import Reconstruct
 from keras_vit.recipes.optimization import Schedule
 from keras_vit.recipes.schema import Recipe
-from keras_vit.untrusted import read_json
 
 
 def override(recipe: Recipe, *assignments: str) -> Recipe:
     """Returns a recipe with fields changed by `"name=value"`.
+
+    All of them are made before anything is checked: `"model.width=100", "model.heads=10"` passes
+    in any order.
 
     Args:
         recipe: what to start from; it stays as it is.
@@ -30,12 +33,14 @@ def override(recipe: Recipe, *assignments: str) -> Recipe:
         UserError: for a name that is not a field (with the nearest fields) or a value of the wrong
             type.
     """
+    draft = _Draft(recipe)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise UserError(f"--set: expected NAME=VALUE, as in epochs=2, received {assignment!r}.")
-        recipe = _assign(recipe, name.strip(), name.strip().split("."), text.strip())
-    return recipe
+            received = schema.shown(assignment)
+            raise UserError(f"--set: expected NAME=VALUE, as in epochs=2, received {received}.")
+        _assign(draft, name.strip(), name.strip().split("."), text.strip())
+    return draft.build()
 
 
 def debug(recipe: Recipe) -> Recipe:
@@ -85,11 +90,11 @@ def of_run(workdir: str | os.PathLike) -> Recipe:
             f"{workdir}: expected the folder of a run (with recipe.json). "
             "`keras-vit train` makes one."
         )
-    values = read_json(file, dict[str, Any], follow=False)
+    values = untrusted.read_json(file, dict[str, Any], follow=False)
     try:
         return from_dict(values)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{file}: is not a recipe that can be read ({error}).") from error
+    except UserError as error:
+        raise UserError(f"{file}: is not a recipe that can be read: {error}") from error
 
 
 def merge(recipe: Recipe, values: dict[str, Any]) -> Recipe:
@@ -106,19 +111,21 @@ def _merge(node: Any, values: dict[str, Any], prefix: str) -> Any:
     changes = {}
     for name, value in values.items():
         if name not in types:
-            raise unknown("field", prefix + name, _paths(node, prefix))
+            raise unknown("field", prefix + name, _Draft(node).paths(prefix))
         current = getattr(node, name)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, dict):
-                raise UserError(f"{prefix}{name}: expected its fields, received {value!r}.")
+                raise UserError(
+                    f"{prefix}{name}: expected its fields, received {schema.shown(value)}."
+                )
             if "kind" in value and _kinds(types[name]):
                 value = dict(value)
                 current = _of_kind(current, types[name], f"{prefix}{name}.kind", value.pop("kind"))
             value = _merge(current, value, f"{prefix}{name}.")
-        elif isinstance(value, dict):  # a model, where there was none
+        elif isinstance(value, dict) and _is_nested(types[name]):  # a model, where was none
             value = _build_nested(types[name], value, f"{prefix}{name}.")
-        else:
-            value = _parse(prefix + name, types[name], str(value))
+        elif isinstance(value, str):
+            value = _parse(prefix + name, types[name], value)
         changes[name] = value
     return dataclasses.replace(node, **changes)
 
@@ -132,10 +139,17 @@ def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
     for name, value in values.items():
         if name not in fields:
             raise unknown("field", prefix + name, [prefix + field for field in fields])
-        if isinstance(value, dict):
+        if isinstance(value, dict) and _is_nested(fields[name].type):
             value = _build_nested(fields[name].type, value, f"{prefix}{name}.")
         built[name] = value
+    for name, field in fields.items():
+        if name not in built and field.default is field.default_factory is dataclasses.MISSING:
+            raise UserError(f"{prefix}{name}: expected a value, received nothing.")
     return kind(**built)
+
+
+def _is_nested(annotation: Any) -> bool:
+    return any(map(dataclasses.is_dataclass, _options(annotation)))
 
 
 def _build_nested(annotation: Any, values: dict[str, Any], prefix: str) -> Any:
@@ -145,8 +159,8 @@ def _build_nested(annotation: Any, values: dict[str, Any], prefix: str) -> Any:
     # Recipes from before there were several kinds have the first, without its name.
     values = {"kind": next(iter(kinds)), **values}
     kind = values.pop("kind")
-    if kind not in kinds:
-        raise unknown(f"{prefix}kind", kind, kinds)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise unknown(f"{prefix}kind", str(kind), kinds)
     return _build(kinds[kind], values, prefix)
 
 
@@ -158,55 +172,80 @@ def _kinds(annotation: Any) -> dict[str, type]:
 def _of_kind(current: Any, annotation: Any, name: str, kind: str) -> Any:
     """An object of a union: the present one if it is of that kind, else a new one."""
     kinds = _kinds(annotation)
-    if kind not in kinds:
-        raise unknown(name, kind, kinds)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise unknown(name, str(kind), kinds)
     return current if kind == current.kind else kinds[kind]()
 
 
-def _assign(node: Any, full_name: str, parts: list[str], text: str) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(node)}
+class _Draft:
+    """A dataclass whose fields are being changed; it is checked when it is built."""
+
+    def __init__(self, node: Any):
+        self.type = type(node)
+        self.fields = {field.name: field for field in dataclasses.fields(node)}
+        self.values = {
+            name: _Draft(value) if dataclasses.is_dataclass(value) else value
+            for name in self.fields
+            for value in [getattr(node, name)]
+        }
+
+    def build(self) -> Any:
+        """The dataclass, checked."""
+        return self.type(
+            **{
+                name: value.build() if isinstance(value, _Draft) else value
+                for name, value in self.values.items()
+                if self.fields[name].init
+            }
+        )
+
+    def paths(self, prefix: str) -> list[str]:
+        """The names of all fields."""
+        paths = []
+        for name, value in self.values.items():
+            paths.append(prefix + name)
+            if isinstance(value, _Draft):
+                paths += value.paths(f"{prefix}{name}.")
+        return paths
+
+
+def _assign(draft: _Draft, full_name: str, parts: list[str], text: str) -> None:
     first, *rest = parts
     prefix = full_name[: len(full_name) - len(".".join(parts))]
-    if first not in fields:
-        raise unknown("field", full_name, _paths(node, prefix))
-    current = getattr(node, first)
-    options = _options(fields[first].type)
-    if dataclasses.is_dataclass(options[0]):
-        if rest and current is None:
-            raise UserError(
-                f"{full_name}: this recipe chooses its model itself. Set {prefix}{first} first, as "
-                f"in {prefix}{first}=S/16, or {prefix}image_size."
-            )
-        if rest == ["kind"] and _kinds(fields[first].type):
-            value = _of_kind(current, fields[first].type, full_name, text)
-        elif rest:
-            value = _assign(current, full_name, rest, text)
-        elif type(None) in options and text.lower() in ("none", "null"):
-            value = None
-        elif options[0] is ViTConfig:
-            keep = ("image_size", "channels", "num_classes", "pixel_mean", "pixel_std")
-            kept = {} if current is None else {name: getattr(current, name) for name in keep}
-            value = ViTConfig.of(text, **kept)
-        else:
-            raise UserError(
-                f"{full_name} has fields of its own: expected one of "
-                f"{', '.join(_paths(current, full_name + '.'))}, received {full_name}={text}."
-            )
-    elif rest:
-        raise UserError(f"{full_name}: {prefix}{first} has no fields of its own.")
+    if first not in draft.fields:
+        raise unknown("field", full_name, draft.paths(prefix))
+    annotation, current = draft.fields[first].type, draft.values[first]
+    if not dataclasses.is_dataclass(_options(annotation)[0]):
+        if rest:
+            raise UserError(f"{full_name}: {prefix}{first} has no fields of its own.")
+        draft.values[first] = _parse(full_name, annotation, text)
+    elif not rest:
+        draft.values[first] = _parse_nested(current, annotation, full_name, text)
+    elif current is None:
+        _assign(_Draft(_options(annotation)[0]()), full_name, rest, text)  # a typo is said first
+        raise UserError(
+            f"{full_name}: this recipe chooses its {first} by the images. Name one before, as in "
+            f"--set {prefix}{first}=S/16 --set {full_name}={text[:80]}."
+        )
+    elif rest == ["kind"] and _kinds(annotation):
+        draft.values[first] = _Draft(_of_kind(current.build(), annotation, full_name, text))
     else:
-        value = _parse(full_name, fields[first].type, text)
-    return dataclasses.replace(node, **{first: value})
+        _assign(current, full_name, rest, text)
 
 
-def _paths(node: Any, prefix: str = "") -> list[str]:
-    paths = []
-    for field in dataclasses.fields(node):
-        value = getattr(node, field.name)
-        paths.append(prefix + field.name)
-        if dataclasses.is_dataclass(value):
-            paths += _paths(value, f"{prefix}{field.name}.")
-    return paths
+def _parse_nested(current: _Draft | None, annotation: Any, name: str, text: str) -> _Draft | None:
+    """A model by its name, or none; other dataclasses are set by their fields."""
+    options = _options(annotation)
+    if type(None) in options and text.lower() in ("none", "null"):
+        return None
+    if options[0] is not ViTConfig:
+        raise UserError(
+            f"{name} has fields of its own: expected one of "
+            f"{', '.join(current.paths(name + '.'))}, received {schema.shown(text)}."
+        )
+    keep = ("image_size", "channels", "num_classes", "pixel_mean", "pixel_std")
+    kept = {} if current is None else {field: current.values[field] for field in keep}
+    return _Draft(ViTConfig.of(text, **kept))
 
 
 def _options(kind: Any) -> tuple:
@@ -214,31 +253,25 @@ def _options(kind: Any) -> tuple:
 
 
 def _parse(name: str, kind: Any, text: str) -> Any:
-    """Casts text to a field's type: str, int, float, bool, a tuple of numbers, or None of these."""
-    options = _options(kind)
-    if type(None) in options and text.lower() in ("none", "null"):
+    """Casts text to the type of a field; bounds are for the dataclass to check."""
+    takes_tuple = any(typing.get_origin(option) is tuple for option in _options(kind))
+    value = _literal(text)
+    if takes_tuple and isinstance(value, int | float | tuple | list):
+        return value  # the dataclass checks the length, and makes pairs of single numbers
+    if type(None) in _options(kind) and text.lower() in ("none", "null"):
         return None
-    takes_tuple = any(typing.get_origin(option) is tuple for option in options)
-    if str in options and not (takes_tuple and text.startswith(("(", "["))):
-        return text
+    for candidate in (text, value):
+        try:
+            return schema.check(candidate, kind, name)
+        except UserError as error:
+            wrong = error
+    raise wrong
+
+
+def _literal(text: str) -> Any:
+    """What Python would read, with whole numbers as such; the text itself if it is no literal."""
     try:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
-    except (ValueError, SyntaxError):
-        value = text
-    for option in options:
-        if option is bool and isinstance(value, bool):
-            return value
-        if isinstance(value, bool):
-            continue
-        if option is int and isinstance(value, int):
-            return value
-        if option is int and isinstance(value, float) and value.is_integer():
-            return int(value)
-        if option is float and isinstance(value, int | float):
-            return float(value)
-        if typing.get_origin(option) is tuple and isinstance(value, int | float | tuple | list):
-            return value  # the dataclass checks the length
-    wanted = " or ".join(
-        "none" if o is type(None) else getattr(o, "__name__", str(o)) for o in options
-    )
-    raise UserError(f"{name}: expected {wanted}, received {text!r}.")
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return text
+    return int(value) if isinstance(value, float) and value.is_integer() else value

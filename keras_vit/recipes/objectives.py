@@ -3,8 +3,9 @@
 
 import dataclasses
 
-from keras_vit.errors import UserError, unknown
-from keras_vit.recipes.checks import within
+from keras_vit import schema
+from keras_vit.errors import UserError
+from keras_vit.fields import check_fields
 
 LOSSES = ("softmax", "sigmoid", "bce")
 
@@ -38,23 +39,18 @@ class Classify:
     kind: str = _kind("classify")
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise unknown("objective.loss", self.loss, LOSSES)
-        within("label_smoothing", self.label_smoothing, 0, 0.999)
-        if self.target_threshold is not None:
-            within("target_threshold", self.target_threshold, 0, 1)
-            if self.loss == "softmax" or self.label_smoothing:
-                raise UserError(
-                    "objective.target_threshold goes with loss='sigmoid' or 'bce' and without "
-                    f"label_smoothing, which it would undo; received loss={self.loss!r} and "
-                    f"label_smoothing={self.label_smoothing}."
-                )
-        if isinstance(self.class_weights, list | tuple):
-            object.__setattr__(self, "class_weights", tuple(map(float, self.class_weights)))
-        elif self.class_weights not in (None, "balanced"):
+        check_fields(self, _BOUNDS, {"loss": LOSSES}, "objective.")
+        undone = self.loss == "softmax" or self.label_smoothing
+        if self.target_threshold is not None and undone:
+            raise UserError(
+                "objective.target_threshold goes with loss='sigmoid' or 'bce' and without "
+                f"label_smoothing, which it would undo; received loss={self.loss!r} and "
+                f"label_smoothing={self.label_smoothing}."
+            )
+        if isinstance(self.class_weights, str) and self.class_weights != "balanced":
             raise UserError(
                 "objective.class_weights: expected 'balanced', none or one number for each class, "
-                f"as in (1, 2.5), received {self.class_weights!r}."
+                f"as in (1, 2.5), received {schema.shown(self.class_weights)}."
             )
 
 
@@ -80,9 +76,12 @@ class Reconstruct:
     kind: str = _kind("reconstruct")
 
     def __post_init__(self) -> None:
-        within("mask", self.mask, 0.01, 0.99)
-        for name in ("decoder_width", "decoder_depth", "decoder_heads"):
-            within(name, getattr(self, name), 1, 10**6)
+        check_fields(self, _BOUNDS, prefix="objective.")
+        if self.decoder_width % self.decoder_heads or self.decoder_width % 4:
+            raise UserError(
+                "objective.decoder_width: expected a multiple of 4 and of "
+                f"decoder_heads={self.decoder_heads}, received {self.decoder_width}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +111,18 @@ class Distill:
     kind: str = _kind("distill")
 
     def __post_init__(self) -> None:
-        within("alpha", self.alpha, 0, 1)
-        within("temperature", self.temperature, 0.01, 1000)
-        within("label_smoothing", self.label_smoothing, 0, 0.999)
+        check_fields(self, _BOUNDS, prefix="objective.")
 
 
+_BOUNDS = {
+    "label_smoothing": (0, 0.999),
+    "target_threshold": (0, 1),
+    "class_weights": (0, 1e6),
+    "mask": (0.01, 0.99),
+    "decoder_width": (1, 65_536),
+    "decoder_depth": (1, 1000),
+    "decoder_heads": (1, 65_536),
+    "alpha": (0, 1),
+    "temperature": (0.01, 1000),
+}
 Objective = Classify | Reconstruct | Distill

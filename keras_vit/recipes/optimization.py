@@ -4,8 +4,9 @@
 import dataclasses
 import re
 
-from keras_vit.errors import UserError, unknown
-from keras_vit.recipes.checks import within
+from keras_vit import schema
+from keras_vit.errors import UserError
+from keras_vit.fields import check_fields, within
 
 # The fields that act on each optimizer, beside those that act on all, and their defaults.
 OPTIMIZERS: dict[str, dict[str, float | bool]] = {
@@ -75,10 +76,9 @@ class Optimizer:
     freeze: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in OPTIMIZERS:
-            raise unknown("optimizer.name", self.name, OPTIMIZERS)
-        within("learning_rate", self.learning_rate, 0, 1e3)
-        within("weight_decay", self.weight_decay, 0, 1e3)
+        for name in ("learning_rate_factors", "weight_decay_factors"):
+            object.__setattr__(self, name, _factors(name, getattr(self, name)))
+        check_fields(self, _OPTIMIZER_BOUNDS, {"name": tuple(OPTIMIZERS)}, "optimizer.")
         for name in ("beta_1", "beta_2", "epsilon", "momentum", "nesterov"):
             value = getattr(self, name)
             if value is None:
@@ -89,14 +89,8 @@ class Optimizer:
                     f"optimizer.{name}: {self.name} has none; it belongs to {', '.join(owners)}. "
                     f"Set optimizer.{name}=none, or optimizer.name first."
                 )
-            within(name, value, 0, 1)
-        for name in ("ema", "layer_decay"):
-            if getattr(self, name) is not None:
-                within(name, getattr(self, name), 0, 1)
-        for name in ("learning_rate_factors", "weight_decay_factors"):
-            object.__setattr__(self, name, _factors(name, getattr(self, name)))
         if self.freeze is not None:
-            _pattern("freeze", self.freeze)
+            _pattern("optimizer.freeze", self.freeze)
 
     @property
     def settings(self) -> dict[str, float | bool]:
@@ -135,15 +129,31 @@ class Schedule:
     overlap: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in SCHEDULES:
-            raise unknown("schedule.kind", self.kind, SCHEDULES)
         for name in ("warmup", "cooldown"):
-            object.__setattr__(self, name, str(getattr(self, name)))
-            _amount_and_unit(name, getattr(self, name))
-        within("start", self.start, 0, 1)
-        within("final", self.final, 0, 1)
+            if isinstance(getattr(self, name), int | float):
+                object.__setattr__(self, name, str(getattr(self, name)))
+        check_fields(self, _SCHEDULE_BOUNDS, {"kind": SCHEDULES}, "schedule.")
+        for name in ("warmup", "cooldown"):
+            _amount_and_unit(f"schedule.{name}", getattr(self, name))
         if self.kind == "rsqrt" and not _amount_and_unit("warmup", self.warmup)[0]:
             raise UserError("schedule.warmup: kind='rsqrt' needs a warm-up, it sets its scale.")
+
+
+_JUST_BELOW_1 = 0.999999
+_OPTIMIZER_BOUNDS = {
+    "learning_rate": (0, 1e3),
+    "weight_decay": (0, 1e3),
+    "beta_1": (0, _JUST_BELOW_1),
+    "beta_2": (0, _JUST_BELOW_1),
+    "epsilon": (0, 1),
+    "momentum": (0, _JUST_BELOW_1),
+    "clip_norm": (1e-9, 1e9),
+    "ema": (0, 1),
+    "layer_decay": (0, 1),
+}
+_SCHEDULE_BOUNDS = {"start": (0, 1), "final": (0, 1)}
+_LONGEST = 1e12  # steps, epochs
+_PATTERN = 1000  # characters
 
 
 def steps_of(length: str, steps_per_epoch: float, total: int) -> int:
@@ -153,12 +163,14 @@ def steps_of(length: str, steps_per_epoch: float, total: int) -> int:
 
 
 def _amount_and_unit(name: str, length: str) -> tuple[float, str]:
-    match = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e\d+)?)\s*(?:(step|epoch)s?)?", length.strip())
+    match = len(length) < 40 and re.fullmatch(
+        r"(\d[\d_]*\.?\d*(?:e\d+)?)\s*(?:(step|epoch)s?)?", length.strip()
+    )
     amount, unit = (float(match[1]), match[2] or "share") if match else (2, "share")
-    if unit == "share" and amount > 1:
+    if (unit == "share" and amount > 1) or amount > _LONGEST:
         raise UserError(
             f"{name}: expected a length as in '10000 steps', '5 epochs' or, as a share of the run, "
-            f"'0.05', received {length!r}."
+            f"'0.05', received {schema.shown(length)}."
         )
     return amount, unit
 
@@ -166,19 +178,23 @@ def _amount_and_unit(name: str, length: str) -> tuple[float, str]:
 def _factors(name: str, pairs) -> Factors:
     try:
         pairs = tuple((str(pattern), float(factor)) for pattern, factor in pairs)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(
             f"{name}: expected pairs of a pattern and a factor, as in (('head', 10.0),), "
-            f"received {pairs!r}."
+            f"received {schema.shown(pairs)}."
         ) from None
     for pattern, factor in pairs:
-        _pattern(name, pattern)
-        within(name, factor, 0, 1e6)
+        _pattern(f"optimizer.{name}", pattern)
+        within(f"optimizer.{name}", factor, 0, 1e6)
     return pairs
 
 
 def _pattern(name: str, pattern: str) -> None:
     try:
+        if len(pattern) > _PATTERN:
+            raise UserError(f"{name}: expected a pattern of at most {_PATTERN:,} characters.")
         re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"{name}: {pattern!r} is no regular expression: {error}.") from None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UserError(
+            f"{name}: {schema.shown(pattern)} is no regular expression: {error}."
+        ) from None

@@ -5,9 +5,10 @@ import dataclasses
 import itertools
 from typing import Any
 
+from keras_vit import schema
 from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError
-from keras_vit.recipes.checks import within
+from keras_vit.fields import within
 
 Progressive = tuple[tuple[float, tuple[int, int]], ...]
 
@@ -37,12 +38,12 @@ def progressive_of(value: Any) -> Progressive:
     """Pairs of a share of the epochs and a size, both of which grow; a `UserError` for the rest."""
     try:
         pairs = tuple((float(share), pair("progressive", size)) for share, size in value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(
             "progressive: expected pairs of a share of the epochs and an image size, as in "
-            f"((0.5, 128), (0.8, 160)), received {value!r}."
+            f"((0.5, 128), (0.8, 160)), received {schema.shown(value)}."
         ) from error
     for share, _ in pairs:
         within("progressive", share, 0.001, 0.999)
@@ -50,7 +51,7 @@ def progressive_of(value: Any) -> Progressive:
         if share >= next_share or size >= next_size:
             raise UserError(
                 "progressive: expected shares and sizes that grow from each pair to the next, as "
-                f"in ((0.5, 128), (0.8, 160)), received {value!r}."
+                f"in ((0.5, 128), (0.8, 160)), received {schema.shown(value)}."
             )
     return pairs
 

@@ -3,16 +3,33 @@
 
 import dataclasses
 
+from keras_vit import limits
 from keras_vit.config import ViTConfig, pair
-from keras_vit.errors import UserError, unknown
+from keras_vit.errors import UserError
+from keras_vit.fields import check_fields
 from keras_vit.recipes.augmentation import Augmentation
-from keras_vit.recipes.checks import within
 from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
 from keras_vit.recipes.progressive import Phase, Progressive, phases_of, progressive_of
 
 CACHES = ("auto", "memory", "none")
 ON_BAD = ("error", "skip")
+_SEEDS = (0, 2**32 - 1)  # NumPy's
+_DATA_BOUNDS = {
+    "test": (0.01, 0.9),
+    "validation": (0.01, 0.9),
+    "split_seed": _SEEDS,
+    "crop": (0.01, 1),
+}
+_BOUNDS = {
+    "epochs": (1, 10**9),
+    "batch_size": (1, 10**9),
+    "steps": (1, 10**9),
+    "accumulate": (1, 10**9),
+    "image_size": (1, limits.MODEL_SIDE),
+    "patch_dropout": (0, 0.99),
+    "seed": _SEEDS,
+}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -48,13 +65,7 @@ class Data:
     cache: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.cache not in CACHES:
-            raise unknown("data.cache", self.cache, CACHES)
-        if self.on_bad not in ON_BAD:
-            raise unknown("data.on_bad", self.on_bad, ON_BAD)
-        for name in ("test", "validation"):
-            within(name, getattr(self, name), 0.01, 0.9)
-        within("crop", self.crop, 0.01, 1.0)
+        check_fields(self, _DATA_BOUNDS, {"cache": CACHES, "on_bad": ON_BAD}, "data.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Recipe:
     """Everything that decides a training run.
 
     Attributes:
-        name: names the run folder.
+        name: of the recipe.
         model: sizes and options; `num_classes` is replaced by the number of classes in the data.
             None for the model of `init`, or without one for a small model chosen by the images.
         epochs: passes over the training split, at most.
@@ -118,23 +129,17 @@ class Recipe:
     skip_bad_updates: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate"):
-            within(name, getattr(self, name), 1, 10**9)
-        if self.steps is not None:
-            within("steps", self.steps, 1, 10**9)
+        object.__setattr__(self, "progressive", progressive_of(self.progressive))
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", pair("image_size", self.image_size))
+        check_fields(self, _BOUNDS, {"precision": PRECISIONS})
         if self.batch_size % self.accumulate:
             raise UserError(
                 f"accumulate: expected a divisor of batch_size={self.batch_size}, received "
                 f"{self.accumulate}."
             )
-        if self.image_size is not None:
-            if self.model is not None:
-                raise UserError("image_size goes with model=none; set model.image_size.")
-            object.__setattr__(self, "image_size", pair("image_size", self.image_size))
-        within("patch_dropout", self.patch_dropout, 0, 0.99)
-        object.__setattr__(self, "progressive", progressive_of(self.progressive))
-        if self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
+        if self.image_size is not None and self.model is not None:
+            raise UserError("image_size goes with model=none; set model.image_size.")
 
     @property
     def part_size(self) -> int:

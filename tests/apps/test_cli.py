@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT
 """What every command has in common: help, usage errors, speed, no traceback."""
 
+import inspect
 import json
 import random
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from keras_vit.apps import cli
+from keras_vit.apps import cli, train
+
+from keras_vit import untrusted
 
 WITHOUT_KERAS = "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None\n"
 
@@ -65,7 +70,19 @@ def test_help(command_without_keras, command):
         (["train", "--max_time", "5"], "expected a time as 90s, 20m, 2h or 1h30m, not '5'"),
         (["train", "--resume", "no/such/run"], "expected the folder of a run"),
         (["train", "--resume", "x", "--recipe", "digits"], "--recipe: does not go with --resume"),
-        (["train", "--config", "no/such.json"], "cannot be read as JSON"),
+        (["train", "--config", "no/such.json"], "--config no/such.json: no such file"),
+        (
+            ["train", "--config", "/dev/zero"],
+            "--config /dev/zero: expected a file, received a device",
+        ),
+        (["train", "photos", "--set", "model.depht=6"], "Did you mean model.depth"),
+        (["train", "--set", "seed=-1"], "seed: expected a number from 0 to 4294967295"),
+        (
+            ["train", "--set", "model.width=1000000000039", "--set", "model.heads=7"],
+            "width: expected",
+        ),
+        (["train", "--workdir", "/etc/hostname/run"], "/etc/hostname is a file; expected a folder"),
+        (["train", "--data_dir", "/tmp"], "where TFDS keeps its data sets, and 'digits' is none"),
         (["predict"], "the following arguments are required: model, images"),
         (["predict", "no/such/model", "x.jpg"], "no/such/model: no such file or folder"),
         (["predict", ".", "x.jpg"], "expected a run folder"),
@@ -83,6 +100,28 @@ def test_usage_errors_help_and_exit_with_2(command_without_keras, arguments, mes
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def examples(command):
+    """The arguments of each example in the help of a command."""
+    for line in inspect.getdoc(cli._module(command)).splitlines():
+        typed = re.split(" {3,}", line.strip())[0]  # without the remark to the right
+        for part in re.split("[;|>]", typed) if line.startswith("  ") else ():
+            if part.strip().startswith("keras-vit "):
+                yield shlex.split(part)[1:]
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_example_of_every_help_is_understood(command, monkeypatch):
+    """Its flags parse, and those of `train` make a recipe."""
+    monkeypatch.setattr(untrusted, "read_json", lambda path, kind: {"epochs": 3})
+    found = list(examples(command))
+    assert found
+    for name, *arguments in found:
+        assert name == command
+        args = cli.make_parser(command).parse_args(cli.underscored(arguments))
+        if command == "train" and not args.resume:
+            train._new_recipe(args)
 
 
 def test_both_spellings_of_a_flag():

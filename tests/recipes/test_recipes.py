@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 import dataclasses
 import json
+import re
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from keras_vit import UserError, recipes
 
@@ -122,12 +125,12 @@ def test_a_published_size_keeps_the_images():
         ("epochs", "NAME=VALUE"),
         ("epoch=2", "Did you mean epochs"),
         ("optimizer.learning_rat=1", "Did you mean optimizer.learning_rate"),
-        ("epochs=two", "epochs: expected int, received 'two'"),
-        ("epochs=2.5", "expected int"),
-        ("epochs=true", "expected int"),
+        ("epochs=two", "epochs: expected a whole number, received 'two'"),
+        ("epochs=2.5", "expected a whole number"),
+        ("epochs=true", "expected a whole number"),
         ("epochs=0", "from 1"),
-        ("augmentation.flip=1", "expected bool"),
-        ("optimizer.ema=often", "expected float or none"),
+        ("augmentation.flip=1", "expected true or false"),
+        ("optimizer.ema=often", "expected a number or nothing"),
         ("optimizer=adam", "has fields of its own"),
         ("epochs.x=1", "no fields of its own"),
         ("augmentation.crop=center", "unknown augmentation.crop"),
@@ -136,13 +139,22 @@ def test_a_published_size_keeps_the_images():
         ("augmentation.interpolation=cubic", r"Did you mean bicubic"),
         ("augmentation.erasing=2", "erasing: expected a number from 0 to 1"),
         ("augmentation.repeats=0", "repeats: expected a number from 1"),
-        ("augmentation.magnitude=strong", "augmentation.magnitude: expected float"),
+        ("augmentation.magnitude=strong", "augmentation.magnitude: expected a number"),
         ("data.cache=disk", r"unknown data\.cache"),
         ("model=S16", "Did you mean S/16"),
         ("model.heads=5", "divisor"),
         ("data.test=2", "0.01 to 0.9"),
         ("accumulate=3", "divisor of batch_size=64"),
         ("image_size=8", "goes with model=none"),
+        ("seed=-1", "seed: expected a number from 0 to 4294967295, received -1"),
+        ("model.width=1000000000039", "width: expected a number from 1 to 65536"),
+        ("model.dropout=x", "dropout: expected a number, received 'x'"),
+        ("model.resnet_stages=5", r"resnet_stages: expected a list \[a whole number"),
+        ("optimizer.learning_rate=nan", "learning_rate: expected a number, received 'nan'"),
+        ("optimizer.learning_rate=1e999", "learning_rate: expected a number from 0 to 1000"),
+        ("objective.class_weights=('a', 2)", r"class_weights: \[0\]: expected a number"),
+        ("schedule.warmup=9e99 epochs", "schedule.warmup: expected a length"),
+        ("optimizer.clip_norm=0", "optimizer.clip_norm: expected a number from 1e-09"),
     ],
 )
 def test_a_wrong_override_helps(assignment, message):
@@ -151,8 +163,96 @@ def test_a_wrong_override_helps(assignment, message):
 
 
 def test_a_model_that_is_chosen_later_has_no_fields_yet():
-    with pytest.raises(UserError, match="chooses its model itself"):
-        recipes.override(recipes.get("finetune"), "model.depth=6")
+    finetune = recipes.get("finetune")
+    with pytest.raises(UserError, match=r"by the images. Name one before, as in --set model=S/16"):
+        recipes.override(finetune, "model.depth=6")
+    with pytest.raises(UserError, match=r"Did you mean model\.depth"):
+        recipes.override(finetune, "model.depht=6")
+    with pytest.raises(UserError, match=r"model.depth: expected a whole number"):
+        recipes.override(finetune, "model.depth=six")
+    assert recipes.override(finetune, "model=S/16", "model.depth=6").model.depth == 6
+
+
+def test_fields_that_belong_together_may_come_in_any_order():
+    digits = recipes.get("digits")
+    for assignments in (
+        ("model.width=100", "model.heads=10"),
+        ("model.heads=10", "model.width=100"),
+    ):
+        model = recipes.override(digits, *assignments).model
+        assert (model.width, model.heads) == (100, 10)
+
+
+def test_every_number_has_bounds():
+    """Without them, NaN, infinity and sizes that never end would pass."""
+    unbounded = []
+    for recipe in map(recipes.get, recipes.names()):
+        for name, kind in _numbers(recipe):
+            for wrong in (float("nan"), -1e300, 1e300):
+                wrong = wrong if "float" in kind else 10**300 if wrong > 0 else -(10**300)
+                try:
+                    recipes.override(recipe, f"{name}={wrong}")
+                    unbounded.append(name)
+                except UserError:
+                    pass
+    assert not unbounded
+
+
+_VALUES = st.one_of(
+    st.text(max_size=30),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.sampled_from(["()", "none", "true", "(1, 2)", "[[1]]", "[" * 9999, "-" * 9999, "9" * 9999]),
+    st.sampled_from(["1e999", "{}", "(('.', 1e999),)", "(((", "\ud800", "\0", "9" * 400, "S/16"]),
+    st.recursive(st.integers() | st.floats() | st.text(max_size=5), st.lists).map(str),
+)
+
+
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(st.data())
+def test_no_value_gives_a_traceback_or_a_hang(data):
+    """The answer to any --set, and to any JSON, is a recipe that can be counted, or one line."""
+    recipe = recipes.get(data.draw(st.sampled_from(["digits", "finetune", "deit_distilled"])))
+    names = [name for name, _, _ in recipes.explain(recipe)]
+    chosen = data.draw(st.lists(st.tuples(st.sampled_from(names), _VALUES), min_size=1, max_size=3))
+    for change in (
+        lambda: recipes.override(recipe, *(f"{name}={value}" for name, value in chosen)),
+        lambda: recipes.from_dict(_nested(recipes.to_dict(recipe), chosen)),
+        lambda: recipes.merge(recipe, _nested({}, chosen)),
+    ):
+        try:
+            changed = change()
+            if changed.model is not None:
+                assert changed.model.num_parameters > 0 and changed.model.forward_flops() > 0
+            recipes.debug(changed)
+            str(changed.phases if changed.model else "")
+            json.dumps(recipes.to_dict(changed))
+        except UserError as error:
+            assert len(str(error)) < 3000
+
+
+def _nested(values, assignments):
+    """Those of `to_dict` with what JSON would hold of the assignments."""
+    for name, text in assignments:
+        *outer, last = name.split(".")
+        node = values
+        for part in outer:
+            node[part] = node.get(part) if isinstance(node.get(part), dict) else {}
+            node = node[part]
+        try:
+            node[last] = json.loads(text)
+        except (ValueError, RecursionError):
+            node[last] = text
+    return values
+
+
+def _numbers(node, prefix=""):
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _numbers(value, f"{prefix}{field.name}.")
+        elif {"int", "float"} & set(re.findall(r"\w+", str(field.type))):
+            yield prefix + field.name, str(field.type)
 
 
 def test_unknown_names_help():
@@ -174,7 +274,7 @@ def test_merge_takes_the_fields_that_are_given():
     for wrong, message in (
         ({"model": {"dept": 3}}, "Did you mean model.depth"),
         ({"epoch": 3}, "Did you mean epochs"),
-        ({"epochs": "many"}, "epochs: expected int"),
+        ({"epochs": "many"}, "epochs: expected a whole number"),
         ({"model": 3}, "model: expected its fields"),
     ):
         with pytest.raises(UserError, match=message):
