@@ -78,7 +78,7 @@ def open_runner(path: str | os.PathLike, threads: int = 1, unsafe: bool = False)
     """
     path = Path(path)
     format = check_path(path)
-    with _named(path, f"opened as a {format} model"):
+    with _named(path, f"opened as {_WORDS[format]}"):
         opened = _OPENERS[format](path, threads, unsafe)
         shape = opened.input_shape
         if len(shape) != 4 or not all(size is None or size > 0 for size in shape):

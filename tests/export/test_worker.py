@@ -52,7 +52,9 @@ def test_a_file_that_cannot_be_opened_says_so_each_time(tmp_path):
     path.write_bytes(b"not a flatbuffer" * 10)
     with Worker(path) as there:
         for _ in range(2):
-            with pytest.raises(UserError, match=r"bad\.tflite: cannot be opened as a litert model"):
+            with pytest.raises(
+                UserError, match=r"bad\.tflite: cannot be opened as a \.tflite file"
+            ):
                 there(IMAGES)
 
 
