@@ -30,6 +30,11 @@ MANIFEST_LINE = 1_000_000
 # --- Images -------------------------------------------------------------------------------------
 # One image file: 100 megapixels of three bytes, uncompressed, have 300 MB.
 IMAGE = 320_000_000
+# One from the web: a photograph of 24 megapixels has 10 MB, and its server may send anything.
+WEB_IMAGE = 50_000_000
+# Seconds that it may take in all, and without a byte.
+WEB_SECONDS = 60
+WEB_SILENCE = 15
 # Pixels, by the header: a file of 1 MB can unfold to gigabytes.
 IMAGE_PIXELS = 100_000_000
 # Height or width of one in pixels: what JPEG can have.

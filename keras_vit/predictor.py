@@ -9,12 +9,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_vit.data import splits
 from keras_vit.data.image_set import Split
-from keras_vit.data.images import read_image, split_batches
+from keras_vit.data.images import split_batches
+from keras_vit.data.inputs import is_one_image, name_of, read_any
 from keras_vit.data.sources import load, load_for_test
 from keras_vit.errors import UserError
 from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilabel
@@ -30,10 +32,11 @@ _BATCH_BYTES = 1_000_000_000  # of pixels in memory at a time
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model says of one file.
+    """What a model says of one image.
 
     Attributes:
-        path: the file.
+        path: the file or URL; for an image in memory "image 3", its place among those that were
+            given, from 0.
         classes: names of the most probable classes, best first; empty on an error.
         scores: their probabilities, 0 to 1; of the task "multi" each by itself.
         error: why the file could not be used, or None.
@@ -95,33 +98,56 @@ class Predictor:
         return format_of(locate(target)[0]) == "keras"
 
     def predict(
-        self, paths: Iterable[str], top_k: int | None = None, batch_size: int = 32
-    ) -> Iterator[Prediction]:
-        """Classifies image files; one that cannot be read gives a prediction with an `error`.
+        self, images: Any, top_k: int | None = None, batch_size: int = 32
+    ) -> Prediction | Iterator[Prediction]:
+        """Classifies one image, or several.
+
+        An image is a path, a URL (`http://` or `https://`), an image of Pillow's, or an array
+        `(height, width)` or `(height, width, 1 or 3)` of pixels of 0 to 255.
 
         Args:
-            paths: image files.
+            images: one image, or an iterable of images, such as a list or an array `(n, height,
+                width, channels)`.
             top_k: how many classes to name; None for the one that it is, or where an image may show
                 several, for all whose probability is above 1/2.
             batch_size: images that are held in memory at a time.
+
+        Returns:
+            A `Prediction` for one image; for several an iterator of them in their order, in which
+            an image that cannot be read has an `error`.
+
+        Raises:
+            UserError: for one image that cannot be read.
         """
-        batch, batch_size = [], self._batch_size(batch_size)
-        for path in paths:
+        if is_one_image(images):
+            name = name_of(images, 0)
+            return next(self._classify([(name, self.read(images, name))], top_k))
+        return self._predictions(images, top_k, self._batch_size(batch_size))
+
+    def _predictions(self, images: Iterable, top_k: int | None, batch_size: int):
+        batch = []
+        for place, image in enumerate(images):
+            name = name_of(image, place)
             try:
-                batch.append((path, self.read(path)))
+                batch.append((name, self.read(image, name)))
             except UserError as error:
                 yield from self._classify(batch, top_k)
                 batch = []
-                yield Prediction(str(path), error=str(error))
+                yield Prediction(name, error=str(error))
             if len(batch) == batch_size:
                 yield from self._classify(batch, top_k)
                 batch = []
         yield from self._classify(batch, top_k)
 
-    def read(self, path: str | os.PathLike) -> np.ndarray:
-        """Reads an image file as this model wants it: float32 `(height, width, channels)`."""
+    def read(self, image: Any, name: str = "image") -> np.ndarray:
+        """Reads an image as this model wants it: float32 `(height, width, channels)`.
+
+        Args:
+            image: see `predict`.
+            name: what to call an image in memory in an error.
+        """
         m = self.metadata
-        return read_image(path, m.image_size, m.channels, m.crop)
+        return read_any(image, name, m.image_size, m.channels, m.crop)
 
     def evaluate(self, split: Split, batch_size: int = 64) -> dict:
         """Measures a split.

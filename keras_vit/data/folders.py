@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_vit.data.images import SUFFIXES, suffix_of
+from keras_vit.data.inputs import is_url
 from keras_vit.data.listing import SPLIT_NAMES, Labelled, Listing
 from keras_vit.errors import UserError
 
@@ -88,8 +89,8 @@ def find_images(names: Iterable[str]) -> list[str]:
     """Finds image files.
 
     Args:
-        names: files (kept whatever their suffix), folders (searched at any depth) and patterns such
-            as `"new/*.jpg"`.
+        names: files (kept whatever their suffix), URLs, folders (searched at any depth) and
+            patterns such as `"new/*.jpg"`.
 
     Raises:
         UserError: when there is nothing, or a folder may not be read.
@@ -98,6 +99,8 @@ def find_images(names: Iterable[str]) -> list[str]:
     for name in names:
         if Path(name).is_dir():
             found += [path for path in files_below(Path(name)) if suffix_of(path) in SUFFIXES]
+        elif is_url(name):
+            found.append(name)
         elif glob.has_magic(name) and not os.path.lexists(name):
             found += sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns too)
         else:

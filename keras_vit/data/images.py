@@ -61,7 +61,7 @@ def read_image(
     with opened(path) as image:
         orientation = orientation_of(image)
         pixels = upright(pixels_of(image, path), orientation)
-    return resize_to_fit(_with_channels(pixels, channels), size, crop)
+    return resize_to_fit(with_channels(pixels, channels), size, crop)
 
 
 def resize_to_fit(pixels: np.ndarray, size: tuple[int, int], crop: float = 1.0) -> np.ndarray:
@@ -219,7 +219,8 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.rot90(pixels, _TURNS[orientation])
 
 
-def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Pixels `(height, width, 1 or 3)`, uint8, with as many channels as a model takes."""
     if channels == pixels.shape[-1]:
         return pixels
     if channels == 3:
@@ -258,7 +259,7 @@ def _read_example(split: Split, index: int, size, channels: int, crop: float) ->
         return read_image(split.paths[index], size, channels, crop)
     if split.encoded is not None:
         return read_image(io.BytesIO(split.encoded[index]), size, channels, crop)
-    return resize_to_fit(_with_channels(split.arrays[index], channels), size, crop)
+    return resize_to_fit(with_channels(split.arrays[index], channels), size, crop)
 
 
 def typical_side(split: Split, sample: int = 100) -> int:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""An image in whatever form a caller holds it: a file, a URL, an array, or an image of Pillow's."""
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from keras_vit.data.images import (
+    orientation_of,
+    pixels_of,
+    read_image,
+    resize_to_fit,
+    upright,
+    with_channels,
+)
+from keras_vit.errors import UserError
+
+
+def is_one_image(images: Any) -> bool:
+    """Whether this is an image, and not several of them."""
+    if isinstance(images, np.ndarray):
+        return images.ndim in (2, 3) and images.dtype.kind in "uifb"
+    return isinstance(images, str | os.PathLike | Image.Image)
+
+
+def is_url(name: object) -> bool:
+    """Whether this is an address of the web."""
+    return isinstance(name, str) and name.lower().startswith(("http://", "https://"))
+
+
+def name_of(image: Any, place: int) -> str:
+    """What to call an image: its path or URL, or "image 3" for one in memory."""
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {place}"
+
+
+def read_any(
+    image: Any, name: str, size: tuple[int, int], channels: int, crop: float
+) -> np.ndarray:
+    """Reads an image in any form; the arguments and the result are those of `read_image`.
+
+    Args:
+        image: a path, a URL, an image of Pillow's, or an array `(height, width)` or `(height,
+            width, 1 or 3)` of pixels of 0 to 255.
+        name: what to call it in an error.
+        size, channels, crop: see `read_image`.
+    """
+    if is_url(image):
+        from keras_vit.data.web import download  # what it imports takes as long as an image
+
+        try:
+            return read_image(io.BytesIO(download(image)), size, channels, crop)
+        except UserError as error:
+            reason = str(error).partition(">: ")[2]  # it was said of the contents in memory
+            raise UserError(f"{image}: {reason}" if reason else str(error)) from error
+    if isinstance(image, str | os.PathLike):
+        return read_image(image, size, channels, crop)
+    if isinstance(image, Image.Image):
+        pixels = upright(pixels_of(image, name), orientation_of(image))
+    elif isinstance(image, np.ndarray):
+        pixels = _checked(image, name)
+    else:
+        raise UserError(
+            f"{name}: expected a path, a URL, an image of Pillow's or an array of NumPy's, "
+            f"received {type(image).__name__}."
+        )
+    return resize_to_fit(with_channels(pixels, channels), size, crop)
+
+
+def _checked(array: np.ndarray, name: str) -> np.ndarray:
+    """The pixels of an array, uint8 `(height, width, 1 or 3)`."""
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
+        raise UserError(
+            f"{name}: expected an array of shape (height, width) or (height, width, 1 or 3), "
+            f"received {array.shape}."
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "uif" or not np.isfinite(array).all():
+        raise UserError(f"{name}: expected finite numbers, received {array.dtype} or NaN.")
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 255 or (array.dtype.kind == "f" and 0 < high <= 1):
+        raise UserError(
+            f"{name}: expected pixels of 0 to 255, received {low:g} to {high:g}. Normalisation is "
+            "part of the model: give the pixels as they come from the file."
+        )
+    return np.rint(array).astype("uint8")

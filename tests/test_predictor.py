@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""One image gives one prediction; several give one each, in their order."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vit import Predictor
+from keras_vit.errors import UserError
+from keras_vit.predictor import Prediction
+
+
+@pytest.fixture(scope="module")
+def predictor(digits_run):
+    return Predictor.open(digits_run[0] / "export" / "model.tflite")
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype="uint8")
+
+
+def test_one_image_gives_one_prediction(predictor, pixels, tmp_path):
+    path = tmp_path / "a"  # one letter: a string is a path, not its letters
+    Image.fromarray(pixels[0]).save(path, format="png")
+    expected = predictor.predict(path)
+    assert isinstance(expected, Prediction)
+    assert expected.path == str(path)
+    assert len(expected.classes) == len(expected.scores) == 1
+    for image in (str(path), pixels[0], pixels[0][..., None], Image.open(path)):
+        found = predictor.predict(image)
+        assert (found.classes, found.scores) == (expected.classes, expected.scores)
+    assert predictor.predict(pixels[0]).path == "image 0"
+    assert len(predictor.predict(path, top_k=3).classes) == 3
+    with pytest.raises(UserError, match="no/such: no such file"):
+        predictor.predict("no/such")
+    with pytest.raises(UserError, match="received bytes"):
+        predictor.read(path.read_bytes())
+
+
+def test_several_images_give_one_prediction_each(predictor, pixels, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels[1]).save(path)
+    images = [pixels[0], Path(path), "no/such", Image.fromarray(pixels[2])]
+    found = list(predictor.predict(images))
+    assert [p.path for p in found] == ["image 0", str(path), "no/such", "image 3"]
+    assert [p.error is None for p in found] == [True, True, False, True]
+    alone = [p.classes for p in predictor.predict(pixels[..., None])]
+    assert alone == [p.classes for p in found if p.error is None]
+    assert list(predictor.predict([])) == []
+    assert [p.classes for p in predictor.predict(iter(pixels))] == alone
