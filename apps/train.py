@@ -171,8 +171,7 @@ def _new_recipe(args):
 def _named_recipe(args):
     from keras_vit import recipes
 
-    default = "digits" if args.data in (None, "digits") else "finetune"
-    recipe = recipes.get(args.recipe or default)
+    recipe = recipes.get(args.recipe or recipes.default_for(args.data))
     return recipes.debug(recipe) if args.debug else recipe
 
 

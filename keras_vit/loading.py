@@ -21,9 +21,12 @@ def load_model(source: str | os.PathLike, **options: Any) -> keras.Model:
     the file of a run, brings the class names, and reads every other kind of checkpoint through
     `keras_vit.weights.load_model`.
 
-        model = keras_vit.load_model("runs/photos-1")
-        scores = keras.ops.softmax(model.predict(images))
-        names = [model.labels[best] for best in scores.argmax(axis=-1)]
+        import keras_vit
+        import numpy as np
+
+        model = keras_vit.load_model("runs/photos")
+        logits = model.predict(np.zeros((1, *model.input_shape[1:])))
+        print(model.labels[logits[0].argmax()])
 
     Args:
         source: a run folder; a `.keras` file; a file or folder of any known dialect; a URL;

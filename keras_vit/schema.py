@@ -3,14 +3,17 @@
 
 A type annotation is the schema:
 
+    from typing import Annotated, NotRequired, TypedDict
+    from keras_vit.schema import Between, Sized, check
+
     class Metadata(TypedDict):
         labels: Annotated[list[str], Sized(1, 1_000_000)]
-        image_size: tuple[Pixels, Pixels]
         crop: Annotated[float, Between(0.01, 1)]
         flops: NotRequired[int | None]
 
-    check(json.loads(text), Metadata, "model.tflite")
-    # UserError: model.tflite: image_size[1]: expected a whole number, received '224'.
+    check({"labels": ["cat"], "crop": 0.9}, Metadata, "model.tflite")
+
+A `crop` of "0.9" is a `UserError`: model.tflite: crop: expected a number, received '0.9'.
 """
 
 import dataclasses

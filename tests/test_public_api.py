@@ -36,9 +36,9 @@ ROOMS = {
     "models": "MaskedAutoencoder blocks check_plain config_of num_visible vit",
     "recipes": (
         "Augmentation Classify Data Distill Objective Optimizer Phase Recipe Reconstruct Schedule "
-        "cifar10_seed debug describe digits explain finetune from_dict get linear_probe merge "
-        "model_for names of_run override paper_finetune paper_imagenet paper_imagenet21k "
-        "paper_of to_dict vit_cifar"
+        "cifar10_seed debug default_for describe digits explain finetune from_dict get "
+        "linear_probe merge model_for names of_run override paper_finetune paper_imagenet "
+        "paper_imagenet21k paper_of to_dict vit_cifar"
     ),
     "reports": (
         "audit_table draw_attention draw_reconstruction draw_samples draw_test_attention "

@@ -64,6 +64,12 @@ def get(name: str) -> Recipe:
     return _RECIPES[name]()
 
 
+def default_for(source: str | None) -> str:
+    """The name of the recipe for images that nobody named one for: `digits` for the bundled digits,
+    `finetune` for any others."""
+    return "digits" if source in (None, "digits") else "finetune"
+
+
 def describe(name: str) -> str:
     """The first line of a recipe's docstring."""
     get(name)

@@ -14,6 +14,7 @@ import keras
 from keras_vit import hardware, recipes
 from keras_vit.data import ImageSet
 from keras_vit.data.fingerprint import changes_since, fingerprint, write_fingerprint
+from keras_vit.data.sources import check_source
 from keras_vit.data.splits import write_records
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, check_own, next_run_folder, remove, write_text
@@ -55,7 +56,7 @@ class Run:
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | str | os.PathLike,
     workdir: str | os.PathLike | None = None,
     data: ImageSet | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -65,7 +66,9 @@ def train(
     exports.
 
     Args:
-        recipe: what to train.
+        recipe: what to train; or where its images are, as `keras-vit train` takes it: a folder, an
+            archive, a table, `"tfds:NAME"` ..., which is trained with the recipe that the command
+            would choose.
         workdir: the run folder, new or empty; None takes the next free `runs/NAME-N`.
         data: images in memory (see `keras_vit.data.from_arrays`) in place of `recipe.data.source`.
         callbacks: further Keras callbacks, called after those that log and before those that write
@@ -85,6 +88,8 @@ def train(
         Stopped: after SIGINT, SIGTERM or `session.max_time`, when a checkpoint has been written.
         WriteFailed: when the disk is full; the checkpoints stay as they were.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = _recipe_for(os.fspath(recipe), data)
     if workdir is not None:
         check_free(workdir, "--workdir")
     job = make_job(recipe, workdir, data, callbacks, session)
@@ -100,6 +105,17 @@ def train(
                 job.folder / "samples.jpg", *first_batch(job), job.images.classes
             )
         return _carry_out(job, None)
+
+
+def _recipe_for(source: str, data: ImageSet | None) -> Recipe:
+    if data is not None:
+        raise UserError(
+            f"data: does not go with {source!r}, which says where the images are. Give a recipe, "
+            "as keras_vit.recipes.get('finetune')."
+        )
+    check_source(source, None)
+    recipe = recipes.get(recipes.default_for(source))
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=source))
 
 
 def resume(

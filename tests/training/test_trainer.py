@@ -11,11 +11,13 @@ import time
 import keras
 import numpy as np
 import pytest
+from keras_vit.apps import cli
+from keras_vit.apps import train as app
 
 from keras_vit import UserError, ViTConfig, config_of, recipes
 from keras_vit.data import sources
 from keras_vit.export import open_runner
-from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, delivery, resume, train
+from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, delivery, resume, train, trainer
 from keras_vit.training.checkpoints import Checkpoints
 from tests.contracts import to_numpy
 
@@ -245,3 +247,23 @@ def test_a_second_signal_ends_at_once(number):
     assert process.wait(timeout=20) == -number
     process.stdout.close()
     process.stderr.close()
+
+
+def test_a_path_is_trained_as_the_command_would(photos, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(trainer, "make_job", lambda recipe, *rest: made.append(recipe) or 1 / 0)
+    for source in (photos, str(photos), f"{photos}/"):
+        with pytest.raises(ZeroDivisionError):
+            train(source, tmp_path / "run")
+        args = cli.make_parser("train").parse_args([str(source)])
+        assert made[-1] == app._new_recipe(args)
+        assert made[-1].data.source == str(source)
+    with pytest.raises(ZeroDivisionError):
+        train("digits")
+    assert made[-1] == recipes.get("digits")
+    with pytest.raises(UserError, match="no data at 'no/such/folder'"):
+        train("no/such/folder")
+    with pytest.raises(UserError, match="data: does not go with"):
+        train(photos, data=object())
+    with pytest.raises(TypeError):
+        train(None)
