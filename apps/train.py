@@ -17,7 +17,7 @@ examples:
 A field of the recipe is taken from --set, else from --config (JSON in the shape of a run's
 recipe.json, as much of it as you like), else from the recipe.
 
-The run folder, by default the next free runs/NAME-N, holds model.keras, report.md, report.json,
+The run folder, by default the next free runs/DATA-N, holds model.keras, report.md, report.json,
 history.csv, curves.png, samples.jpg, recipe.json, labels.txt, split.csv, export/saved_model,
 export/model.tflite and checkpoints/; audit.json says what was found in the files, bad_files.txt
 what was skipped.
@@ -63,7 +63,7 @@ def add_flags(parser):
         help="start from these weights: a run folder, a file or folder of any dialect, a URL, "
         "hf:owner/name or a name of the catalog; the same as --set init=WEIGHTS",
     )
-    parser.add_argument("--workdir", help="run folder, new or empty; default: runs/NAME-N")
+    parser.add_argument("--workdir", help="run folder, new or empty; default: runs/DATA-N")
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
     parser.add_argument(
         "--on_bad",
@@ -85,7 +85,9 @@ def add_flags(parser):
         "may be repeated",
     )
     parser.add_argument(
-        "--debug", action="store_true", help="shrink the run to seconds: one narrow block, 2 epochs"
+        "--debug",
+        action="store_true",
+        help="shrink the run to seconds: one narrow block, 2 epochs, 64 image files",
     )
     parser.add_argument(
         "--dry_run",

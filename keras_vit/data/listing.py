@@ -23,6 +23,9 @@ SPLIT_NAMES = {
 }
 
 
+_LEAST = 4  # files of a class: of fewer, none could be held out for validation and test
+
+
 class Labelled(NamedTuple):
     """A file and the names of its classes."""
 
@@ -91,6 +94,25 @@ def to_measure(listing: Listing) -> Listing:
     return dataclasses.replace(
         listing, classes={"train": sorted(_used(files))}, files={"train": files}
     )
+
+
+def few(listing: Listing, limit: int) -> Listing:
+    """At most `limit` files of each split: the first of each class, four of each at the least.
+
+    The classes stay as they are; where they are too many, some have no file.
+    """
+    return dataclasses.replace(
+        listing, files={split: _few(files, limit) for split, files in listing.files.items()}
+    )
+
+
+def _few(files: list[Labelled], limit: int) -> list[Labelled]:
+    groups: dict[tuple[str, ...], list[Labelled]] = {}
+    for file in files:
+        groups.setdefault(file.labels, []).append(file)
+    each = max(_LEAST, limit // max(1, len(groups)))
+    first = [file for group in groups.values() for file in group[:each]]
+    return first[:limit]
 
 
 def check(listing: Listing) -> None:

@@ -12,7 +12,7 @@ from keras_vit.data.cache import DECODED_SECONDS, examine_known
 from keras_vit.data.folders import list_folder
 from keras_vit.data.image_set import ImageSet, Split, divide
 from keras_vit.data.images import suffix_of
-from keras_vit.data.listing import Listing, check, to_measure, to_splits
+from keras_vit.data.listing import Listing, check, few, to_measure, to_splits
 from keras_vit.data.manifest import MANIFESTS, list_manifest
 from keras_vit.data.named_sets import check_hf, hf_splits, tfds_splits
 from keras_vit.data.tfds_names import check_name
@@ -51,6 +51,7 @@ def load(
     seed: int = 0,
     on_bad: str = "error",
     decode: bool = True,
+    limit: int | None = None,
 ) -> ImageSet:
     """Finds a set of images.
 
@@ -69,6 +70,7 @@ def load(
         decode: whether "error" looks for files that break in the middle too, where that is
             estimated to take at most two minutes of one core; else their headers alone are read.
             "skip" always decodes. What was found is remembered in the cache folder.
+        limit: image files of each split to use, at most; None for all. No other is opened.
 
     Raises:
         UserError: for a source that is not there, is empty or has files that are no images.
@@ -76,7 +78,7 @@ def load(
     if on_bad not in ON_BAD:
         raise unknown("on_bad", on_bad, ON_BAD)
     _check_data_dir(source, data_dir)
-    found = find(source, data_dir, on_bad, decode)
+    found = find(source, data_dir, on_bad, decode, limit)
     images = divide(source, found.classes, found.splits, test, validation, seed)
     if found.audit is None:
         return images
@@ -94,6 +96,8 @@ def load(
             "headers alone were checked, as to decode every file would take minutes; `keras-vit "
             f"audit {source}` does, and what it finds is remembered"
         )
+    if limit is not None:
+        notes.append(f"of each split at most {limit:,} files are used (data.limit)")
     if problems:
         count = len(problems)
         notes.append(f"{count:,} file{'s' * (count > 1)} left out, which cannot be read or decoded")
@@ -156,11 +160,17 @@ def audit_files(source: str, cache: bool = True) -> Audit:
     return review(listing, examine_known(listing.paths, listing.root, fresh=not cache))
 
 
-def find(source: str, data_dir: str | None, on_bad: str = "error", decode: bool = True) -> Found:
+def find(
+    source: str,
+    data_dir: str | None,
+    on_bad: str = "error",
+    decode: bool = True,
+    limit: int | None = None,
+) -> Found:
     """What a source holds, before anything is held out; see `load`."""
     listing = _listing(source)
     if listing is not None:
-        return _found_files(listing, on_bad, decode)
+        return _found_files(listing, on_bad, decode, limit)
     if source == "digits":
         return Found(*digits_splits())
     if source.startswith("tfds:"):
@@ -192,8 +202,10 @@ def _listing(source: str) -> Listing | None:
     return list_folder(root, source)
 
 
-def _found_files(listing: Listing, on_bad: str, decode: bool) -> Found:
+def _found_files(listing: Listing, on_bad: str, decode: bool, limit: int | None = None) -> Found:
     check(listing)
+    if limit is not None:
+        listing = few(listing, limit)
     examined = examine_known(
         listing.paths,
         listing.root,

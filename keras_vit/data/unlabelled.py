@@ -21,6 +21,7 @@ def load_unlabelled(
     validation: float = 0.1,
     seed: int = 0,
     on_bad: str = "error",
+    limit: int | None = None,
 ) -> ImageSet:
     """Finds images and forgets their classes.
 
@@ -30,12 +31,12 @@ def load_unlabelled(
     Args:
         source: see `load`; or a folder of images at any depth, perhaps in `train`, `val` and
             `test`.
-        data_dir, test, validation, seed, on_bad: see `load`.
+        data_dir, test, validation, seed, on_bad, limit: see `load`.
     """
     if _has_classes(source):
-        return without_labels(load(source, data_dir, test, validation, seed, on_bad))
+        return without_labels(load(source, data_dir, test, validation, seed, on_bad, limit=limit))
     folders = split_folders(Path(source))
-    found = {split: _images_below(folder) for split, folder in folders.items()}
+    found = {split: _images_below(folder)[:limit] for split, folder in folders.items()}
     for split, paths in found.items():
         if not paths:
             raise UserError(

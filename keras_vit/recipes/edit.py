@@ -16,6 +16,8 @@ from keras_vit.recipes.objectives import Reconstruct
 from keras_vit.recipes.optimization import Schedule
 from keras_vit.recipes.schema import Recipe
 
+DEBUG_FILES = 64
+
 
 def override(recipe: Recipe, *assignments: str) -> Recipe:
     """Returns a recipe with fields changed by `"name=value"`.
@@ -44,7 +46,10 @@ def override(recipe: Recipe, *assignments: str) -> Recipe:
 
 
 def debug(recipe: Recipe) -> Recipe:
-    """Shrinks any recipe to a few seconds: one block, narrow, two epochs; the rest stays."""
+    """Shrinks any recipe to seconds: one narrow block, two epochs, 64 image files; the rest stays.
+
+    A checkpoint that `init` names keeps its size.
+    """
     model = recipe.model
     if model is not None:
         sizes = {"width": 32, "depth": 1, "mlp_width": 64, "heads": 2, "resnet_stages": None}
@@ -63,6 +68,7 @@ def debug(recipe: Recipe) -> Recipe:
         batch_size=min(recipe.batch_size, 64) // parts * parts,
         accumulate=parts,
         objective=objective,
+        data=dataclasses.replace(recipe.data, limit=DEBUG_FILES),
         jit_compile=None,  # a short run does not earn back what XLA costs
         schedule=dataclasses.replace(recipe.schedule, warmup="0.5 epochs", cooldown="0 steps"),
     )

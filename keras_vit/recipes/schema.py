@@ -20,6 +20,7 @@ _DATA_BOUNDS = {
     "validation": (0.01, 0.9),
     "split_seed": _SEEDS,
     "crop": (0.01, 1),
+    "limit": (8, 10**9),
 }
 _BOUNDS = {
     "epochs": (1, 10**9),
@@ -53,6 +54,8 @@ class Data:
             an inception crop as the contents of their files. "memory" keeps them, "none" reads them
             anew in each epoch, "auto" keeps them where that takes at most a quarter of the free
             memory.
+        limit: image files of each split of the source that are used, at most, of as many classes
+            as there are four files for; None for all. Other sources than files are used whole.
     """
 
     source: str = "digits"
@@ -63,6 +66,7 @@ class Data:
     crop: float = 1.0
     on_bad: str = "error"
     cache: str = "auto"
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, _DATA_BOUNDS, {"cache": CACHES, "on_bad": ON_BAD}, "data.")

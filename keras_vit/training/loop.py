@@ -284,7 +284,8 @@ def _continue(
 def _load(task: Classification, plan: Data) -> ImageSet:
     print(f"reading {plan.source}", file=sys.stderr)  # to check many images takes a while
     return task.load(
-        plan.source, plan.data_dir, plan.test, plan.validation, plan.split_seed, plan.on_bad
+        *(plan.source, plan.data_dir, plan.test, plan.validation, plan.split_seed, plan.on_bad),
+        limit=plan.limit,
     )
 
 

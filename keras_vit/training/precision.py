@@ -20,7 +20,7 @@ from keras_vit.training.distribution import gpu_compute_capabilities
 FORMATS = ("float32", "mixed_bfloat16")
 # Narrower models spend their time outside of matrix products.
 _LEAST_WIDTH = 192
-_SECONDS = 1.5  # of trying, and before that the first step of each, which warms up
+_SECONDS = 1.0  # of trying, and before that the first step of each, which warms up
 _STEPS = 8  # of each format, at most
 _FLOPS = 2e9  # of a forward pass in the trial: a tenth of a second for a step
 # bfloat16 keeps 8 bits of each number: a small gain is not worth that.

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -69,7 +70,8 @@ def train(
         recipe: what to train; or where its images are, as `keras-vit train` takes it: a folder, an
             archive, a table, `"tfds:NAME"` ..., which is trained with the recipe that the command
             would choose.
-        workdir: the run folder, new or empty; None takes the next free `runs/NAME-N`.
+        workdir: the run folder, new or empty; None takes the next free `runs/NAME-N`,
+            NAME being that of the data.
         data: images in memory (see `keras_vit.data.from_arrays`) in place of `recipe.data.source`.
         callbacks: further Keras callbacks, called after those that log and before those that write
             checkpoints. With methods `get_state()` (plain data) and `set_state(state)`, what they
@@ -94,7 +96,7 @@ def train(
         check_free(workdir, "--workdir")
     job = make_job(recipe, workdir, data, callbacks, session)
     if workdir is None:
-        folder = next_run_folder("runs", recipe.name)
+        folder = next_run_folder("runs", run_name(job.images.name))
         job = dataclasses.replace(job, folder=folder)
     job.folder.mkdir(parents=True, exist_ok=True)
     with job.checkpoints.locked():
@@ -161,6 +163,12 @@ def resume(
             job = dataclasses.replace(job, precision=start.progress["precision"])
         _say_continuation(job, start)
         return _carry_out(job, start)
+
+
+def run_name(source: str) -> str:
+    """What a run on these data is called: "photos" of `photos/`, `photos.zip` or `hf:me/photos`."""
+    last = Path(source.partition(":")[2] or source).resolve().name.split(".")[0]
+    return re.sub(r"[^\w-]+", "_", last).strip("_")[:60] or "run"
 
 
 def _say_plan(job: Job) -> None:

@@ -234,3 +234,21 @@ def test_tfds(tfds_folder, photos):
 def test_an_unknown_tfds_name_is_answered_with_suggestions(tfds_folder):
     with pytest.raises(UserError, match=r"Did you mean .*cifar10"):
         data.load("tfds:cifar01", data_dir=str(tfds_folder))
+
+
+def test_a_limit_takes_a_few_files_of_each_class_and_opens_no_other(tmp_path, monkeypatch):
+    for name in ("cat", "dog", "owl"):
+        (tmp_path / name).mkdir()
+        for i in range(20):
+            Image.new("RGB", (8, 8)).save(tmp_path / name / f"{i:02}.png")
+    (tmp_path / "owl" / "19.png").write_bytes(b"no image")
+    images = sources.load(str(tmp_path), limit=18)
+    counts = [sum(split.labels == k) for k in range(3) for split in [images.train]]
+    assert (len(images.train), len(images.validation), len(images.test)) == (12, 3, 3)
+    assert counts == [4, 4, 4]
+    assert "at most 18 files are used" in images.notes[-1]
+    few = sources.load(str(tmp_path), limit=8)  # four of two classes; the third keeps its name
+    assert few.classes == ("cat", "dog", "owl")
+    assert (len(few.train), len(few.validation), len(few.test)) == (4, 2, 2)
+    with pytest.raises(UserError, match="1 file cannot be used"):
+        sources.load(str(tmp_path))

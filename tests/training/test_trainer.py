@@ -267,3 +267,20 @@ def test_a_path_is_trained_as_the_command_would(photos, tmp_path, monkeypatch):
         train(photos, data=object())
     with pytest.raises(TypeError):
         train(None)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("photos/", "photos"),
+        ("/data/my photos.tar.gz", "my_photos"),
+        ("tfds:cifar10", "cifar10"),
+        ("tfds:imagenet_v2/topimages", "topimages"),
+        ("hf:me/cats", "cats"),
+        ("digits", "digits"),
+        ("...", "run"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_a_run_is_called_after_its_data(source, name):
+    assert trainer.run_name(source) == name
