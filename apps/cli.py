@@ -19,6 +19,7 @@ from absl import app, flags, logging
 from absl.flags import argparse_flags
 
 from keras_vit.errors import UserError, unknown
+from keras_vit.progress import step
 from keras_vit.text import ESCAPING, visible_lines
 
 COMMANDS = (
@@ -90,10 +91,11 @@ def import_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, os.fdopen(os.dup(2), "w") as terminal:
         os.dup2(log.fileno(), 2)
         try:
-            importlib.import_module("keras")
+            with step("starting Keras", stream=terminal):
+                importlib.import_module("keras")
         except BaseException:
             log.seek(0)
             os.write(kept, log.read())

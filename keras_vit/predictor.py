@@ -23,6 +23,7 @@ from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilab
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import Runner, check_path, format_of, open_runner
 from keras_vit.export.worker import Worker
+from keras_vit.progress import step
 from keras_vit.recipes import Distill, Recipe, of_run
 from keras_vit.text import visible
 from keras_vit.untrusted import read_text
@@ -79,7 +80,8 @@ class Predictor:
         """
         path, recipe = locate(target)
         in_keras = check_path(path) == "keras"
-        run = open_runner(path) if in_keras else Worker(path, unsafe=unsafe)
+        with step(f"opening {path.name}"):
+            run = open_runner(path) if in_keras else Worker(path, unsafe=unsafe)
         own = run.metadata if path.suffix == ".onnx" else None
         metadata = None if in_keras else Metadata.read(path, own)
         metadata = metadata or _metadata_beside(path, recipe)
@@ -314,7 +316,8 @@ def open_keras(target: str | os.PathLike, lone: bool = False) -> tuple["keras.Mo
     path, recipe = locate(target)
     if format_of(path) != "keras":
         raise UserError(f"{path}: expected a run folder or a .keras file.")
-    model = load_keras(path)
+    with step(f"opening {path.name}"):
+        model = load_keras(path)
     if lone and recipe is None:
         return model, _numbered(model, path)
     return model, metadata_of(target)

@@ -68,7 +68,9 @@ class Step:
 
 
 @contextlib.contextmanager
-def step(doing: str, total: float | None = None, unit: str = "") -> Iterator[Step]:
+def step(
+    doing: str, total: float | None = None, unit: str = "", stream: IO[str] | None = None
+) -> Iterator[Step]:
     """Shows a step for as long as the block takes.
 
     A step inside of another is shown instead of it, once it takes a second itself.
@@ -77,6 +79,7 @@ def step(doing: str, total: float | None = None, unit: str = "") -> Iterator[Ste
         doing: what is done, in a few words.
         total: how much there is to do; None shows the time alone.
         unit: what is counted; for the size of files, use megabytes.
+        stream: where to show it, and steps inside of it; None is standard error.
 
     Yields:
         The step, to be told of what is done with `advance`.
@@ -85,7 +88,7 @@ def step(doing: str, total: float | None = None, unit: str = "") -> Iterator[Ste
     if os.environ.get("KERAS_VIT_PROGRESS") == "off":
         yield this
         return
-    _shown.begin(this)
+    _shown.begin(this, stream or sys.stderr)
     try:
         yield this
     finally:
@@ -151,12 +154,12 @@ class _Shown:
         self.last_line = time.monotonic()
         self.bar: _Bar | None = None
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: Step, stream: IO[str]) -> None:
         with self.lock:
             self.steps.append(step)
             if self.thread is None:
                 self.stop = threading.Event()
-                arguments = (sys.stderr, self.stop)
+                arguments = (stream, self.stop)
                 self.thread = threading.Thread(target=self._run, args=arguments, daemon=True)
                 self.thread.start()
 

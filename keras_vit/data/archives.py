@@ -23,7 +23,7 @@ from keras_vit import limits
 from keras_vit.data.folders import subfolders
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, replacing
-from keras_vit.progress import track
+from keras_vit.progress import step
 from keras_vit.text import visible
 from keras_vit.untrusted import open_regular
 from keras_vit.zips import open_zip
@@ -74,16 +74,20 @@ def unpacked(path: Path) -> Path:
 
 def _unpack(path: Path, folder: Path) -> None:
     members = _zip_members if path.suffix.lower() == ".zip" else _tar_members
-    for name, content in track(members(path, folder), f"unpacking {path.name}", unit="files"):
-        target = folder / _inside(path, name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            raise _refused(path, name, "is there twice")
-        with target.open("xb") as file:
-            shutil.copyfileobj(content, file, _CHUNK)
+    size = path.stat().st_size
+    with step(f"unpacking {path.name}", size / 1e6, "MB") as shown:
+        for name, content, place in members(path, folder):
+            shown.done = min(place, size) / 1e6
+            target = folder / _inside(path, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                raise _refused(path, name, "is there twice")
+            with target.open("xb") as file:
+                shutil.copyfileobj(content, file, _CHUNK)
 
 
-def _zip_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes], int]]:
+    """The name of each file, its contents, and where in the archive it stands."""
     with open_zip(path, limits.IMAGES) as archive:
         _check_space(path, sum(info.file_size for info in archive.infolist()), folder)
         for info in archive.infolist():
@@ -91,11 +95,11 @@ def _zip_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 raise _refused(path, info.filename, "is a link or a device")
             if not info.is_dir():
                 with archive.open(info) as content:
-                    yield info.filename, content
+                    yield info.filename, content, info.header_offset
 
 
-def _tar_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """In one pass: a tar has no table of contents."""
+def _tar_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes], int]]:
+    """The same in one pass: a tar has no table of contents."""
     packed = open_regular(path)
     with packed, _plain(path, packed) as plain:
         stream = _Counted(path, plain, packed)
@@ -110,7 +114,7 @@ def _tar_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 if not info.isdir() and not info.isreg():
                     raise _refused(path, info.name, "is a link or a device")
                 if info.isreg():
-                    yield info.name, archive.extractfile(info)
+                    yield info.name, archive.extractfile(info), packed.tell()
 
 
 def _plain(path: Path, packed: BinaryIO) -> IO[bytes]:

@@ -14,6 +14,7 @@ from keras_vit.errors import UserError
 from keras_vit.evaluation import softmax
 from keras_vit.export.runner import keras_runner
 from keras_vit.predictor import open_keras, test_split
+from keras_vit.progress import aside, track
 from keras_vit.reports.figures import attention_figure
 
 
@@ -30,7 +31,7 @@ def draw_attention(target: str | os.PathLike, paths: Sequence[str], out: Path) -
     """
     model, metadata = open_keras(target)
     problems = []
-    for path in paths:
+    for path in track(paths, "drawing attention", len(paths)):
         try:
             image = read_image(path, metadata.image_size, metadata.channels, metadata.crop)
         except UserError as error:
@@ -75,7 +76,8 @@ def _draw(model, labels, images, names, true, out: Path) -> None:
             float(probabilities[i, best]),
             true[i],
         )
-        print(path)
+        with aside():
+            print(path)
 
 
 def _free(folder: Path, stem: str) -> Path:

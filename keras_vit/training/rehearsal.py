@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_vit.data import ImageSet
 from keras_vit.models.complexity import training_bytes
+from keras_vit.progress import step
 from keras_vit.recipes import Phase, Recipe
 from keras_vit.training.loop import Job, first_batch, make_job, make_model
 
@@ -83,7 +84,8 @@ def rehearse(recipe: Recipe, data: ImageSet | None = None) -> Rehearsal:
         data: see `keras_vit.train`.
     """
     job = make_job(recipe, None, data)
-    images, labels = first_batch(job)
-    loss = make_model(job).train_on_batch(images, labels, return_dict=True)["loss"]
+    with step("making one step"):
+        images, labels = first_batch(job)
+        loss = make_model(job).train_on_batch(images, labels, return_dict=True)["loss"]
     chance = job.task.loss_of_chance(job.recipe, job.images)
     return Rehearsal(job, images, labels, float(loss), chance)
