@@ -36,7 +36,7 @@ setup(
         "h5py>=3.14,<4",
         "importlib_resources>=6.4,<8",  # TFDS imports it without asking for it
         "keras>=3.15.1,<3.16",
-        "matplotlib>=3.10.7,<4",
+        "matplotlib>=3.11,<4",
         "numpy>=2.2,<3",
         "pillow>=12.2,<14",
         "rich>=13.9,<16",
