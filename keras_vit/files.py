@@ -41,6 +41,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
                 _flush(written)
         temporary.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        if error.filename is not None or error.strerror is None:
+            raise
+        # The system names no file when a write fails.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

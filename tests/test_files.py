@@ -67,3 +67,32 @@ def test_a_folder_in_use_is_refused(tmp_path):
         files.check_free(tmp_path, "--workdir")
     with pytest.raises(UserError, match="is a file"):
         files.check_free(tmp_path / "a", "--workdir")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+def test_a_full_disk_names_the_file(tmp_path):
+    """By a limit that the system sets to the size of a file; a full disk raises in the same way."""
+    code = (
+        "import resource, signal, sys\nfrom keras_vit import files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "files.write_text(sys.argv[1], 'x' * 50_000)\n"
+    )
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert f"File too large: '{path}'" in done.stderr
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_a_link_leads_to_is_not_removed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("folder", "nowhere"):
+        (tmp_path / "link").symlink_to(tmp_path / name)
+        with pytest.raises(UserError, match="link: expected a folder of the run itself"):
+            files.check_own(tmp_path / "link")
+        files.remove(tmp_path / "link")
+    files.check_own(tmp_path / "folder")
+    files.remove(tmp_path / "missing")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    files.remove(tmp_path / "folder")
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """SavedModel."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,8 @@ def to_saved_model(
         try:
             tf.saved_model.save(module, str(temporary), signatures=signatures)
         except tf.errors.OpError as error:  # a full disk, in TensorFlow's words
-            raise OSError(f"{path}: cannot be written: {error.message.splitlines()[0]}") from error
+            reason = error.message.splitlines()[0].rpartition("; ")[-1]
+            raise OSError(errno.EIO, f"cannot be written ({reason})", str(path)) from error
         if metadata is not None:
             metadata.write_into(temporary)
     return Path(path)

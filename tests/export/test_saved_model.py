@@ -180,3 +180,15 @@ def mutated(contents, random):
     if random.random() < 0.3:
         del data[random.integers(len(data)) :]
     return bytes(data)
+
+
+def test_a_full_disk_is_an_error_of_the_system(model, tmp_path, monkeypatch):
+    """TensorFlow has a class of its own for it, and names a temporary file."""
+
+    def full(*args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "/tmp/x.tmp1; No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(OSError, match=r"cannot be written \(No space left on device\): '.*/m'"):
+        to_saved_model(model, tmp_path / "m", METADATA)
+    assert not list(tmp_path.iterdir())
