@@ -96,6 +96,9 @@ def add_flags(parser):
         "or here; write nothing else",
     )
     parser.add_argument(
+        "--all", action="store_true", help="with --dry_run: show fields with their defaults too"
+    )
+    parser.add_argument(
         "--resume",
         metavar="RUN",
         help="go on with a run; flags that would change its recipe are errors",
@@ -146,6 +149,7 @@ def main(args) -> int:
         args.max_time,
         args.tensorboard,
         keras_vit.reports.draw_samples,
+        _intended(args),
     )
     try:
         if args.resume:
@@ -164,6 +168,11 @@ def main(args) -> int:
     print(keras_vit.reports.export_table(run.report))
     print(f"\nreport: {visible(page)}", file=sys.stderr)
     return 0 if run.ok else 1
+
+
+def _intended(args) -> list[str]:
+    """The fields that --set names."""
+    return [assignment.partition("=")[0].strip() for assignment in args.set]
 
 
 def _new_recipe(args):
@@ -232,7 +241,7 @@ def _dry_run(recipe, args) -> int:
     from keras_vit.reports.tables import aligned
 
     folder = Path(args.workdir or ".")
-    rehearsal = keras_vit.training.rehearse(recipe)
+    rehearsal = keras_vit.training.rehearse(recipe, intended=_intended(args))
     names = (f"samples{f'-{i}' if i else ''}.jpg" for i in range(1000))
     path = next(folder / name for name in names if not (folder / name).exists())
     keras_vit.reports.draw_samples(
@@ -243,7 +252,10 @@ def _dry_run(recipe, args) -> int:
     named = _named_recipe(args)
     filled_in = ("images", rehearsal.job.recipe)  # and the checkpoint
     rows = keras_vit.recipes.explain(named, *_stages(named, args), filled_in)
-    print("\n".join(aligned([("field", "value", "from"), *rows])))
+    shown = rows if args.all else [row for row in rows if row[2] != "default"]
+    print("\n".join(aligned([("field", "value", "from"), *shown])))
+    if len(shown) < len(rows):
+        print(f"\n{len(rows) - len(shown)} fields have their defaults; --all shows them too")
     return 0
 
 

@@ -35,6 +35,7 @@ _ORIENTATION = 0x0112  # tag number in EXIF
 _TURNS = (0, 0, 0, 2, 2, 1, 3, 3, 1)  # quarter turns, counter-clockwise, by orientation
 _MIRRORED = (2, 4, 5, 7)
 _LOCK = threading.Lock()  # what silences warnings is shared by all threads
+_GREY = 4  # of 255: the mean difference of colour channels that is still called grey
 
 
 def read_image(
@@ -273,3 +274,12 @@ def typical_side(split: Split, sample: int = 100) -> int:
         with opened(file) as image:  # reads the header alone
             sides.append(min(image.size))
     return int(np.median(sides))
+
+
+def shows_colour(split: Split, sample: int = 20) -> bool:
+    """Whether most of the images are coloured, from a sample of them; an RGB file may be grey."""
+    differences = []
+    for i in np.linspace(0, len(split) - 1, min(sample, len(split)), dtype=int):
+        pixels = _read_example(split, i, (64, 64), 3, 1.0)
+        differences.append((pixels.max(-1) - pixels.min(-1)).mean())
+    return bool(np.median(differences) > _GREY)

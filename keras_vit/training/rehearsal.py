@@ -2,6 +2,7 @@
 """One train step of a recipe, to see that it would run and what it would cost."""
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from keras_vit.models.complexity import training_bytes
 from keras_vit.progress import step
 from keras_vit.recipes import Phase, Recipe
 from keras_vit.training.loop import Job, first_batch, make_job, make_model
+from keras_vit.training.starting import check_view
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,14 +78,19 @@ def _size_text(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def rehearse(recipe: Recipe, data: ImageSet | None = None) -> Rehearsal:
+def rehearse(
+    recipe: Recipe, data: ImageSet | None = None, intended: Collection[str] = ()
+) -> Rehearsal:
     """Builds everything and makes one train step; writes nothing.
 
     Args:
         recipe: what would be trained.
         data: see `keras_vit.train`.
+        intended: see `Session`.
     """
     job = make_job(recipe, None, data)
+    if recipe.model is not None:
+        check_view(job.recipe, job.images, intended)
     with step("making one step"):
         images, labels = first_batch(job)
         loss = make_model(job).train_on_batch(images, labels, return_dict=True)["loss"]

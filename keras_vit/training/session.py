@@ -2,7 +2,7 @@
 """How one process carries out its part of a run."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from keras_vit.errors import UserError
 from keras_vit.hardware import installed
@@ -26,6 +26,8 @@ class Session:
         tensorboard: whether scalars go to `RUN/tensorboard` too.
         draw_samples: called as `draw_samples(path, images, labels, classes)` with the first batch
             of a new run and the path `RUN/samples.jpg`; see `keras_vit.reports.draw_samples`.
+        intended: fields of the recipe that were set on purpose, as "model.channels": a new run asks
+            no question about them.
     """
 
     checkpoint_minutes: float | None = None
@@ -34,6 +36,7 @@ class Session:
     max_time: float | None = None
     tensorboard: bool = False
     draw_samples: Callable | None = None
+    intended: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if self.checkpoint_minutes is not None and self.checkpoint_steps is not None:

@@ -3,7 +3,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -12,7 +12,7 @@ import numpy as np
 from keras_vit import zoo
 from keras_vit.config import ViTConfig
 from keras_vit.data import ImageSet
-from keras_vit.data.images import typical_side
+from keras_vit.data.images import shows_colour, typical_side
 from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.recipes import Recipe, model_for
@@ -22,6 +22,7 @@ from keras_vit.weights.loading import fill
 from keras_vit.weights.opening import open_fitted
 
 _HEADS = ("pre_logits", "head", "distillation_head")
+_SHRUNK = 4  # times smaller than the images: more is lost than a training recovers
 _RATES = ("dropout", "attention_dropout", "stochastic_depth")
 
 
@@ -53,6 +54,32 @@ def complete(recipe: Recipe, images: ImageSet) -> Recipe:
     part = min(recipe.part_size, len(images.train))
     epochs = recipe.epochs_of(len(images.train) // part / recipe.accumulate)
     return dataclasses.replace(recipe, model=config, image_size=None, epochs=epochs)
+
+
+def check_view(recipe: Recipe, images: ImageSet, intended: Collection[str] = ()) -> None:
+    """Says what of the images a model that the recipe names would not see.
+
+    Args:
+        recipe: from `complete`, of a recipe that has a model.
+        images: the data.
+        intended: fields that were set on purpose; see `Session`.
+
+    Raises:
+        UserError: for a model of grey images and images in colour.
+    """
+    config = recipe.model
+    if config.channels == 1 and "model.channels" not in intended and shows_colour(images.train):
+        raise UserError(
+            f"{images.name}: the images are in colour, and the model of {recipe.name} sees shades "
+            "of grey. Set model.channels=3, or model.channels=1 if grey is what you want."
+        )
+    side, size = typical_side(images.train), config.image_size
+    if side >= _SHRUNK * min(size) and "model.image_size" not in intended:
+        print(
+            f"warning: images of about {side} pixels are shrunk to {size[0]} x {size[1]}, the size "
+            f"of {recipe.name}. Set model.image_size, or take the recipe finetune.",
+            file=sys.stderr,
+        )
 
 
 def starting_model(recipe: Recipe, classes: Sequence[str]) -> keras.Model:

@@ -29,6 +29,7 @@ from keras_vit.training.exceptions import resume_command
 from keras_vit.training.loop import Job, first_batch, fit, make_job
 from keras_vit.training.run_files import check_progress, read_environment, read_report
 from keras_vit.training.session import Session
+from keras_vit.training.starting import check_view
 from keras_vit.training.tasks import metadata_of
 
 _INDEX = "data_index.json.gz"
@@ -95,6 +96,8 @@ def train(
     if workdir is not None:
         check_free(workdir, "--workdir")
     job = make_job(recipe, workdir, data, callbacks, session)
+    if recipe.model is not None:
+        check_view(job.recipe, job.images, job.session.intended)
     if workdir is None:
         folder = next_run_folder("runs", run_name(job.images.name))
         job = dataclasses.replace(job, folder=folder)

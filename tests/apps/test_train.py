@@ -4,7 +4,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from keras_vit import UserError, ViTConfig, vit
 from keras_vit.predictor import test_split as split_of
@@ -71,8 +73,29 @@ def test_dry_run_writes_samples_alone(tmp_path, in_process):
     assert "2.3026 in the first step; chance is 2.3026" in result.out
     assert "9,674 parameters" in result.out
     rows = {line.split()[0]: line.split()[-1] for line in result.out.splitlines() if line}
-    assert (rows["batch_size"], rows["epochs"], rows["seed"]) == ("--config", "--set", "default")
+    assert (rows["batch_size"], rows["epochs"]) == ("--config", "--set")
     assert rows["optimizer.weight_decay"] == "recipe"
+    assert "seed" not in rows and "fields have their defaults; --all shows them too" in result.out
+    whole = in_process("train", *flags, "--all", "--workdir", tmp_path / "all").out
+    assert "seed" in {line.split()[0] for line in whole.splitlines() if line}
+
+
+def test_a_recipe_of_grey_images_refuses_colour(tmp_path, in_process):
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = random.integers(0, 255, (70, 70, 3), "uint8")
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    flags = [tmp_path / "photos", "--recipe", "digits", "--debug", "--dry_run"]
+    flags += ["--workdir", tmp_path / "dry"]
+    with pytest.raises(UserError, match="are in colour, and the model of digits sees shades"):
+        in_process("train", *flags)
+    done = in_process("train", *flags, "--set", "model.channels=1")
+    assert done.code == 0
+    assert "warning: images of about 70 pixels are shrunk to 8 x 8" in done.err
+    colour = in_process("train", *flags, "--set", "model.channels=3", "--set", "model.image_size=8")
+    assert colour.code == 0 and "warning" not in colour.err
 
 
 @pytest.mark.slow
