@@ -115,7 +115,7 @@ def _patch_encoder(model: keras.Model, config: ViTConfig) -> dict[str, np.ndarra
         kernel = np.tile(scale, repeats)[:, None] * kernel
     return {
         "patches/kernel": _centred(kernel),
-        "tokens/table": _centred(_token_table(encoder, config, bias)),
+        "tokens/table": _centred(_token_table(encoder, config, bias))[None, :, None],
     }
 
 

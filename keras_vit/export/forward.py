@@ -85,10 +85,12 @@ def _tokens(ops, config: ViTConfig, pixels):
         x = ops.reshape(x, (-1, height * numbers))  # (B * N, P * P * C)
         x = ops.dense(x, "patches")
     with ops.scope("tokens"):
-        x = ops.reshape(x, (-1, rows * columns, config.width))
+        # Of rank four, and in an order of axes that no reshape can be folded into: a sum of two
+        # matrices, and padding of a lower rank, are wrong on GPUs (`keras_vit.export.lint`).
+        x = ops.reshape(x, (-1, rows * columns, 1, config.width))
         if config.num_prefix_tokens:
-            x = ops.zeros_before(x, config.num_prefix_tokens)  # (B, T, D)
-        x = ops.add(x, ops.weight("tokens/table"))
+            x = ops.zeros_before(x, config.num_prefix_tokens)  # (B, T, 1, D)
+        x = ops.add(x, ops.weight("tokens/table"))  # (1, T, 1, D)
         return ops.reshape(x, (-1, config.width))
 
 

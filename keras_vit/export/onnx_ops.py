@@ -120,7 +120,7 @@ class OnnxOps:
         return self._slice(x, -count, np.iinfo("int64").max, axis)
 
     def zeros_before(self, x: str, count: int) -> str:
-        return self._node("Pad", x, self._integers((0, count, 0, 0, 0, 0)))
+        return self._node("Pad", x, self._integers((0, count, *[0] * 6)))
 
     def convolve(self, x: str, name: str, stride: int) -> str:
         kernel = self.constant(name, self._weights[name].transpose(3, 2, 0, 1))

@@ -73,7 +73,7 @@ class TensorFlowOps:
         return _slice(x, axis, x.shape[axis] - count, count)
 
     def zeros_before(self, x, count: int):
-        return tf.pad(x, [[0, 0], [count, 0], [0, 0]])
+        return tf.pad(x, [[0, 0], [count, 0], [0, 0], [0, 0]])
 
     def convolve(self, x, name: str, stride: int):
         return tf.nn.conv2d(x, self._weights[name], stride, "SAME")
