@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
-    from keras_vit.export.litert import operators as operators
+    from keras_vit.export.graph import operators as operators
     from keras_vit.export.litert import to_tflite as to_tflite
     from keras_vit.export.metadata import Metadata as Metadata
     from keras_vit.export.onnx import to_onnx as to_onnx
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keras_vit.export.worker import Worker as Worker
 
 _HOME = {
-    "operators": "litert",
+    "operators": "graph",
     "to_tflite": "litert",
     "Metadata": "metadata",
     "open_runner": "runner",

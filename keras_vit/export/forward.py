@@ -134,25 +134,29 @@ def _short_block(ops, config: ViTConfig, x, name: str):
         x = ops.reshape(x, (-1, tokens, width))
         y = _normalized(ops, config, x)
         x = ops.reshape(ops.first(x, kept, axis=1), (-1, width))
-        rows = ops.reshape(ops.first(y, kept, axis=1), (-1, 1, width))
-        rows = ops.multiply(ops.dense(rows, qkv, query), _own_columns(ops, config))
-        rows = ops.dense_transposed(rows, qkv, key)  # (B * kept, heads, D)
+        rows = ops.reshape(ops.first(y, kept, axis=1), (-1, width))
+        rows = ops.reshape(ops.dense(rows, qkv, query), (-1, 1, 1, width))
+        rows = ops.multiply(rows, _own_columns(ops, config))  # (B * kept, heads, 1, D)
+        rows = ops.dense_transposed(ops.reshape(rows, (-1, width)), qkv, key)
         rows = ops.reshape(rows, (-1, kept * heads, width))
         attention = ops.softmax(ops.matmul(rows, ops.transpose(y, (0, 2, 1))))
-        rows = ops.reshape(ops.matmul(attention, y), (-1, heads, width))
+        rows = ops.reshape(ops.matmul(attention, y), (-1, width))  # (B * kept * heads, D)
         rows = _of_own_head(ops, config, ops.dense(rows, qkv, value))
         x = ops.add(x, ops.dense(rows, f"{name}/attention_output"))
         return ops.add(x, _mlp(ops, config, _normalized(ops, config, x), name))
 
 
 def _of_own_head(ops, config: ViTConfig, x):
-    """`(n, heads, D)` to `(n, D)`: of each row the columns of its own head."""
-    return ops.sum(ops.multiply(x, _own_columns(ops, config)), axis=1)
+    """`(n * heads, D)` to `(n, D)`: of each row the columns of its own head."""
+    x = ops.reshape(x, (-1, config.heads, 1, config.width))
+    return ops.reshape(
+        ops.sum(ops.multiply(x, _own_columns(ops, config)), axis=1), (-1, config.width)
+    )
 
 
 def _own_columns(ops, config: ViTConfig):
-    """`(heads, D)`: 1 where a head has its columns, 0 elsewhere."""
-    mask = np.kron(np.eye(config.heads), np.ones(config.head_dim))
+    """`(1, heads, 1, D)`: 1 where a head has its columns, 0 elsewhere."""
+    mask = np.kron(np.eye(config.heads), np.ones(config.head_dim))[None, :, None]
     return ops.constant("own_columns", mask.astype("float32"))
 
 
@@ -200,6 +204,7 @@ def _attention_pool(ops, config: ViTConfig, x):
     scores = ops.reshape(ops.dense(x, "pool/scores"), (-1, tokens, heads))
     attention = ops.softmax(ops.transpose(scores, (0, 2, 1)))  # (B, heads, T)
     means = ops.matmul(attention, ops.reshape(x, (-1, tokens, config.width)))  # (B, heads, D)
+    means = ops.reshape(means, (-1, config.width))
     x = _of_own_head(ops, config, ops.dense(means, "pool/values"))
     x = ops.dense(x, "pool/attention_output")
     # What the head reads is not normalised, so that this mean has to be taken here. The LayerNorm
@@ -238,7 +243,9 @@ def _bottleneck(ops, config: ViTConfig, x, name: str, size: tuple[int, ...], str
     after = _strided(size, stride)
     shortcut = x
     if ops.has(f"{name}/_proj/kernel"):
-        shortcut = _convolution(ops, config, x, f"{name}/_proj", after, stride)
+        # Not by a stride of the convolution: LiteRT's GPUs ignore that of an int8 1 x 1 kernel.
+        shortcut = ops.every_second(x) if stride == 2 else x
+        shortcut = _convolution(ops, config, shortcut, f"{name}/_proj", after, 1)
     x = ops.relu(_convolution(ops, config, x, f"{name}/1", size, 1))
     x = ops.relu(_convolution(ops, config, x, f"{name}/2", after, stride))
     return ops.relu(ops.add(shortcut, _convolution(ops, config, x, f"{name}/3", after, 1)))

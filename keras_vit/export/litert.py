@@ -11,6 +11,7 @@ import numpy as np
 from keras_vit.errors import UserError, unknown
 from keras_vit.export.folding import fold
 from keras_vit.export.forward import forward
+from keras_vit.export.lint import check_rules
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.quantization import MODES, static_int8
 from keras_vit.files import replacing
@@ -48,8 +49,8 @@ def to_tflite(
         The path.
 
     Raises:
-        UserError: where the result would not run anywhere, naming the operators; for a mode that
-            lacks images or its package.
+        UserError: where the result would not run everywhere or not mean the same (see
+            `keras_vit.export.lint`); for a mode that lacks images or its package.
     """
     if Path(path).suffix != ".tflite":
         raise UserError(f"{path}: expected a name that ends in .tflite.")
@@ -64,7 +65,7 @@ def to_tflite(
         content = static_int8(content, calibration.astype(input_dtype))
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-        check_operators(temporary, path)
+        check_rules(temporary, path)
         if metadata is not None:
             metadata.append_to(temporary)
     return Path(path)
@@ -119,36 +120,3 @@ def convert(converter, path: str | os.PathLike) -> bytes:
         raise UserError(
             f"{path}: LiteRT has no operator of its own for {', '.join(missing)}."
         ) from error
-
-
-def check_operators(file: Path, path: str | os.PathLike) -> None:
-    """Raises a `UserError` that names `path` for operators that no Python runtime executes."""
-    foreign = [name for name in operators(file) if not _is_builtin(name)]
-    if foreign:
-        raise UserError(f"{path}: uses operators outside LiteRT's own: {', '.join(foreign)}.")
-
-
-def operators(path: str | os.PathLike) -> list[str]:
-    """Names of the kinds of operators in a LiteRT file, sorted; reads the flatbuffer alone.
-
-    A custom operator appears as `CUSTOM:name`, a TensorFlow ("Flex") one among them.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
-    model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
-    found = set()
-    for i in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(i)
-        if code.CustomCode():
-            found.add(f"CUSTOM:{code.CustomCode().decode()}")
-        else:
-            # Codes above 127 are in the newer field, the older one holds a placeholder.
-            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            found.add(names.get(number, str(number)))
-    return sorted(found)
-
-
-def _is_builtin(name: str) -> bool:
-    # Variables in the graph mean that the converter lost the weights: the output would be NaN.
-    return not name.startswith("CUSTOM:") and name not in ("VAR_HANDLE", "READ_VARIABLE")

@@ -122,6 +122,11 @@ class OnnxOps:
     def zeros_before(self, x: str, count: int) -> str:
         return self._node("Pad", x, self._integers((0, count, *[0] * 6)))
 
+    def every_second(self, x: str) -> str:
+        """Every second row and column of maps, from the first on."""
+        starts, stops, axes, steps = (0, 0), (np.iinfo("int64").max,) * 2, (1, 2), (2, 2)
+        return self._node("Slice", x, *map(self._integers, (starts, stops, axes, steps)))
+
     def convolve(self, x: str, name: str, stride: int) -> str:
         kernel = self.constant(name, self._weights[name].transpose(3, 2, 0, 1))
         x = self.transpose(x, (0, 3, 1, 2))

@@ -75,6 +75,10 @@ class TensorFlowOps:
     def zeros_before(self, x, count: int):
         return tf.pad(x, [[0, 0], [count, 0], [0, 0], [0, 0]])
 
+    def every_second(self, x):
+        """Every second row and column of maps, from the first on."""
+        return x[:, ::2, ::2]
+
     def convolve(self, x, name: str, stride: int):
         return tf.nn.conv2d(x, self._weights[name], stride, "SAME")
 

@@ -15,7 +15,8 @@ from keras_vit import UserError, vit
 from keras_vit.analysis import attention_maps
 from keras_vit.config import ViTConfig
 from keras_vit.export import Metadata, open_runner, operators, to_tflite
-from keras_vit.export.litert import check_operators, convert
+from keras_vit.export.lint import check_rules
+from keras_vit.export.litert import convert
 from tests.contracts import randomize, to_numpy
 from tests.export.test_forward import ALL, relative
 from tests.models.test_vit import tiny
@@ -143,7 +144,7 @@ def test_a_flex_operator_is_refused(tmp_path):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
     (tmp_path / "flex.tflite").write_bytes(converter.convert())
     with pytest.raises(UserError, match="outside LiteRT's own: CUSTOM:FlexExtractImagePatches"):
-        check_operators(tmp_path / "flex.tflite", "flex.tflite")
+        check_rules(tmp_path / "flex.tflite", "flex.tflite")
 
 
 def test_bad_arguments_are_refused_before_any_work(tmp_path):
