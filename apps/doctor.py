@@ -28,9 +28,11 @@ def main(args) -> int:
     }
     import_keras()
     from keras_vit.config import ViTConfig
+    from keras_vit.export.gpu import find_gpu
     from keras_vit.training.distribution import gpu_names
     from keras_vit.training.precision import choose_precision
 
+    rows["gpu of LiteRT"] = find_gpu() or "none (no Vulkan device)"
     rows["gpus"] = ", ".join(gpu_names()) or "none"
     precision = choose_precision("auto", ViTConfig.of("B/16"), 32)
     rows["precision"] = f"{precision} where a recipe says auto (B/16)"

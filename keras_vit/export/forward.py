@@ -148,10 +148,8 @@ def _short_block(ops, config: ViTConfig, x, name: str):
 
 def _of_own_head(ops, config: ViTConfig, x):
     """`(n * heads, D)` to `(n, D)`: of each row the columns of its own head."""
-    x = ops.reshape(x, (-1, config.heads, 1, config.width))
-    return ops.reshape(
-        ops.sum(ops.multiply(x, _own_columns(ops, config)), axis=1), (-1, config.width)
-    )
+    x = ops.reshape(x, (-1, config.heads, 1, config.width))  # see `_tokens` for the rank
+    return ops.sum(ops.multiply(x, _own_columns(ops, config)), axes=(1, 2))
 
 
 def _own_columns(ops, config: ViTConfig):

@@ -9,14 +9,13 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-import keras_vit
 from keras_vit.errors import UserError
+from keras_vit.processes import python_command
 
 _SECONDS = 300  # of one file; a driver may hang
 _ADAPTER = "Selected adapter: "  # how LiteRT's log names the device
@@ -69,14 +68,9 @@ def find_gpu() -> str | None:
 
 
 def _started(*arguments: str) -> subprocess.CompletedProcess:
-    root = str(Path(keras_vit.__file__).absolute().parent.parent)  # also where not installed
-    environment = {**os.environ, "PYTHONPATH": root}
-    # -P: not the current folder's modules.
-    command = [sys.executable, "-P", "-m", "keras_vit.export.gpu_worker", *arguments]
+    command = python_command("keras_vit.export.gpu_worker", *arguments)
     try:
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_SECONDS
-        )
+        return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise UserError(f"a run on the GPU took more than {_SECONDS} s.") from error
 

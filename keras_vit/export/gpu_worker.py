@@ -16,7 +16,8 @@ def main(path: str = "", images: str = "", result: str = "") -> None:
     """Runs a file on the images of an `.npy` file, and saves the logits of two runs.
 
     Args:
-        path: a `.tflite` file; without, a sum of two numbers, which tells whether there is a device.
+        path: a `.tflite` file; without, a sum of two numbers
+            tells whether there is a device.
         images: the `.npy` file to read.
         result: the `.npy` file to write.
     """

@@ -110,8 +110,8 @@ class OnnxOps:
     def mean(self, x: str, axes: tuple[int, ...], keepdims: bool) -> str:
         return self._node("ReduceMean", x, axes=axes, keepdims=int(keepdims))
 
-    def sum(self, x: str, axis: int) -> str:
-        return self._node("ReduceSum", x, self._integers((axis,)), keepdims=0)
+    def sum(self, x: str, axes: tuple[int, ...]) -> str:
+        return self._node("ReduceSum", x, self._integers(axes), keepdims=0)
 
     def first(self, x: str, count: int, axis: int) -> str:
         return self._slice(x, 0, count, axis)

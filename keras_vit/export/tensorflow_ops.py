@@ -63,8 +63,8 @@ class TensorFlowOps:
     def mean(self, x, axes: tuple[int, ...], keepdims: bool):
         return tf.reduce_mean(x, axes, keepdims=keepdims)
 
-    def sum(self, x, axis: int):
-        return tf.reduce_sum(x, axis)
+    def sum(self, x, axes: tuple[int, ...]):
+        return tf.reduce_sum(x, axes)
 
     def first(self, x, count: int, axis: int):
         return _slice(x, axis, 0, count)

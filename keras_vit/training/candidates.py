@@ -11,12 +11,13 @@ import numpy as np
 from keras_vit.data.encoded import read_encoded
 from keras_vit.errors import UserError, unknown
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite
-from keras_vit.export.quantization import AUTO, MODES, MODES_OF
-from keras_vit.export.verify import Agreement
+from keras_vit.export.quantization import AUTO, MODES, MODES_OF, signal_to_noise
+from keras_vit.export.verify import Agreement, compare
 from keras_vit.files import size_in_bytes
 from keras_vit.models import config_of
 from keras_vit.progress import step
 
+_SAME_DECIBELS = 15  # of the power of logits to that of a difference; other logits have 0 or less
 FORMATS = {"saved_model": "saved_model", "litert": "model.tflite", "onnx": "model.onnx"}
 
 
@@ -160,3 +161,11 @@ def problem_of(
     if candidate.mode != "none" and drop > max_drop:
         return f"top-1 falls by {drop:.2f} points (limit {max_drop:g})"
     return None
+
+
+def same_logits(candidate: Candidate, logits: np.ndarray, again: np.ndarray) -> bool:
+    """Whether a file has given the same logits twice, in another way each time."""
+    if candidate.mode == "none":
+        return compare(logits, again).ok
+    # Scales of quantised activations may depend on the batch and on the device.
+    return bool(np.isfinite(again).all()) and signal_to_noise(logits, again) > _SAME_DECIBELS

@@ -24,16 +24,24 @@ from keras_vit.export.worker import run_in_new_process
 from keras_vit.files import size_in_bytes, write_text
 from keras_vit.predictor import Predictor, locate, open_keras, test_split, training_split
 from keras_vit.progress import step
-from keras_vit.training.candidates import FORMATS, Candidate, ExportOptions, plan, problem_of, write
+from keras_vit.training.candidates import (
+    FORMATS,
+    Candidate,
+    ExportOptions,
+    plan,
+    problem_of,
+    same_logits,
+    write,
+)
+from keras_vit.training.gpu_check import check_gpu
 from keras_vit.training.quantization_card import SLOWER, quantization_card
 
 _TIMED_IMAGES = 64
 _TIMED_SECONDS = 2.0  # of each file, where the fastest is looked for
 _BATCHES = (1, 7)  # sizes that every file is run with, beside that of the check
-_BATCH_DECIBELS = 15  # a wrong batch has 0 or less
 _CALIBRATION_IMAGES = 256
 _PUBLIC = ("format", "path", "quantize", "top1", "map", "agreement", "max_abs_diff", "bytes")
-_PUBLIC += ("ms_per_image",)
+_PUBLIC += ("ms_per_image", "gpu")
 _AS_TRAINED = ExportOptions()
 
 
@@ -91,6 +99,7 @@ def export_and_check(
         checked = _check(model, candidates, batches, labels, metadata, name_of, options)
         by_name = {entry["candidate"].name: entry for entry in checked["entries"]}
         _check_new_process(by_name, checked, new_process)
+        check_gpu(checked["entries"], checked["images"][: max(_BATCHES)])
         quantized = options.quantize != "none"
         card = []
         if quantized:
@@ -273,17 +282,9 @@ def _run_all(runners, batches) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 def _batch_problem(candidate: Candidate, run, logits: np.ndarray, images) -> str | None:
     for size in _BATCHES:
-        if not _same(candidate, logits[:size], run(images[:size])):
+        if not same_logits(candidate, logits[:size], run(images[:size])):
             return f"a batch of {size} gives other logits"
     return None
-
-
-def _same(candidate: Candidate, logits: np.ndarray, again: np.ndarray) -> bool:
-    """Whether a file has given the same logits twice, in batches of different sizes."""
-    if candidate.mode == "none":
-        return compare(logits, again).ok
-    # ONNX Runtime's scales depend on the whole batch.
-    return bool(np.isfinite(again).all()) and signal_to_noise(logits, again) > _BATCH_DECIBELS
 
 
 def _check_new_process(by_name: dict, checked: dict, formats: Sequence[str]) -> None:
@@ -294,7 +295,7 @@ def _check_new_process(by_name: dict, checked: dict, formats: Sequence[str]) -> 
         with step(f"running {entry['candidate'].name} in a new process"):
             logits = run_in_new_process(entry["candidate"].path, images)
         here = entry["logits"][: len(images)]
-        if not _same(entry["candidate"], np.concatenate([here[:1], here]), logits):
+        if not same_logits(entry["candidate"], np.concatenate([here[:1], here]), logits):
             entry["problem"] = entry["problem"] or "a new process gives other logits"
 
 
