@@ -61,6 +61,7 @@ def test_a_larger_batch_takes_files_of_any_batch(run, measured):
     assert measured[0][0]["litert"] != run / "export" / "model.tflite"
 
 
+@pytest.mark.slow
 def test_modes_go_to_the_runtimes_that_have_them(run, measured):
     modes = ["none", "float16", "dynamic_int8"]
     benchmark.benchmark(make_plan([str(run)], ["saved_model", "litert", "onnx"], modes))

@@ -128,6 +128,7 @@ def test_every_patch_comes_back_to_its_place(images):
         np.testing.assert_allclose(decoded[i], to_numpy(expected), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_moves_every_variable(images):
     model = autoencoder(pool="map", representation=8)
     model.compile(keras.optimizers.Adam(3e-3))

@@ -160,6 +160,7 @@ def test_whoever_stops_the_training_stops_all_of_it(images, tmp_path, sizes, mon
     assert len(sizes) == 1
 
 
+@pytest.mark.slow
 def test_at_the_full_size_nothing_changes(images):
     """A run of one epoch has no room for smaller images."""
     trained = []
