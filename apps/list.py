@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""List the recipes or the models, with their sizes.
+"""List the recipes, the models, or the published weights.
 
 examples:
   keras-vit list recipes
   keras-vit list models
+  keras-vit list weights                       names for train --init and keras_vit.create
   keras-vit list recipes --format json
 
-GFLOPs are those of a forward pass of one image, a multiplication and its addition counted as 2.
+Top-1 is what the publisher states for ImageNet-1k; of weights without classes, that of a linear
+classifier on them. GFLOPs are those of a forward pass of one image, a multiplication and its
+addition counted as 2.
 """
 
 import json
@@ -17,10 +20,11 @@ from keras_vit import recipes
 from keras_vit.config import ViTConfig, variant_names
 from keras_vit.errors import unknown
 from keras_vit.reports.tables import aligned
+from keras_vit.weights.catalog import CATALOG
 
 
 def add_flags(parser):
-    parser.add_argument("what", help="recipes or models")
+    parser.add_argument("what", help="recipes, models or weights")
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
@@ -57,6 +61,16 @@ def _models():
     return rows
 
 
+def _weights():
+    rows = []
+    for name, entry in CATALOG.items():
+        size = f"{entry.image_size}x{entry.image_size}"
+        row = {"weights": name, "model": entry.model, "image": size}
+        row |= {"classes": entry.num_classes or None, "top-1": entry.accuracy}
+        rows.append({**row, "licence": entry.licence, "url": entry.url})
+    return rows
+
+
 def _sizes(config: ViTConfig | None) -> dict:
     """None for each where the checkpoint or the images decide."""
     if config is None:
@@ -70,7 +84,7 @@ def _cell(value) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int | float) else value
 
 
-_TABLES = {"recipes": _recipes, "models": _models}
+_TABLES = {"recipes": _recipes, "models": _models, "weights": _weights}
 
 
 if __name__ == "__main__":

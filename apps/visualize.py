@@ -6,8 +6,9 @@ examples:
   keras-vit visualize runs/photos-1 cat.jpg 'new/*.jpg' --out pictures/
 
 Each picture shows the input, the attention of the class token to each patch, averaged over heads,
-and both over each other. The true class is known in the test split, and for a file in a folder that
-is named like a class.
+and both over each other; contact-sheet.png has the first 64 of them together. The true class is
+known in the test split, and for a file in a folder that is named like a class; the name of the
+picture begins with it.
 """
 
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from keras_vit.apps.cli import import_keras, run_script
 
+from keras_vit.errors import UserError
 from keras_vit.text import visible
 
 
@@ -30,6 +32,8 @@ def add_flags(parser):
 
 
 def main(args) -> int:
+    if args.count < 1:
+        raise UserError(f"--count: expected a whole number of at least 1, received {args.count}.")
     import_keras()
     from keras_vit.data.folders import find_images
     from keras_vit.reports import draw_attention, draw_test_attention

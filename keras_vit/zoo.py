@@ -91,4 +91,4 @@ def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:
     looks_like_path = Path(text).suffix in (".npz", ".safetensors", ".keras", ".bin", ".pth", ".pt")
     if looks_like_path or Path(text).exists() or ".npz:" in text:
         return text, {}
-    raise unknown("weights", text, CATALOG, "keras_vit/weights/catalog.py; or give a path or a URL")
+    raise unknown("weights", text, CATALOG, "`keras-vit list weights`; or give a path or a URL")

@@ -15,11 +15,13 @@ from keras_vit.evaluation import softmax
 from keras_vit.export.runner import keras_runner
 from keras_vit.predictor import open_keras, test_split
 from keras_vit.progress import aside, track
-from keras_vit.reports.figures import attention_figure
+from keras_vit.reports.figures import SHEET, Sight, attention_figure, contact_sheet
+
+_NAME = 40  # characters of a class or file name: 255 bytes hold two of them in any script
 
 
 def draw_attention(target: str | os.PathLike, paths: Sequence[str], out: Path) -> list[str]:
-    """Draws one picture for each image file.
+    """Draws one picture for each image file, and a contact sheet of all.
 
     Args:
         target: a run folder or a `.keras` file.
@@ -30,7 +32,7 @@ def draw_attention(target: str | os.PathLike, paths: Sequence[str], out: Path) -
         What is wrong with each file that could not be read.
     """
     model, metadata = open_keras(target)
-    problems = []
+    problems, drawn = [], []
     for path in track(paths, "drawing attention", len(paths)):
         try:
             image = read_image(path, metadata.image_size, metadata.channels, metadata.crop)
@@ -39,24 +41,35 @@ def draw_attention(target: str | os.PathLike, paths: Sequence[str], out: Path) -
             continue
         parent = Path(path).resolve().parent.name
         true = parent if parent in metadata.labels else None
-        _draw(model, metadata.labels, image[None], [Path(path).stem], [true], out)
+        drawn += _draw(model, metadata.labels, image[None], [Path(path).stem], [true], out)
+        del drawn[SHEET:]
+    _draw_sheet(drawn, out)
     return problems
 
 
 def draw_test_attention(target: str | os.PathLike, count: int, out: Path) -> list[str]:
-    """Draws the first `count` images of the test split of a model's run; returns no problems."""
+    """Draws the first `count` images of the test split of a model's run, and a contact sheet;
+    returns no problems."""
     model, metadata = open_keras(target)
     name, _, split = test_split(target, None)
     split = split.take(np.arange(min(count, len(split))))
     names = [Path(split.name_of(i)).stem for i in range(len(split))]
-    true = [metadata.labels[label] for label in split.labels]
+    true = [_classes(label, metadata.labels) for label in split.labels]
     size, channels = metadata.image_size, metadata.channels
     images = np.concatenate(list(split_batches(split, size, channels, metadata.crop, 64)))
-    _draw(model, metadata.labels, images, [f"{Path(name).name} {n}" for n in names], true, out)
+    names = [f"{Path(name).name} {n}" for n in names]
+    _draw_sheet(_draw(model, metadata.labels, images, names, true, out)[:SHEET], out)
     return []
 
 
-def _draw(model, labels, images, names, true, out: Path) -> None:
+def _classes(label: np.ndarray, labels: Sequence[str]) -> str | None:
+    """The class of a number, or the classes of a row of zeros and ones."""
+    if not np.ndim(label):
+        return labels[label]
+    return " + ".join(labels[place] for place in np.flatnonzero(label)) or None
+
+
+def _draw(model, labels, images, names, true, out: Path) -> list[Sight]:
     logits = keras_runner(model)(images)
     if not np.isfinite(logits).all():
         raise UserError(
@@ -65,23 +78,26 @@ def _draw(model, labels, images, names, true, out: Path) -> None:
         )
     probabilities = softmax(logits)
     attention = attention_of_the_output(model, images)
+    sights = []
     for i, name in enumerate(names):
         best = int(probabilities[i].argmax())
-        stem = re.sub(r"[^\w.-]+", "-", name)
-        path = attention_figure(
-            _free(out, stem),
-            images[i],
-            attention[i],
-            labels[best],
-            float(probabilities[i, best]),
-            true[i],
-        )
+        score = float(probabilities[i, best])
+        sights.append(Sight(images[i], attention[i], labels[best], score, true[i]))
+        path = attention_figure(_free(out, name, true[i]), sights[-1])
         with aside():
             print(path)
+    return sights
 
 
-def _free(folder: Path, stem: str) -> Path:
-    """A name that no file has yet."""
+def _draw_sheet(sights: list[Sight], out: Path) -> None:
+    if sights:
+        print(contact_sheet(_free(out, "contact-sheet"), sights))
+
+
+def _free(folder: Path, name: str, true: str | None = None) -> Path:
+    """A name that no file has yet, after the true class where it is known."""
+    parts = [re.sub(r"[^\w.-]+", "-", part)[:_NAME] for part in (true, name) if part]
+    stem = "-".join(parts).lstrip(".-") or "image"
     path, number = folder / f"{stem}.png", 1
     while path.exists():
         number += 1

@@ -44,11 +44,12 @@ def draw_samples(
 def label_text(label: np.ndarray, classes: Sequence[str]) -> str:
     """The classes of a label, the larger share first: "cat", or "80% cat + 20% dog"."""
     shares = [i for i in np.argsort(-label, kind="stable")[:2] if label[i] > 0]
-    names = [_short(classes[i]) for i in shares]
+    names = [short(classes[i]) for i in shares]
     if len(shares) == 1:
         return names[0]
     return " + ".join(f"{label[i]:.0%} {name}" for name, i in zip(names, shares, strict=True))
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name that fits over a small picture."""
     return name if len(name) <= 12 else f"{name[:11]}…"

@@ -45,7 +45,8 @@ def complete(recipe: Recipe, images: ImageSet) -> Recipe:
     elif recipe.optimizer.freeze is not None:
         raise UserError(
             f"{recipe.name}: optimizer.freeze={recipe.optimizer.freeze!r} would keep random "
-            "weights. Name a checkpoint: --init B_16.npz, a run folder or hf:owner/name."
+            "weights. Name a checkpoint: --init S/16-augreg-i21k (see `keras-vit list weights`), "
+            "B_16.npz, a run folder or hf:owner/name."
         )
     else:
         recipe = _from_scratch(recipe)
@@ -153,7 +154,8 @@ def _from_scratch(recipe: Recipe) -> Recipe:
     if recipe.model is None:
         print(
             f"warning: {recipe.name} starts from random weights, which takes many more images than "
-            "a checkpoint does. Name one: --init B_16.npz, a run folder or hf:owner/name.",
+            "a checkpoint does. Name one: --init S/16-augreg-i21k (`keras-vit list weights` has "
+            "more), a file as B_16.npz, a run folder or hf:owner/name.",
             file=sys.stderr,
         )
     if recipe.optimizer.layer_decay is None:

@@ -14,6 +14,7 @@ import pytest
 from keras_vit.apps import cli, train
 
 from keras_vit import untrusted
+from keras_vit.weights.catalog import CATALOG
 
 WITHOUT_KERAS = "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None\n"
 
@@ -91,6 +92,8 @@ def test_help(command_without_keras, command):
         (["predict", ".", "x.jpg", "--format", "xml"], "invalid choice: 'xml'"),
         (["evaluate", "no/such/model"], "no such file or folder"),
         (["list", "recipe"], "unknown list 'recipe'. Did you mean recipes?"),
+        (["visualize", ".", "--out", "x", "--count", "0"], "--count: expected a whole number of"),
+        (["list", "weight"], "unknown list 'weight'. Did you mean weights?"),
         (["export", "."], "the following arguments are required: --out"),
     ],
 )
@@ -165,6 +168,10 @@ def test_parsers_survive_random_arguments(capsys):
 def test_lists(command_without_keras):
     models = command_without_keras("list", "models").stdout
     assert "B/16" in models and "86,567,656" in models
+    weights = command_without_keras("list", "weights").stdout
+    row = next(line for line in weights.splitlines() if line.startswith("S/16-augreg-i21k-i1k-384"))
+    assert row.split()[1:6] == ["S/16", "384x384", "1,000", "83.73", "Apache-2.0"]
+    assert len(weights.splitlines()) == 1 + len(CATALOG)
     recipes = command_without_keras("list", "recipes").stdout
     assert "digits" in recipes and "119,194" in recipes
     rows = json.loads(command_without_keras("list", "recipes", "--format", "json").stdout)

@@ -5,9 +5,11 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -219,9 +221,11 @@ def test_export_of_a_model_that_stands_alone(photos_run, tmp_path, in_process):
 def test_visualize(photos_run, digits_run, photos, tmp_path, in_process):
     folder, _ = digits_run
     result = in_process("visualize", folder, "--out", tmp_path, "--count", "3")
-    pictures = result.out.split()
+    *pictures, sheet = result.out.split()
     assert len(pictures) == 3
     assert all(np.asarray(Image.open(picture)).shape == (370, 960, 4) for picture in pictures)
+    assert all(re.match(r"\d-digits-\d+\.png$", Path(picture).name) for picture in pictures)
+    assert Path(sheet).name == "contact-sheet.png"
     again = in_process("visualize", folder, "--out", tmp_path, "--count", "3").out.split()
     assert not set(again) & set(pictures)
 
@@ -229,7 +233,9 @@ def test_visualize(photos_run, digits_run, photos, tmp_path, in_process):
     bad.write_bytes(b"")
     result = in_process("visualize", photos_run, photos / "dark/00.png", bad, "--out", tmp_path)
     assert result.code == 1
-    assert len(result.out.split()) == 1
+    assert [Path(path).name for path in result.out.split()] == [
+        *("dark-00.png", "contact-sheet-3.png")
+    ]
     assert "bad.png: is empty" in result.err
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vit.reports import export_table, markdown_report
-from keras_vit.reports.figures import attention_figure
+from keras_vit.reports.figures import Sight, attention_figure, contact_sheet
 
 REPORT = {
     "top1": 0.9833,
@@ -64,11 +64,20 @@ def test_attention_figure(tmp_path):
     does."""
     attention = np.zeros((4, 4))
     attention[0, 3] = 0.9
-    path = attention_figure(
-        tmp_path / "a.png", np.full((8, 8, 1), 128.0), attention, "3", 0.75, "4"
-    )
+    sight = Sight(np.full((8, 8, 1), 128.0), attention, "3", 0.75, "4")
+    path = attention_figure(tmp_path / "a.png", sight)
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     assert pixels.shape == (370, 960, 3)
     bright = (pixels.sum(-1) > 720) & (pixels[..., 2] < 250)  # the top of the colour map
     rows, columns = np.nonzero(bright[:, 310:570])
     assert rows.size and rows.mean() < 370 / 2 and columns.mean() > 130
+
+
+def test_contact_sheet(tmp_path):
+    """Rows of eight, at most 64 images, names that are no mathematics."""
+    image = np.full((8, 8, 3), 128.0)
+    sights = [Sight(image, np.zeros((2, 2)), "$a_{b$", 0.5, true) for true in ("a", "$a_{b$", None)]
+    for count, rows in ((1, 1), (9, 2), (70, 8)):
+        path = contact_sheet(tmp_path / f"{count}.png", (sights * 30)[:count])
+        with Image.open(path) as sheet:
+            assert sheet.size == (1280, 190 * rows)
