@@ -39,6 +39,8 @@ WEB_SILENCE = 15
 IMAGE_PIXELS = 100_000_000
 # Height or width of one in pixels: what JPEG can have.
 IMAGE_SIDE = 65_535
+# A model file. The largest published Vision Transformer (22 billion) has 88 GB.
+MODEL = 200 * 10**9
 # Height and width that a model may ask for in pixels: the largest published models take 1,024.
 MODEL_SIDE = 8_192
 # Classes: the largest published set of images has 21,843 (a number of outputs, not of images).

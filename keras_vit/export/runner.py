@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vit import limits
 from keras_vit.errors import UserError, not_installed
+from keras_vit.untrusted import check_regular
 
 Runner = Callable[[np.ndarray], np.ndarray]
 TENSORFLOW_FREE = ("litert", "onnx")
@@ -96,6 +98,8 @@ def check_path(path: Path) -> str:
     format = format_of(path)
     if format is None:
         raise UserError(f"{path}: expected {' or '.join(_WORDS.values())}.")
+    if not path.is_dir():
+        check_regular(path, limits.MODEL)  # a runtime would wait for a pipe
     return format
 
 
