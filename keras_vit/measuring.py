@@ -2,12 +2,12 @@
 """Measures a trained model on labelled images: its answers, or what its features are worth."""
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 
+from keras_vit import limits
 from keras_vit.data.image_set import Split
 from keras_vit.data.images import split_batches
 from keras_vit.data.sources import load
@@ -16,6 +16,7 @@ from keras_vit.evaluation import few_shot_accuracy, knn_accuracy, wilson_interva
 from keras_vit.evaluation.imagenet import class_places, real_accuracy, real_labels
 from keras_vit.predictor import Predictor, open_keras, run_split, test_split
 from keras_vit.progress import step
+from keras_vit.untrusted import read_json
 
 
 def measure(
@@ -116,11 +117,11 @@ def _measure_real(predictor: Predictor, split: Split, path: Path) -> dict:
     if split.paths is None:
         raise UserError("--labels: expected images that are files, whose names tell their labels.")
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = read_json(path, limit=limits.MANIFEST)
         sets = real_labels(table, split.paths)
     except UserError:
         raise
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise UserError(
             f"{path}: expected JSON, a list of classes for each image ({error})."
         ) from error

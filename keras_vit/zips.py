@@ -115,6 +115,8 @@ def _check_members(
     path: str | os.PathLike, members: list[zipfile.ZipInfo], bounds: limits.Zip, packed: int
 ) -> None:
     for member in members:
+        if not member.filename:
+            raise UserError(f"{path}: has a member without a name.")
         if member.flag_bits & _ENCRYPTED:
             raise UserError(f"{path}: its member {member.filename!r} is encrypted.")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -45,7 +45,7 @@ def test_real_labels(digits_run, digit_folder, tmp_path, in_process):
     assert "ReaL" in table and "20 images without labels left out" in table
     with pytest.raises(UserError, match="none of the 60 images has a label"):
         real([[]] * 60)
-    with pytest.raises(UserError, match="expected JSON"):
+    with pytest.raises(UserError, match="is not JSON"):
         (tmp_path / "real.json").write_text("{")
         evaluated(in_process, model, digit_folder, "--labels", tmp_path / "real.json")
     with pytest.raises(UserError, match="images that are files"):

@@ -69,6 +69,9 @@ def test_zips_that_are_made_to_do_harm(tmp_path):
         check_zip(changed(first + 8, b"\1"), SMALL)
     with pytest.raises(UserError, match="number 12"):
         check_zip(changed(first + 10, b"\x0c"), SMALL)
+    nameless = changed(first + 46, b"\0")  # the standard library cuts names there
+    with pytest.raises(UserError, match="a member without a name"):
+        check_zip(nameless, SMALL)
     with pytest.raises(UserError, match="two members of one name"):
         check_zip(changed(second + 46, b"a"), SMALL)
     for declared in (40, 60):  # 50 bytes unpack from it
