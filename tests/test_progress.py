@@ -139,7 +139,7 @@ def test_an_interrupted_step_leaves_a_clean_terminal_and_says_nothing_more():
         "    time.sleep(60)\n"
     )
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm"}
+    environment = {**os.environ, "TERM": "xterm", "PYTHON_COLORS": "0"}
     environment.pop("KERAS_VIT_PROGRESS", None)
     done = subprocess.run([sys.executable, "-c", code], stderr=theirs, env=environment, timeout=60)
     os.close(theirs)
