@@ -22,6 +22,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from keras_vit.processes import python_command
+
 _BROKEN = 50
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -77,7 +79,7 @@ def _names(problems: list[str]) -> set[str]:
 
 
 def _command(command: str, *arguments, title: str = "") -> subprocess.CompletedProcess:
-    line = [sys.executable, "-m", "keras_vit.apps", command, *map(str, arguments)]
+    line = python_command("keras_vit.apps", command, *map(str, arguments))
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(line, capture_output=True, text=True)
     after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start

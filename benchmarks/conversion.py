@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from keras_vit.processes import python_command
+
 _MAKE = """
 import sys, keras, keras_vit
 config = keras_vit.ViTConfig.of("B/16", gelu="tanh")
@@ -32,7 +34,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-c", _MAKE, "B_16.npz"], cwd=folder, check=True)
         print(f"{'from':<18}{'to':<18}{'CPU-s':>7}{'peak MB':>9}")
         for source, destination, dialect in _CONVERSIONS:
-            command = [sys.executable, "-m", "keras_vit.apps", "convert", source, destination]
+            command = python_command("keras_vit.apps", "convert", source, destination)
             command += ["--to", dialect, "--num_heads", "12"]
             process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
             _, status, usage = os.wait4(process.pid, 0)

@@ -11,12 +11,12 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
+from keras_vit.processes import python_command
 
 _COST = "cost.json"
 _ROW = "{:<40}{:>7}{:>9}{:>9}   {:<24}{}"
@@ -167,7 +167,7 @@ def _run(arguments: list[str], folder: Path) -> float:
             return told["cpu_seconds"]
     log = folder.with_name(f"{folder.name}.log")
     with log.open("w", encoding="utf-8") as output:
-        command = [sys.executable, "-m", "keras_vit.apps", *arguments]
+        command = python_command("keras_vit.apps", *map(str, arguments))
         process = subprocess.Popen(command, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
