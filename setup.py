@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 ONNX = ["onnx>=1.21,<2", "onnxruntime>=1.24.1,<2"]
-QUANTIZE = ["ai-edge-quantizer>=0.9,<0.11"]
+QUANTIZE = ["litert-quantizer>=0.11,<0.12"]
 TORCH = "torch>=2.6,<3"
 TIMM = "timm>=1.0.20,<2"
 

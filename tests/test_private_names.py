@@ -84,14 +84,14 @@ def litert_interpreter():
 
 
 def quantizer():
-    module = pytest.importorskip("ai_edge_quantizer.quantizer", reason="needs the extra `quantize`")
+    module = pytest.importorskip("litert_quantizer.quantizer", reason="needs the extra `quantize`")
     names = module.Quantizer.__init__.__code__.co_names  # to make one takes a model
     return types.SimpleNamespace(**dict.fromkeys(names))
 
 
 PRIVATE |= {
     "ai_edge_litert.interpreter.Interpreter": (litert_interpreter, {"_get_ops_details": ["self"]}),
-    "ai_edge_quantizer.quantizer.Quantizer": (quantizer, {"_recipe_manager": None}),
+    "litert_quantizer.quantizer.Quantizer": (quantizer, {"_recipe_manager": None}),
 }
 # Of namedtuples, where they are documented in spite of their underscore.
 DOCUMENTED = {"_asdict", "_fields", "_replace"}

@@ -52,10 +52,10 @@ def static_int8(content: bytes, calibration: np.ndarray) -> bytes:
         UserError: when the extra `quantize` is not installed.
     """
     try:
-        from ai_edge_quantizer import calibrator, quantizer, recipe
-        from ai_edge_quantizer.utils import qsv_utils
+        from litert_quantizer import calibrator, quantizer, recipe
+        from litert_quantizer.utils import qsv_utils
     except ImportError as error:
-        raise not_installed("static_int8", "ai-edge-quantizer", "quantize") from error
+        raise not_installed("static_int8", "litert-quantizer", "quantize") from error
     plan = [{**rule, "operation": "FULLY_CONNECTED"} for rule in recipe.static_wi8_ai8()]
     quantize = quantizer.Quantizer(bytearray(content))
     quantize.load_quantization_recipe(plan)

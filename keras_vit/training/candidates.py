@@ -90,7 +90,17 @@ class Candidate:
 
 
 def plan(formats: Sequence[str], options: ExportOptions, scratch: Path) -> list[Candidate]:
-    """The files to write, for each format those to choose from and then float32."""
+    """The files to write, for each format those to choose from and then float32.
+
+    Raises:
+        UserError: for a format or a mode that does not exist, and a mode that none of the formats
+            has.
+    """
+    if options.quantize != "none" and set(formats) == {"saved_model"}:
+        raise UserError(
+            f"--quantize {options.quantize}: a SavedModel is always float32. Add litert or onnx to "
+            "--format, or leave --quantize off."
+        )
     found = []
     for format in formats:
         if format not in FORMATS:

@@ -144,6 +144,7 @@ def export_run(
         data_dir: where TFDS keeps its data sets.
         options: quantisation and the form of the files.
     """
+    _check_outside_runs(Path(out))
     path, recipe = locate(target)
     model, metadata = open_keras(target, lone=True)
     split, labels, name_of = None, None, "image {}".format
@@ -168,6 +169,17 @@ def export_run(
         text = json.dumps(report["quantization"], indent=2) + "\n"
         write_text(Path(out) / "quantization.json", text)
     return report
+
+
+def _check_outside_runs(out: Path) -> None:
+    """A second set of exports in a run's folder would contradict its report."""
+    out = out.absolute()
+    for folder in (out, *out.parents):
+        if (folder / "recipe.json").exists() and (folder / "command.txt").exists():
+            raise UserError(
+                f"--out: {out} belongs to the run {folder}, whose files stay as its report has "
+                "them. Name a folder outside of it."
+            )
 
 
 def explain(

@@ -158,3 +158,10 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path):
     with pytest.raises(UserError, match="needs real images"):
         to_tflite(model, tmp_path / "m.tflite", quantize="static_int8")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("quantize", ["none", "dynamic_int8"])
+def test_equal_models_give_equal_files(model, tmp_path, quantize):
+    first = to_tflite(model, tmp_path / "1.tflite", METADATA, quantize)
+    second = to_tflite(model, tmp_path / "2.tflite", METADATA, quantize)
+    assert first.read_bytes() == second.read_bytes()

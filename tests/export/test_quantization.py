@@ -17,7 +17,7 @@ from tests.models.test_vit import tiny
 METADATA = Metadata("tiny", ("cat", "dog", "bird"), (16, 24), 3)
 IMAGES = np.random.default_rng(5).integers(0, 256, (24, 16, 24, 3)).astype("float32")
 needs_quantizer = pytest.mark.skipif(
-    importlib.util.find_spec("ai_edge_quantizer") is None,
+    importlib.util.find_spec("litert_quantizer") is None,
     reason="the extra `quantize` is not installed",
 )
 
@@ -89,7 +89,7 @@ def test_signal_to_noise():
 
 
 def test_static_int8_without_its_package(model, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    monkeypatch.setitem(sys.modules, "litert_quantizer", None)
     with pytest.raises(UserError, match=r"pip install 'keras-vit-toolkit\[quantize\]'"):
         to_tflite(model, tmp_path / "m.tflite", quantize="static_int8", calibration=IMAGES)
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from keras_vit.export import Metadata, open_runner
 from keras_vit.export.runner import keras_runner
 from keras_vit.reports import quantization_table
 from keras_vit.training import ExportOptions, candidates, delivery
-from keras_vit.training.delivery import export_and_check
+from keras_vit.training.delivery import export_and_check, export_run
 from tests.contracts import randomize
 from tests.models.test_vit import tiny
 
@@ -146,3 +146,19 @@ def test_modes_that_do_not_exist(model, tmp_path):
         export(model, tmp_path / "a", quantize="float-16")
     with pytest.raises(UserError, match="does not go with the format onnx"):
         export(model, tmp_path / "b", ("onnx",), quantize="float16")
+
+
+def test_a_saved_model_alone_is_not_quantised(model, tmp_path):
+    plan = candidates.plan
+    with pytest.raises(UserError, match="--quantize auto: a SavedModel is always float32"):
+        plan(["saved_model"], ExportOptions(quantize="auto"), tmp_path)
+    assert len(plan(["saved_model", "onnx"], ExportOptions(quantize="auto"), tmp_path)) > 2
+
+
+@pytest.mark.parametrize("inside", [".", "export", "new/folder"])
+def test_a_run_takes_no_second_set_of_exports(tmp_path, inside):
+    for name in ("recipe.json", "command.txt"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match=r"--out: .* belongs to the run .*outside of it"):
+        export_run(tmp_path, tmp_path / inside, ["litert"])
+    assert len(list(tmp_path.iterdir())) == 2
