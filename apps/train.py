@@ -13,6 +13,7 @@ examples:
   keras-vit train photos/ --set epochs=20 --set model=S/16 --set model.depth=6 --workdir runs/try
   keras-vit train photos/ --config mine.json            the fields that mine.json has
   keras-vit train photos/ --max_time 2h --workdir runs/a; keras-vit train --resume runs/a
+  keras-vit train --resume runs/a --extend 20           more epochs for a finished run
 
 A field of the recipe is taken from --set, else from --config (JSON in the shape of a run's
 recipe.json, as much of it as you like), else from the recipe.
@@ -104,6 +105,13 @@ def add_flags(parser):
         help="go on with a run; flags that would change its recipe are errors",
     )
     parser.add_argument(
+        "--extend",
+        type=int,
+        metavar="EPOCHS",
+        help="with --resume: go on with a finished run for so many epochs, over which the schedule "
+        "begins again: warm-up, peak and way down",
+    )
+    parser.add_argument(
         "--max_time",
         type=_duration,
         metavar="TIME",
@@ -128,9 +136,12 @@ def add_flags(parser):
 
 def main(args) -> int:
     from keras_vit.data.sources import check_source
+    from keras_vit.errors import UserError
     from keras_vit.files import check_free
     from keras_vit.predictor import find_teacher
 
+    if args.extend is not None and (not args.resume or args.extend < 1):
+        raise UserError("--extend: expected --resume RUN and a number of epochs above 0.")
     recipe = _resumed_recipe(args) if args.resume else _new_recipe(args)
     check_source(recipe.data.source, recipe.data.data_dir)
     find_teacher(recipe)
@@ -153,7 +164,7 @@ def main(args) -> int:
     )
     try:
         if args.resume:
-            run = keras_vit.training.resume(args.resume, session=session)
+            run = keras_vit.training.resume(args.resume, session=session, extend=args.extend or 0)
         else:
             run = keras_vit.train(recipe, args.workdir, session=session)
     except keras_vit.training.Stopped as stop:

@@ -33,6 +33,7 @@ REGISTERED = {
     "Adafactor": "training.optimizers",
     "Muon": "training.optimizers",
     "WarmupAndDecay": "training.schedules",
+    "Restart": "training.schedules",
 }
 
 

@@ -27,6 +27,7 @@ _BOUNDS = {
     "batch_size": (1, 10**9),
     "steps": (1, 10**9),
     "accumulate": (1, 10**9),
+    "extensions": (1, 10**9),
     "image_size": (1, limits.MODEL_SIDE),
     "patch_dropout": (0, 0.99),
     "seed": _SEEDS,
@@ -86,6 +87,8 @@ class Recipe:
             `epochs` alone decides.
         accumulate: parts in which a batch goes through the model, one after the other, for less
             memory; the gradient is their mean, and mixers stay within a part. It divides the batch.
+        extensions: epochs of `epochs` that were added to the finished run, each time: over them the
+            schedule begins again (a warm restart, arXiv 1608.03983, section 3).
         image_size: height and width in pixels where `model` is None; None for that of `init`, or
             for one chosen by the images.
         init: where the weights come from: a run folder, a file or folder of any dialect, a URL,
@@ -118,6 +121,7 @@ class Recipe:
     batch_size: int
     steps: int | None = None
     accumulate: int = 1
+    extensions: tuple[int, ...] = ()
     image_size: tuple[int, int] | None = None
     init: str | None = None
     patch_dropout: float = 0.0
@@ -137,6 +141,11 @@ class Recipe:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", pair("image_size", self.image_size))
         check_fields(self, _BOUNDS, {"precision": PRECISIONS})
+        if self.epochs <= sum(self.extensions):
+            raise UserError(
+                f"extensions: expected less than the {self.epochs} epochs in all, received "
+                f"{sum(self.extensions)}."
+            )
         if self.batch_size % self.accumulate:
             raise UserError(
                 f"accumulate: expected a divisor of batch_size={self.batch_size}, received "
@@ -157,7 +166,13 @@ class Recipe:
         Raises:
             UserError: for a size of `progressive` that does not fit the model.
         """
-        return phases_of(self.progressive, self.model, self.epochs)
+        *phases, last = phases_of(self.progressive, self.model, self.cycles[0])
+        return (*phases, dataclasses.replace(last, end=self.epochs))
+
+    @property
+    def cycles(self) -> tuple[int, ...]:
+        """Epochs of the first training and of each extension; each has the whole schedule."""
+        return (self.epochs - sum(self.extensions), *self.extensions)
 
     def epochs_of(self, steps_per_epoch: float) -> int:
         """Epochs of the run, given the updates in one."""

@@ -30,7 +30,7 @@ from keras_vit.training.saving import (
     SaveCheckpoints,
     StopWhenAsked,
 )
-from keras_vit.training.schedules import make_schedule
+from keras_vit.training.schedules import make_restarting_schedule
 from keras_vit.training.session import Session
 from keras_vit.training.starting import complete, starting_model
 from keras_vit.training.state import build_metrics, metric_values, restore
@@ -149,11 +149,11 @@ def make_model(job: Job) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(job.precision):
         model = job.task.learner(starting_model(recipe, job.images.classes), recipe, job.images)
-    schedule = make_schedule(
+    schedule = make_restarting_schedule(
         recipe.schedule,
         recipe.optimizer.learning_rate,
         job.steps_per_epoch / recipe.accumulate,
-        recipe.epochs,
+        recipe.cycles,
     )
     optimizer = make_optimizer(
         recipe.optimizer, schedule, model.trainable_variables, recipe.accumulate
@@ -273,7 +273,7 @@ def _continue(
             callback.set_state(remembered[type(callback).__name__])
     epoch, done = divmod(start.step, steps_per_epoch)
     additional = [ContinueEpoch(metric_values(model), steps_per_epoch - done if done else 0)]
-    if not done:
+    if not done and not start.trained:
         additional.append(FinishEpoch(epoch - 1, validation, everyone))
     for callback in additional:
         callback.set_model(model)

@@ -2,6 +2,7 @@
 """Learning rate over steps."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import ops
@@ -28,6 +29,48 @@ def make_schedule(
     return WarmupAndDecay(
         peak, total, warmup, cooldown, plan.kind, plan.start, plan.final, plan.overlap
     )
+
+
+def make_restarting_schedule(
+    plan: Schedule, peak: float, steps_per_epoch: float, cycles: Sequence[int]
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The schedule of a run that may have been extended: it begins again with each cycle."""
+    schedule, epochs = make_schedule(plan, peak, steps_per_epoch, cycles[0]), cycles[0]
+    for more in cycles[1:]:
+        again = make_schedule(plan, peak, steps_per_epoch, more)
+        schedule = Restart(schedule, again, int(steps_per_epoch * epochs))
+        epochs += more
+    return schedule
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class Restart(keras.optimizers.schedules.LearningRateSchedule):
+    """One schedule up to a step, and from there another, which counts from 0.
+
+    Args:
+        before, after: the schedules.
+        step: the first step of the second.
+    """
+
+    def __init__(self, before, after, step: int):
+        super().__init__()
+        self.before, self.after = (
+            keras.saving.deserialize_keras_object(one) if isinstance(one, dict) else one
+            for one in (before, after)
+        )
+        self.step = step
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        again = self.after(ops.maximum(step - self.step, 0.0))
+        return ops.where(step < self.step, self.before(step), again)
+
+    def get_config(self):
+        return {
+            "before": keras.saving.serialize_keras_object(self.before),
+            "after": keras.saving.serialize_keras_object(self.after),
+            "step": self.step,
+        }
 
 
 @keras.saving.register_keras_serializable("keras_vit")

@@ -24,7 +24,7 @@ from keras_vit.recipes import Recipe
 from keras_vit.text import visible
 from keras_vit.training.callbacks import SaveBest
 from keras_vit.training.candidates import FORMATS
-from keras_vit.training.checkpoints import Checkpoint
+from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import resume_command
 from keras_vit.training.loop import Job, first_batch, fit, make_job
 from keras_vit.training.run_files import check_progress, read_environment, read_report
@@ -128,6 +128,7 @@ def resume(
     data: ImageSet | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     session: Session | None = None,
+    extend: int = 0,
 ) -> Run:
     """Goes on with a run that was stopped, killed or broke off, from its newest good checkpoint.
 
@@ -139,6 +140,9 @@ def resume(
         data: the images, for a run that was given them in memory.
         callbacks: as they were given to `train`.
         session: may differ from that of `train`.
+        extend: epochs to add to a finished run. The schedule of its recipe begins again over them
+            (a warm restart), the moments of the optimizer go on, and the best epoch of all is kept.
+            The recipe of the run says so, and a later `resume` goes on with them.
 
     Returns:
         See `train`. A run that is finished already is only read.
@@ -149,6 +153,8 @@ def resume(
     """
     folder = Path(workdir)
     recipe = recipes.of_run(folder)
+    if extend:
+        recipe = _extended(folder, recipe, extend)
     if os.path.lexists(folder / "report.json"):
         print(f"{folder} is finished: nothing is left to do", file=sys.stderr)
         model = load_keras(folder / "model.keras")
@@ -166,6 +172,34 @@ def resume(
             job = dataclasses.replace(job, precision=start.progress["precision"])
         _say_continuation(job, start)
         return _carry_out(job, start)
+
+
+def _extended(folder: Path, recipe: Recipe, epochs: int) -> Recipe:
+    """Makes a finished run one that has epochs left; returns its new recipe."""
+    if not os.path.lexists(folder / "report.json"):
+        raise UserError(f"--extend: {folder} is not finished. First: {resume_command(folder)}")
+    if recipe.optimizer.ema is not None:
+        raise UserError(
+            f"--extend: {folder} ended with the average of its weights, not with the weights. "
+            f"Start a new run with --init {folder}."
+        )
+    longer = dataclasses.replace(
+        recipe,
+        epochs=recipe.epochs + epochs,
+        steps=None,
+        extensions=(*recipe.extensions, epochs),
+    )
+    if Checkpoints(folder / "checkpoints").newest() is None:
+        raise UserError(f"--extend: {folder} has no checkpoint to go on from.")
+    for name in ("report.json", "report.md"):
+        (folder / name).unlink(missing_ok=True)
+    write_text(folder / "recipe.json", json.dumps(recipes.to_dict(longer), indent=2) + "\n")
+    return longer
+
+
+def _is_trained(job: Job, start: Checkpoint | None) -> bool:
+    """Whether nothing is left to train, also of what an extension added."""
+    return start is not None and start.trained and start.step >= job.steps
 
 
 def run_name(source: str) -> str:
@@ -192,7 +226,7 @@ def _say_plan(job: Job) -> None:
 
 def _carry_out(job: Job, start: Checkpoint | None) -> Run:
     """Trains what is left to train, then tests and exports."""
-    if start is not None and start.trained:
+    if _is_trained(job, start):
         best = job.best
         best.set_state(start.progress["callbacks"]["SaveBest"])
     else:
@@ -269,7 +303,7 @@ def _say_continuation(job: Job, start: Checkpoint | None) -> None:
             )
     if start is None:
         where = "has no checkpoint yet and starts again"
-    elif start.trained:
+    elif _is_trained(job, start):
         where = "is trained; what is left are its test and exports"
     else:
         where = f"goes on after step {start.step:,} of {job.steps:,}"

@@ -391,3 +391,31 @@ def test_checkpoints_are_due():
     for wrong in ({"max_time": 0}, {"checkpoint_steps": 1, "checkpoint_minutes": 1}):
         with pytest.raises(UserError):
             Session(**wrong)
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_extended(images, straight, tmp_path):
+    """Its schedule begins again; stopped in between, the end is the same to the bit."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    plan = recipe(optimizer=recipes.Optimizer(learning_rate=1e-2), epochs=2)
+    train(plan, one, images)
+    shutil.copytree(one, other)
+    resume(one, images, extend=2)
+    with pytest.raises(KeyError):
+        often = Session(checkpoint_steps=2)
+        resume(other, images, [Stop(step=5)], session=often, extend=2)
+    resume(other, images)
+    same(end(one), end(other))
+    assert history(one) == history(other)
+    rates = [row["learning_rate"] for row in history(one)]
+    assert len(rates) == 4 and rates[1] < 1e-2 / 100 < rates[2]
+    assert rates[3] == pytest.approx(rates[1], abs=1e-8)
+    assert recipes.of_run(one).cycles == (2, 2) and (one / "report.json").exists()
+
+    resume(one, images, extend=1)
+    assert recipes.of_run(one).cycles == (2, 2, 1) and len(history(one)) == 5
+    (other / "report.json").unlink()
+    with pytest.raises(UserError, match=r"is not finished\. First: keras-vit train --resume"):
+        resume(other, images, extend=1)
+    with pytest.raises(UserError, match="average of its weights"):
+        resume(straight, images, extend=1)

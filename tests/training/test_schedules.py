@@ -8,7 +8,7 @@ import pytest
 
 from keras_vit import UserError
 from keras_vit.recipes import Schedule
-from keras_vit.training.schedules import make_schedule
+from keras_vit.training.schedules import make_restarting_schedule, make_schedule
 from tests.contracts import to_numpy
 
 PEAK, STEPS, EPOCHS = 1e-2, 10, 12
@@ -91,3 +91,13 @@ def test_a_schedule_survives_its_configuration():
 def test_a_wrong_plan_helps(fields, message):
     with pytest.raises(UserError, match=message):
         Schedule(**fields)
+
+
+def test_an_extension_begins_again():
+    plan = Schedule(kind="cosine", warmup="2 steps")
+    once, more = (make_schedule(plan, 1.0, 10, epochs) for epochs in (2, 1))
+    both = make_restarting_schedule(plan, 1.0, 10, (2, 1))
+    both = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(both))
+    rates = [float(both(step)) for step in range(30)]
+    expected = [*(float(once(step)) for step in range(20)), *(float(more(s)) for s in range(10))]
+    assert rates == pytest.approx(expected, abs=1e-7)
