@@ -26,6 +26,7 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(TARGETS[name].seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
+        TARGETS[name](seed)  # imports what it needs, before the clock of libFuzzer runs
     bounds = ["-max_len=4096", "-timeout=10", "-rss_limit_mb=3000"]
     atheris.Setup([sys.argv[0], str(corpus), *bounds, *sys.argv[1:]], TARGETS[name])
     atheris.Fuzz()

@@ -6,10 +6,12 @@ A target returns or raises a `UserError`; anything else is a finding. `fuzz/run.
 atheris, `tests/test_fuzz.py` all of them under hypothesis.
 """
 
+import atexit
 import dataclasses
 import gzip
 import io
 import json
+import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -38,6 +40,8 @@ from keras_vit.zips import open_zip, read_member
 FOLDER = Path(
     tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
 )
+
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +118,7 @@ def _checkpoint(path: Path) -> None:
 def _members(members) -> Callable[[Path], None]:
     def read(path: Path) -> None:
         try:
-            for _, content in members(path, FOLDER):
+            for _, content, _ in members(path, FOLDER):
                 while content.read(1 << 20):
                     pass
         except BROKEN as error:

@@ -42,7 +42,7 @@ IMAGE_SIDE = 65_535
 # A model file. The largest published Vision Transformer (22 billion) has 88 GB.
 MODEL = 200 * 10**9
 # Height and width that a model may ask for in pixels: the largest published models take 1,024.
-MODEL_SIDE = 8_192
+MODEL_SIDE = 4_096
 # Classes: the largest published set of images has 21,843 (a number of outputs, not of images).
 CLASSES = 1_000_000
 # Characters in the name of a class or a model.
