@@ -29,8 +29,9 @@ _MODULE = "keras_vit.export.worker_process"
 # weights is 1,500 FLOPs for an image of 729 tokens: 0.3 s for a megabyte.
 _OPEN_SECONDS, _OPEN_MEGABYTE = 120, 0.1
 _CALL_SECONDS, _IMAGE_MEGABYTE = 60, 0.5
-# Of the memory that is free when the process starts; it gets 2 GiB in any case.
-_MEMORY_SHARE, _MEMORY_LEAST = 0.75, 2 * 1024**3
+# Of the memory that is free when the process starts; it gets 4 GiB in any case, which counts the
+# stacks of its threads, 8 MiB each, used or not.
+_MEMORY_SHARE, _MEMORY_LEAST = 0.75, 4 * 1024**3
 _LINE = 64_000_000  # bytes of an answer: labels, or the times of a turn
 _SHOWN = 300  # characters of the last message of a process that died
 _LAST_WORDS = 10  # seconds between the end of its output and its own
@@ -182,8 +183,9 @@ class Worker:
         code, name = self._process.wait(), self.path or "NumPy"
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._messages.seek(0)
-        said = self._messages.read(_LINE).decode("utf-8", "replace").split("\n")
-        last = next((line.strip() for line in reversed(said) if line.strip()), "")[:_SHOWN]
+        lines = self._messages.read(_LINE).decode("utf-8", "replace").split("\n")
+        said = [line.strip() for line in lines if not line.startswith("INFO:")]
+        last = next((line for line in reversed(said) if line), "")[:_SHOWN]
         if cause == _TIME_IS_UP:
             return UserError(f"{name}: its process was ended: it took longer than is given to it.")
         if cause == _NO_MEMORY:
