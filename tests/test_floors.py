@@ -11,6 +11,7 @@ FLOORS = {
     "hardware": 0,
     "interpolation": 0,
     "lazy": 0,
+    "quiet": 0,
     "registered": 0,
     "processes": 0,
     "progress": 0,
@@ -43,6 +44,7 @@ WITHIN_FLOOR_0 = {("files", "errors"), ("progress", "text")}
 TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {"training/distribution.py"}
 STANDARD_LIBRARY_ONLY = {"errors", "files", "hardware", "lazy", "progress", "config", "recipes"}
+STANDARD_LIBRARY_ONLY |= {"quiet", "registered"}
 STANDARD_LIBRARY_ONLY |= {"fields", "limits", "schema", "text", "untrusted", "zips", "processes"}
 HEAVY = {"keras", "tensorflow", "numpy", "jax", "torch", "PIL", "matplotlib", "absl"}
 

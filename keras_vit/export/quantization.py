@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.errors import not_installed
+from keras_vit.quiet import without_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,7 @@ def static_int8(content: bytes, calibration: np.ndarray) -> bytes:
     examples = {"serving_default": [{"pixels": image[None]} for image in calibration]}
     with (
         contextlib.redirect_stderr(io.StringIO()),  # progress bars
+        without_lines(),
         contextlib.redirect_stdout(io.StringIO()),
         warnings.catch_warnings(),
     ):

@@ -24,6 +24,7 @@ from keras_vit.export.worker import run_in_new_process
 from keras_vit.files import size_in_bytes, write_text
 from keras_vit.predictor import Predictor, locate, open_keras, test_split, training_split
 from keras_vit.progress import step
+from keras_vit.quiet import without_lines
 from keras_vit.training.candidates import (
     FORMATS,
     Candidate,
@@ -274,7 +275,8 @@ def _check(model, candidates, batches, labels, metadata, name_of, options) -> di
 
 def _open(candidate: Candidate, runners: dict, options: ExportOptions) -> None:
     try:
-        runners[candidate.name] = open_runner(candidate.path)
+        with without_lines():
+            runners[candidate.name] = open_runner(candidate.path)
     except UserError as error:
         if options.quantize != "auto" or candidate.mode == "none":
             raise
