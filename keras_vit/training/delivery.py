@@ -34,15 +34,16 @@ from keras_vit.training.candidates import (
     same_logits,
     write,
 )
-from keras_vit.training.gpu_check import check_gpu
+from keras_vit.training.gpu_check import check_gpu, in_half
 from keras_vit.training.quantization_card import SLOWER, quantization_card
 
 _TIMED_IMAGES = 64
 _TIMED_SECONDS = 2.0  # of each file, where the fastest is looked for
 _BATCHES = (1, 7)  # sizes that every file is run with, beside that of the check
 _CALIBRATION_IMAGES = 256
+_HALF_IMAGES = 2  # in simulated float16
 _PUBLIC = ("format", "path", "quantize", "top1", "map", "agreement", "max_abs_diff", "bytes")
-_PUBLIC += ("ms_per_image", "gpu")
+_PUBLIC += ("ms_per_image", "gpu", "float16")
 _AS_TRAINED = ExportOptions()
 
 
@@ -80,8 +81,9 @@ def export_and_check(
         `top1` and `top5` of the model (`map` with several classes to an image), None without
         labels; `keras`, its `path`, `bytes` and `ms_per_image`; and `exports`, a list with one
         entry for each format. An export that disagrees has `ok` false and `problem`, and its file
-        is named `*.rejected`. Paths are names of files. With quantisation also `quantization`, one
-        entry for each mode and format.
+        is named `*.rejected`. Of LiteRT files `gpu` says what this machine's GPU made of them, and
+        `float16` what float16 does, which phones' GPUs compute in. Paths are names of files. With
+        quantisation also `quantization`, one entry for each mode and format.
     """
     for format in formats:
         if (folder / FORMATS.get(format, format)).exists():
@@ -101,6 +103,7 @@ def export_and_check(
         by_name = {entry["candidate"].name: entry for entry in checked["entries"]}
         _check_new_process(by_name, checked, new_process)
         check_gpu(checked["entries"], checked["images"][: max(_BATCHES)])
+        _note_half(model, checked)
         quantized = options.quantize != "none"
         card = []
         if quantized:
@@ -311,6 +314,23 @@ def _check_new_process(by_name: dict, checked: dict, formats: Sequence[str]) -> 
         here = entry["logits"][: len(images)]
         if not same_logits(entry["candidate"], np.concatenate([here[:1], here]), logits):
             entry["problem"] = entry["problem"] or "a new process gives other logits"
+
+
+def _note_half(model: keras.Model, checked: dict) -> None:
+    """Says of float LiteRT files what float16 does to them, which phones' GPUs compute in."""
+    entries = [
+        entry
+        for entry in checked["entries"]
+        if entry["format"] == "litert" and entry["quantize"] in ("none", "float16")
+    ]
+    if not entries:
+        return
+    images = checked["images"][:_HALF_IMAGES]
+    said = in_half(model, images, keras_runner(model)(images))
+    for entry in entries:
+        entry["float16"] = said
+    if said.startswith("overflows"):
+        print(f"LiteRT on a phone's GPU, which computes in float16: {said}", file=sys.stderr)
 
 
 def _time_in_turns(by_name: dict, metadata: Metadata) -> None:

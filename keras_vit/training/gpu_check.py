@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_vit.errors import UserError
+from keras_vit.export.folding import fold
 from keras_vit.export.gpu import run_on_gpu
+from keras_vit.export.half import half_logits
 from keras_vit.training.candidates import same_logits
 
 _NO_DEVICE = "not run: no Vulkan device here"
@@ -50,3 +52,24 @@ def _compared(entry: dict, images: np.ndarray) -> str:
         return f"same logits on {found.device}"
     entry["problem"] = entry["problem"] or f"other logits on the GPU ({found.device})"
     return f"other logits on {found.device}"
+
+
+def in_half(model, images: np.ndarray, expected: np.ndarray) -> str:
+    """What a phone's GPU makes of the graph in float16, simulated, in one sentence.
+
+    Args:
+        model: the Keras model.
+        images: a few images, pixels `(n, height, width, channels)`.
+        expected: its logits for them, `(n, classes)`.
+    """
+    folded = fold(model)
+    if any(np.abs(array).max() > np.finfo("float16").max for array in folded.weights.values()):
+        return "overflows: a weight is above 65,504"
+    found = half_logits(folded, images)
+    if found is None:
+        return "not simulated for a hybrid"
+    if not np.isfinite(found).all():
+        return "overflows: a number of the graph is above 65,504"
+    worst = float(np.abs(found - expected).max())
+    same = float(np.mean(found.argmax(axis=1) == expected.argmax(axis=1)))
+    return f"finite, {same:.0%} the same class, max |d logit| {worst:.1e}"

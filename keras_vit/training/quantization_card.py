@@ -13,7 +13,7 @@ from keras_vit.training.candidates import Candidate
 SLOWER = 1.1  # times of float32 that count as slower, above the noise of the measurement
 _WORST = 5
 _IMAGES = 8  # that the layers are compared on
-_FIGURES = ("top1", "map", "drop", "agreement", "bytes", "ms_per_image")
+_FIGURES = ("top1", "map", "drop", "agreement", "bytes", "ms_per_image", "gpu", "float16")
 
 
 def quantization_card(
@@ -36,7 +36,8 @@ def quantization_card(
         `format`, `quantize` and `notes`; and, of a file that runs, `bytes` and `ms_per_image`, both
         also as `size_ratio` and `latency_ratio` to float32; `top1` or `map`, None without labels;
         `drop` in points; `agreement`, 0 to 1; `logit_sqnr` in dB, None without any error; and for
-        LiteRT `worst_layers`, the five dense layers with the lowest signal to noise, in dB.
+        LiteRT `worst_layers`, the five dense layers with the lowest signal to noise, in dB, `gpu`,
+        what this machine's GPU made of it, and of float files `float16`, what a phone's makes.
     """
     layers = fold(model).dense_layers(attention)
     card = []
