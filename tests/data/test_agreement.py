@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_vit.data import decoding
 from keras_vit.data.examine import examine
 from keras_vit.data.image_set import Split
 from keras_vit.data.images import opened, pixels_of, read_image
@@ -54,6 +55,8 @@ def variants():
     found["4:4:4"] = encoded(rgb, "JPEG", subsampling=0)
     found["4:2:2"] = encoded(rgb, "JPEG", subsampling=1)
     found["RGB JPEG"] = encoded(rgb, "JPEG", keep_rgb=True)
+    grey = encoded(Image.new("L", (16, 16), 90), "JPEG")
+    found["arithmetic coding"] = grey.replace(b"\xff\xc0", b"\xff\xc9", 1)
     found["restart markers"] = encoded(rgb, "JPEG", restart_marker_blocks=1)
     found["BMP of 16 colours"] = encoded(rgb.quantize(16), "BMP")
     found["BMP of 16 bits"] = bmp_of_16_bits()
@@ -220,3 +223,12 @@ def test_heic_without_its_package(tmp_path, monkeypatch):
     path = tmp_path / "a.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     assert "pip install 'keras-vit-toolkit[heif]'" in examine(str(path)).problem
+
+
+def test_what_only_tensorflow_cannot_decode_is_named(tmp_path, monkeypatch):
+    good, bad = tmp_path / "good.jpg", tmp_path / "bad.jpg"
+    good.write_bytes(encoded(picture(), "JPEG"))
+    bad.write_bytes(encoded(picture(), "JPEG")[:-80])
+    monkeypatch.setattr(decoding, "problems_of", lambda paths: [])  # as if Pillow could
+    found = decoding.undecodable([str(good), str(bad)])
+    assert found == [f"{bad}: cannot be decoded by TensorFlow."]
