@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vit import limits, recipes
-from keras_vit.data.archives import _tar_members, _zip_members
+from keras_vit.data.archives import _BROKEN, _tar_members, _zip_members
 from keras_vit.data.arrays import npz_splits
 from keras_vit.data.examine import examine
 from keras_vit.data.fingerprint import changes_since
@@ -121,7 +121,7 @@ def _members(members) -> Callable[[Path], None]:
             for _, content, _ in members(path, FOLDER):
                 while content.read(1 << 20):
                     pass
-        except BROKEN as error:
+        except _BROKEN as error:  # what `unpacked` makes a `UserError` of
             raise UserError(f"{path}: {error}") from error
 
     return read
@@ -218,7 +218,6 @@ def _graph(operator: bytes) -> bytes:
     return b"\x08\x01" + field(2, field(2, node) + field(7, field(1, b"")))
 
 
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError, RecursionError)
 METADATA = Metadata("cats", ("cat", "dog"), (8, 8), 3, flops=9)
 IMAGES = np.zeros((4, 2, 2), "uint8")
 INDEX = {"classes": ["a", "b"], "train": {"files": [["a.png", 1, 0]]}}
