@@ -109,7 +109,8 @@ def add_flags(parser):
         type=int,
         metavar="EPOCHS",
         help="with --resume: go on with a finished run for so many epochs, over which the schedule "
-        "begins again: warm-up, peak and way down",
+        "begins again: warm-up, peak and way down; not for runs with optimizer.ema, whose weights "
+        "are an average at the end",
     )
     parser.add_argument(
         "--max_time",
@@ -140,6 +141,8 @@ def main(args) -> int:
     from keras_vit.files import check_free
     from keras_vit.predictor import find_teacher
 
+    if args.all and not args.dry_run:
+        raise UserError("--all: expected --dry_run, whose table of fields it makes complete.")
     if args.extend is not None and (not args.resume or args.extend < 1):
         raise UserError("--extend: expected --resume RUN and a number of epochs above 0.")
     recipe = _resumed_recipe(args) if args.resume else _new_recipe(args)

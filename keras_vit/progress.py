@@ -43,11 +43,32 @@ class Step:
         self.total = total
         self.unit = unit
         self.done = 0.0
-        self.began = time.monotonic()
+        self.began = self._timed_from = time.monotonic()
+        self._untimed = 0.0  # what was done before
+        self._heavier = 0.0
+        self._held: float | None = None  # since when
 
     def advance(self, count: float = 1) -> None:
         """Counts what was done."""
         self.done += count
+
+    def time_from_here(self, heavier: float = 0.0) -> None:
+        """Leaves what went before out of the speed: a first step that compiles what others run.
+
+        Args:
+            heavier: how much longer the rest takes than at the speed from here on, in units.
+        """
+        self._timed_from, self._untimed, self._heavier = time.monotonic(), self.done, heavier
+
+    def hold(self) -> None:
+        """Leaves what comes now out of the speed, until `go_on`."""
+        self._held = time.monotonic()
+
+    def go_on(self) -> None:
+        """Ends what `hold` began, if it did."""
+        if self._held is not None:
+            self._timed_from += time.monotonic() - self._held
+            self._held = None
 
     @property
     def seconds(self) -> float:
@@ -62,9 +83,12 @@ class Step:
 
     def left(self) -> str:
         """The time left, if the rest goes as fast; the time so far where that cannot be known."""
-        if not self.total or not self.done:
+        timed = self.done - self._untimed
+        if not self.total or not timed:
             return f"{clock(self.seconds)} so far"
-        return f"{clock(max(0.0, self.seconds * (self.total / self.done - 1)))} left"
+        rest = max(0.0, self.total - self.done + self._heavier)
+        until = time.monotonic() if self._held is None else self._held
+        return f"{clock((until - self._timed_from) / timed * rest)} left"
 
 
 @contextlib.contextmanager

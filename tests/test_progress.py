@@ -47,6 +47,23 @@ def test_a_time_reads_like_a_clock(seconds, text):
     assert progress.clock(seconds) == text
 
 
+def test_the_time_left_can_leave_out_a_slow_beginning(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    step = progress.Step("training", 10, "steps")
+    now[0] = 30.0
+    step.advance()
+    step.time_from_here()
+    assert step.left() == "0:30 so far"
+    now[0] = 32.0
+    step.advance()
+    assert step.left() == "0:16 left"
+    step.time_from_here(heavier=4.0)
+    now[0] = 33.0
+    step.advance()
+    assert step.left() == "0:11 left"  # seven steps, and what the larger ones cost beside that
+
+
 def test_a_log_gets_lines_with_the_count_and_the_time_left(quick, monkeypatch):
     written = shown_on(io.StringIO(), monkeypatch, "left\n")
     first = written.splitlines()[0]

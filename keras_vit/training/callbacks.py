@@ -6,7 +6,6 @@ checkpoint as plain data.
 """
 
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -199,26 +198,3 @@ class History(keras.callbacks.Callback):
 
     def _seconds(self):
         return self._carried + time.perf_counter() - self._began
-
-
-class EpochLines(keras.callbacks.Callback):
-    """One line for each epoch on standard error, with the time left: for logs and pipes."""
-
-    def __init__(self, history: History):
-        super().__init__()
-        self.history = history
-
-    def on_epoch_end(self, epoch, logs=None):
-        row, epochs, left = self.history.rows[-1], self.history.epochs, self.history.seconds_left
-        skipped = row.get("skipped_updates", 0)
-        measured = "".join(f"{name} {row[name]:.4f}  " for name in MEASURED if name in row)
-        speed = ""
-        if self.history.epoch_seconds:
-            speed = f"{row['images_per_second']:,.0f} images/s  "
-            speed += f"{int(left // 60)}:{int(left % 60):02d} left"
-        print(
-            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {measured}{speed}"
-            f"{f'  {skipped} bad updates skipped' if skipped else ''}",
-            file=sys.stderr,
-            flush=True,
-        )

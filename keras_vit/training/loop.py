@@ -16,10 +16,11 @@ from keras_vit.data import ImageSet, evaluation_batches, training_batches
 from keras_vit.data.decoding import undecodable
 from keras_vit.data.examine import broken_message
 from keras_vit.errors import UserError
+from keras_vit.progress import say
 from keras_vit.recipes import Data, Phase, Recipe
 from keras_vit.training.averages import SwapAverages
 from keras_vit.training.bad_updates import CountBadUpdates, skip_bad_updates
-from keras_vit.training.callbacks import Callbacks, EpochLines, History, SaveBest, StopOnNonFinite
+from keras_vit.training.callbacks import Callbacks, History, SaveBest, StopOnNonFinite
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import NonFiniteLoss, WriteFailed, resume_command
 from keras_vit.training.optimizers import make_optimizer
@@ -35,6 +36,7 @@ from keras_vit.training.session import Session
 from keras_vit.training.starting import complete, starting_model
 from keras_vit.training.state import build_metrics, metric_values, restore
 from keras_vit.training.tasks import Classification, task_of
+from keras_vit.training.telling import TellProgress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,26 +186,25 @@ def fit(job: Job, start: Checkpoint | None) -> SaveBest:
 
     history = History(job.folder, job.batch_size, job.steps_per_epoch, job.phases)
     best = job.best
-    watching = _watching(job, best, history, first_step)
+    told = TellProgress(history, first_step)
+    watching = _watching(job, best, history, told, first_step)
     saver = SaveCheckpoints(
         job.checkpoints, job.session, first_step, {"precision": job.precision}, watching
     )
     limit = job.session.max_time
     stop = StopWhenAsked(saver, None if limit is None else job.began + limit)
-    terminal = sys.stderr.isatty()
     everyone = Callbacks(
         [*watching, saver, stop],
         add_history=True,
-        add_progbar=terminal,
         model=model,
         epochs=job.recipe.epochs,
         steps=job.steps_per_epoch,
-        verbose=1,
     )
     if start is not None:
         _continue(everyone, model, start, job.steps_per_epoch, validation)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+        # Standard output is for results; a callback of the caller may print.
+        with contextlib.redirect_stdout(sys.stderr), told.shown():
             _fit_phases(job, model, first_step, validation, everyone)
         saver.save(trained=True)
     except Exception as error:
@@ -225,7 +226,7 @@ def _fit_phases(
         if step >= end:
             continue
         if job.recipe.progressive:
-            print(phase, file=sys.stderr)
+            say(str(phase))
         everyone.goes_on = phase is not job.phases[-1]
         # A graph that has seen one size would be traced for an unknown one, which has no patches.
         model.make_train_function(force=True)
@@ -244,15 +245,13 @@ def _fit_phases(
 
 
 def _watching(
-    job: Job, best: SaveBest, history: History, first_step: int
+    job: Job, best: SaveBest, history: History, told: TellProgress, first_step: int
 ) -> list[keras.callbacks.Callback]:
     """The callbacks that look at the training, in their order."""
     # The average of the weights is swapped in first: what follows then evaluates and saves it.
     watching = [SwapAverages()] if job.recipe.optimizer.ema is not None else []
     watching += [CountBadUpdates() if job.recipe.skip_bad_updates else StopOnNonFinite(first_step)]
-    watching += [history, best]
-    if not sys.stderr.isatty():
-        watching.append(EpochLines(history))
+    watching += [history, best, told]
     if job.session.tensorboard:
         watching.append(keras.callbacks.TensorBoard(job.folder / "tensorboard", write_graph=False))
     return [*watching, *job.callbacks]

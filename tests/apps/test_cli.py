@@ -67,6 +67,7 @@ def test_help(command_without_keras, command):
         (["train", "--set", "model=S16"], "unknown model 'S16'. Did you mean S/16"),
         (["train", "--set", "epochs"], "expected NAME=VALUE"),
         (["train", "--set", "schedule.warmup=5 weeks"], "expected a length as in '10000 steps'"),
+        (["train", "photos", "--all"], "--all: expected --dry_run"),
         (["train", "--workdir", "/"], "already holds files"),
         (["train", "--max_time", "5"], "expected a time as 90s, 20m, 2h or 1h30m, not '5'"),
         (["train", "--resume", "no/such/run"], "expected the folder of a run"),

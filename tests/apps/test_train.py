@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit import UserError, ViTConfig, vit
+from keras_vit import UserError, ViTConfig, recipes, vit
 from keras_vit.predictor import test_split as split_of
 from keras_vit.weights import save
 
@@ -98,6 +98,23 @@ def test_a_recipe_of_grey_images_refuses_colour(tmp_path, in_process):
     assert colour.code == 0 and "warning" not in colour.err
 
 
+@pytest.mark.parametrize(
+    "flags, difference",
+    [
+        (["--set", "epochs=41"], "epochs is 40, not 41"),
+        (["photos"], "data.source is digits, not photos"),
+        (["--on_bad", "skip"], "data.on_bad is error, not skip"),
+        (["--set", "model.depth=7", "--set", "seed=3"], "model.depth is 6, not 7, seed is 0, not"),
+    ],
+)
+def test_resume_names_the_fields_that_differ(tmp_path, in_process, flags, difference):
+    recipe = recipes.override(recipes.get("digits"), "epochs=40", "model.depth=6")
+    (tmp_path / "recipe.json").write_text(json.dumps(recipes.to_dict(recipe)))
+    with pytest.raises(UserError, match="its recipe says otherwise than the flags") as error:
+        in_process("train", "--resume", tmp_path, *flags)
+    assert difference in str(error.value)
+
+
 @pytest.mark.slow
 def test_resume_takes_no_flag_that_says_otherwise(tmp_path, in_process):
     run = tmp_path / "run"
@@ -107,7 +124,7 @@ def test_resume_takes_no_flag_that_says_otherwise(tmp_path, in_process):
     assert f"Continue with: keras-vit train --resume {run}" in stopped.err
     assert not (run / "report.json").exists()
     for wrong in (["--set", "epochs=41"], ["photos"], ["--on_bad", "skip"]):
-        with pytest.raises(UserError, match=r"its recipe.json says otherwise"):
+        with pytest.raises(UserError, match="its recipe says otherwise"):
             in_process("train", "--resume", run, *wrong)
     assert in_process("train", "--resume", run, "--set", "epochs=40").code == 0
     assert (run / "report.md").exists()
