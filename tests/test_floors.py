@@ -17,6 +17,7 @@ FLOORS = {
     "progress": 0,
     "limits": 0,
     "text": 0,
+    "web": 0,
     "schema": 0.4,  # above the errors that it raises
     "fields": 0.45,  # above the schema that it asks
     "config": 0.5,
@@ -44,7 +45,7 @@ WITHIN_FLOOR_0 = {("files", "errors"), ("progress", "text")}
 TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {"training/distribution.py"}
 STANDARD_LIBRARY_ONLY = {"errors", "files", "hardware", "lazy", "progress", "config", "recipes"}
-STANDARD_LIBRARY_ONLY |= {"quiet", "registered"}
+STANDARD_LIBRARY_ONLY |= {"quiet", "registered", "web"}
 STANDARD_LIBRARY_ONLY |= {"fields", "limits", "schema", "text", "untrusted", "zips", "processes"}
 HEAVY = {"keras", "tensorflow", "numpy", "jax", "torch", "PIL", "matplotlib", "absl"}
 

@@ -10,6 +10,7 @@ import urllib.request
 
 from keras_vit import limits
 from keras_vit.errors import UserError
+from keras_vit.web import web_alone
 
 _CHUNK = 2**16
 
@@ -25,7 +26,7 @@ def download(url: str) -> bytes:
     try:
         quoted = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
         request = urllib.request.Request(quoted, headers={"User-Agent": "keras_vit"})
-        with _web_alone().open(request, timeout=limits.WEB_SILENCE) as response:
+        with web_alone().open(request, timeout=limits.WEB_SILENCE) as response:
             content = io.BytesIO()
             while chunk := response.read1(_CHUNK):
                 content.write(chunk)
@@ -42,19 +43,3 @@ def download(url: str) -> bytes:
             found.close()
         raise UserError(f"{url}: could not be downloaded ({reason}).") from error
     return content.getvalue()
-
-
-def _web_alone() -> urllib.request.OpenerDirector:
-    """Opens http and https, and follows redirections to these alone."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener

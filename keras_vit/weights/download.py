@@ -6,20 +6,25 @@ import http.client
 import json
 import os
 import re
+import shutil
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_vit import limits, schema
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, write_text
 from keras_vit.progress import step
+from keras_vit.web import web_alone
 from keras_vit.weights.formats.sidecar import read_json
 
 TRIES = 5
 TIMEOUT = 30.0  # seconds without a byte
+MINUTE = 60.0  # seconds in which `limits.DOWNLOAD_MINUTE` bytes must come
 FIRST_WAIT = 0.25  # seconds before the second try; doubled before each further one
 CHUNK = 2**20
 _BROKEN = (OSError, http.client.HTTPException)
@@ -49,9 +54,13 @@ def fetch(url: str, folder: str | os.PathLike | None = None, name: str | None = 
         name: the file's name; the last part of the URL when None.
 
     Raises:
-        UserError: when it cannot be had (offline, 404), or is not what it was.
+        UserError: when it cannot be had (offline, 404), is not what it was, or has more bytes than
+            the server said, than the disk has room for, or than `keras_vit.limits` allows.
     """
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise UserError(f"{url}: is not a URL ({error}).") from None
     if parts.scheme not in ("http", "https"):
         raise UserError(f"{url}: expected a URL that starts with https:// or http://.")
     name = name or Path(urllib.parse.unquote(parts.path)).name
@@ -82,7 +91,11 @@ def fetch(url: str, folder: str | os.PathLike | None = None, name: str | None = 
 
 def _known(record_file: Path) -> Record | None:
     values = read_json(record_file)
-    return Record(**values) if set(values) == set(Record._fields) else None
+    if set(values) != set(Record._fields):
+        return None
+    kinds = {"url": str, "size": int, "sha256": str}
+    fields = {name: schema.check(values[name], kinds[name], str(record_file)) for name in kinds}
+    return Record(**fields)
 
 
 def _check(target: Path, record: Record) -> None:
@@ -123,12 +136,13 @@ def _continue(url: str, part: Path) -> bool:
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+        response = web_alone().open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416:  # nothing after what we have: it is another file, or whole
             part.unlink(missing_ok=True)
             return False
-        if 400 <= error.code < 500:
+        if 300 <= error.code < 500:  # 300: sent on in a circle, or to what is not the web
             raise _Refused(f"the server answers {error.code} {error.reason}.") from None
         raise
     with response:
@@ -137,24 +151,60 @@ def _continue(url: str, part: Path) -> bool:
         start = have if resumed else 0
         size = None if total is None else (total - start) / 1e6
         doing = f"downloading {part.stem}"
+        room = _room(total, start, part.parent)
         with part.open("ab" if resumed else "wb") as file, step(doing, size, "MB") as shown:
-            while chunk := response.read(CHUNK):
+            for chunk in _chunks(response):
+                if file.tell() + len(chunk) > room:
+                    raise _Refused(_too_much(total, room))
                 file.write(chunk)
                 shown.advance(len(chunk) / 1e6)
-                if total is not None and file.tell() > total:
-                    raise _Refused(f"the server sends more than the {total} bytes it announced.")
     return total is None or part.stat().st_size == total
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """What arrives, as it arrives.
+
+    Raises:
+        TimeoutError: when bytes come, but so slowly that the end may never be seen.
+    """
+    since, received = time.monotonic(), 0
+    while chunk := response.read1(CHUNK):
+        yield chunk
+        received += len(chunk)
+        if time.monotonic() - since > MINUTE:
+            if received < limits.DOWNLOAD_MINUTE:
+                raise TimeoutError(f"{received:,} bytes came in {MINUTE:.0f} s")
+            since, received = time.monotonic(), 0
+
+
+def _room(total: int | None, start: int, folder: Path) -> int:
+    """Bytes that the file may have: those that were announced, or a limit."""
+    free = start + shutil.disk_usage(folder).free
+    if total is None:
+        return min(limits.DOWNLOAD_WITHOUT_LENGTH, free)
+    if total > min(limits.MODEL, free):
+        limit = f"the limit is {limits.MODEL:,}" if free > limits.MODEL else f"{free:,} are free"
+        raise _Refused(f"has {total:,} bytes; {limit} in {folder}.")
+    return total
+
+
+def _too_much(total: int | None, room: int) -> str:
+    if total is not None:
+        return f"the server sends more than the {total} bytes it announced."
+    return f"the server does not say how long the file is, and sends more than {room:,} bytes."
 
 
 def _total(response: http.client.HTTPResponse, have: int) -> int | None:
     """Bytes of the whole file, where the server says so."""
     if have:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        match = re.fullmatch(
+            r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18})", response.headers.get("Content-Range", "")
+        )
         if not match or int(match[1]) != have:
             raise _Refused("the server resumes at another place than asked for.")
         return int(match[2])
-    length = response.headers.get("Content-Length")
-    return int(length) if length and length.isdigit() else None
+    length = response.headers.get("Content-Length", "")
+    return int(length) if re.fullmatch("[0-9]{1,18}", length) else None
 
 
 def _sha256(path: Path) -> str:

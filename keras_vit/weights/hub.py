@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder
 from keras_vit.weights.download import fetch
-from keras_vit.weights.formats.sidecar import read_json
+from keras_vit.weights.formats import read_index
 
 ENDPOINT = "https://huggingface.co"
 _FORM = re.compile(r"hf:(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
@@ -52,7 +52,7 @@ def fetch_repository(source: str) -> Path:
         if weights is None:
             continue
         if name.endswith(".index.json"):
-            for part in sorted(set(read_json(weights).get("weight_map", {}).values())):
+            for part in sorted(set(read_index(weights).values())):
                 fetch(f"{base}/{part}", folder)
         return folder
     raise UserError(f"{source}: the repository has none of {', '.join(_WEIGHTS)}.")

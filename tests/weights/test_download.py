@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from keras_vit import UserError
+from keras_vit import UserError, limits
+from keras_vit.files import cache_folder
 from keras_vit.weights import download
 from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository
@@ -33,6 +34,12 @@ class Server(http.server.BaseHTTPRequestHandler):
         if data is None:
             self.send_error(404)
             return
+        if self.behaviour.startswith(("http:", "file:", "ftp:", "/")):
+            self.send_response(302)
+            self.send_header("Location", self.behaviour)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked else 0
         if self.behaviour == "no ranges":
             start = 0
@@ -43,7 +50,10 @@ class Server(http.server.BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         short = 100 if self.behaviour == "lies about its size" else 0
-        self.send_header("Content-Length", str(len(data) - start - short))
+        if self.behaviour == "announces too much":
+            self.send_header("Content-Length", str(10**17))
+        elif self.behaviour != "without a length":
+            self.send_header("Content-Length", str(len(data) - start - short))
         self.end_headers()
         part = data[start:]
         if self.behaviour in ("cut off", "no ranges") and len(self.requests) < 3:
@@ -131,6 +141,34 @@ def test_a_server_that_lies_about_the_size(serve):
     assert path.stat().st_size == len(DATA) - 100
 
 
+def test_a_server_that_does_not_say_the_length(serve, monkeypatch):
+    assert fetch(serve("without a length") + "/x.npz").read_bytes() == DATA
+    monkeypatch.setattr(limits, "DOWNLOAD_WITHOUT_LENGTH", 2**16)
+    with pytest.raises(UserError, match="does not say how long the file is, and sends more than"):
+        fetch(serve("without a length", {"/y.npz": DATA}) + "/y.npz")
+    assert len(Server.requests) == 1
+    assert not list(cache_folder().rglob("*.part"))
+
+
+def test_a_server_that_announces_more_than_there_is_room_for(serve):
+    with pytest.raises(UserError, match=r"has 100,000,000,000,000,000 bytes; "):
+        fetch(serve("announces too much") + "/x.npz")
+    assert len(Server.requests) == 1
+
+
+def test_a_server_that_drips(serve, monkeypatch):
+    monkeypatch.setattr(download, "MINUTE", 0.02)
+    monkeypatch.setattr(download, "TRIES", 2)
+    with pytest.raises(UserError, match=r"bytes came in 0 s\); \d+ bytes are kept"):
+        fetch(serve("slow") + "/x.npz")
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1:1/x", "/x.npz"])
+def test_a_server_that_sends_its_visitor_on(serve, place):
+    with pytest.raises(UserError, match=r"answers 302|unknown url type: ftp"):
+        fetch(serve(place) + "/x.npz")
+
+
 def test_not_found_and_offline(serve):
     base = serve()
     with pytest.raises(UserError, match="answers 404"):
@@ -141,10 +179,11 @@ def test_not_found_and_offline(serve):
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "ftp://x/y.npz", "https://x/", "https://x/.."]
+    "url",
+    ["file:///etc/passwd", "ftp://x/y.npz", "https://x/", "https://x/..", "https://[x/y.npz"],
 )
 def test_urls_that_are_refused(url):
-    with pytest.raises(UserError, match="expected a URL"):
+    with pytest.raises(UserError, match=r"expected a URL|is not a URL"):
         fetch(url)
 
 
@@ -174,10 +213,20 @@ def test_a_repository_of_a_hub(serve, monkeypatch):
         fetch_repository("hf:../../etc")
 
 
-def test_an_index_that_names_paths(serve, monkeypatch):
+@pytest.mark.parametrize(
+    "home",
+    [
+        {"a": "../../../x.safetensors"},
+        {"a": "model.safetensors.index.json"},
+        {"a": ["x"]},
+        ["x"],
+        {str(i): f"{i}.safetensors" for i in range(1_001)},
+    ],
+)
+def test_an_index_that_names_other_things(serve, monkeypatch, home):
     prefix = "/owner/name/resolve/main"
-    index = {"weight_map": {"a": "../../../x.safetensors"}}
+    index = {"weight_map": home}
     base = serve(files={f"{prefix}/model.safetensors.index.json": json.dumps(index).encode()})
     monkeypatch.setenv("HF_ENDPOINT", base)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=r"index\.json: "):
         fetch_repository("hf:owner/name")

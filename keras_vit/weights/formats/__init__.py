@@ -2,8 +2,10 @@
 """Files of weights <-> arrays by name; NumPy alone, and nothing in a file is ever executed."""
 
 import os
+import re
 from pathlib import Path
 
+from keras_vit import limits
 from keras_vit.errors import UserError
 from keras_vit.weights.formats.checkpoint import Checkpoint as Checkpoint
 from keras_vit.weights.formats.checkpoint import Spec as Spec
@@ -66,17 +68,30 @@ def _in_folder(folder: Path) -> Path:
     return found[0]
 
 
-def _open_parts(index: Path) -> Checkpoint:
+def read_index(index: str | os.PathLike) -> dict[str, str]:
+    """Reads which tensor of a checkpoint in parts is in which file of the index's folder.
+
+    Raises:
+        UserError: for an index that names anything but files of weights beside it, or too many.
+    """
     home = read_json(index).get("weight_map")
     if not isinstance(home, dict) or not all(isinstance(part, str) for part in home.values()):
         raise UserError(f"{index}: expected a weight_map of tensor names to file names.")
-    parts = sorted(set(home.values()))
-    for part in parts:
-        if Path(part).name != part or part in ("", ".", "..") or "\\" in part:
+    parts = set(home.values())
+    if len(parts) > limits.MODEL_PARTS:
+        raise UserError(f"{index}: names {len(parts):,} files; the limit is {limits.MODEL_PARTS}.")
+    for part in sorted(parts):
+        if not re.fullmatch(r"\w[\w.+=-]*", part) or Path(part).suffix not in _OPENERS:
             raise UserError(
-                f"{index}: {part!r} is not the name of a file in the same folder. "
+                f"{index}: {part[:80]!r} is not the name of a file of weights in the same folder. "
                 "The index is damaged or hostile; do not use it."
             )
+    return home
+
+
+def _open_parts(index: Path) -> Checkpoint:
+    home = read_index(index)
+    parts = sorted(set(home.values()))
     whole = merged(str(index), [open_checkpoint(index.parent / part) for part in parts])
     lost = sorted(set(home) - set(whole))
     if lost:

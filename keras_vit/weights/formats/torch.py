@@ -2,13 +2,21 @@
 """PyTorch's `.bin`, `.pt` and `.pth`: pickles, opened by PyTorch's restricted reader only."""
 
 import os
+import zipfile
 from pathlib import Path
+from typing import Any
 
+from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.weights.formats.checkpoint import Checkpoint, Spec, check_name
+from keras_vit.untrusted import check_regular
+from keras_vit.weights.formats.checkpoint import Checkpoint, Spec, check_name, check_shape
+from keras_vit.zips import check_zip
 
 # Where training programs put the state dict inside what they save.
 _NESTED = ("state_dict", "model", "model_ema", "teacher", "student")
+# What NumPy can hold. PyTorch has more: quantized numbers, eight bits of floating point, complex.
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8")
+_DTYPES += ("bool",)
 
 
 def open_torch(path: str | os.PathLike) -> Checkpoint:
@@ -18,6 +26,9 @@ def open_torch(path: str | os.PathLike) -> Checkpoint:
         UserError: without PyTorch, for a file that holds more than tensors, or none.
     """
     path = Path(path)
+    size = check_regular(path, limits.MODEL)
+    if zipfile.is_zipfile(path):
+        check_zip(path, limits.WEIGHTS)
     try:
         import torch
     except ImportError:
@@ -29,26 +40,49 @@ def open_torch(path: str | os.PathLike) -> Checkpoint:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no class of its own for a file that it refuses
         raise UserError(
-            f"{path}: PyTorch's restricted reader refuses the file: {str(error)[:300]} "
+            f"{path}: PyTorch's restricted reader refuses the file: {_one_line(error)} "
             "Only tensors are loaded; ask for the weights as .safetensors."
         ) from None
-    while isinstance(state, dict):
-        nested = [key for key in _NESTED if isinstance(state.get(key), dict)]
-        if not nested:
-            break
-        state = state[nested[0]]
+    for _ in _NESTED:  # and no deeper: a dictionary may hold itself
+        nested = [key for key in _NESTED if isinstance(_get(state, key), dict)]
+        state = state[nested[0]] if nested else state
     tensors = {}
     if isinstance(state, dict):
-        tensors = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
+        tensors = {str(k): v.detach() for k, v in state.items() if isinstance(v, torch.Tensor)}
     if not tensors:
         raise UserError(f"{path}: expected a state dict of tensors, received none.")
-    specs = {}
-    for name, tensor in tensors.items():
-        check_name(str(path), name)
-        specs[name] = Spec(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+    specs = {name: _spec(path, name, tensor, size) for name, tensor in tensors.items()}
 
     def read(name: str):
         tensor = tensors[name]
-        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor.resolve_neg()).numpy()
 
     return Checkpoint(str(path), specs, read)
+
+
+def _spec(path: Path, name: str, tensor: Any, size: int) -> Spec:
+    """What a tensor is, if it is plain numbers that the file of `size` bytes has room for.
+
+    It may be a view that repeats a few bytes a million times.
+    """
+    check_name(str(path), name)
+    dtype, layout = (str(kind).removeprefix("torch.") for kind in (tensor.dtype, tensor.layout))
+    if (layout, tensor.device.type) != ("strided", "cpu") or tensor.is_nested:
+        raise UserError(f"{path}: tensor {name!r}: expected plain numbers, received another kind.")
+    if dtype not in _DTYPES:
+        raise UserError(
+            f"{path}: tensor {name!r}: expected one of the types {', '.join(_DTYPES)}, received "
+            f"{dtype}."
+        )
+    needed = tensor.numel() * tensor.element_size()
+    if needed > size:
+        raise UserError(f"{path}: tensor {name!r} has {needed:,} bytes, the file only {size:,}.")
+    return Spec(check_shape(str(path), name, tuple(tensor.shape)), dtype)
+
+
+def _get(state: Any, key: str) -> Any:
+    return state.get(key) if isinstance(state, dict) else None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
