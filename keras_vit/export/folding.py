@@ -9,6 +9,8 @@ Everything is linear algebra in float64 that changes no output (up to rounding):
 * the scale and offset of a LayerNorm go into the matrices behind it;
 * what is written to the residual stream loses its mean over the channels: every reader of that
   stream is a LayerNorm, which removes the mean anyway and now need not;
+* the stream is divided by a power of two where float16 would overflow
+  (`keras_vit.export.residual`);
 * LayerScale goes into the matrix before it, 1 / sqrt(head_dim) into the queries;
 * queries, keys and values are one matrix; the query of attention pooling is a constant and is
   multiplied into its keys, whose bias softmax cannot see;
@@ -23,6 +25,7 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.export.forward import is_short
+from keras_vit.export.residual import residual_scale, scaled
 from keras_vit.layers import sincos2d
 from keras_vit.models import blocks, check_plain, config_of
 
@@ -34,10 +37,13 @@ class Folded:
     Attributes:
         config: the model's configuration.
         weights: float32 arrays; `NAME/kernel` is `(incoming, outgoing)`, `NAME/bias` `(outgoing,)`.
+            `residual/epsilon`, `()`, belongs to LayerNorms that read the residual stream.
+        residual_scale: the power of two that the residual stream is multiplied by, at most 1.
     """
 
     config: ViTConfig
     weights: dict[str, np.ndarray]
+    residual_scale: float
 
     @property
     def nbytes(self) -> int:
@@ -77,8 +83,10 @@ def fold(model: keras.Model) -> Folded:
     for block in blocks(model):
         folded |= _block(block, config)
     folded |= _output(model, config)
-    arrays = {name: np.ascontiguousarray(a, "float32") for name, a in folded.items()}
-    return Folded(config, arrays)
+    scale = residual_scale(model)
+    folded = scaled(folded, scale, config.norm_epsilon)
+    arrays = {name: np.array(a, "float32", order="C") for name, a in folded.items()}
+    return Folded(config, arrays, scale)
 
 
 def _array(variable) -> np.ndarray:

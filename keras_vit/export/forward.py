@@ -98,15 +98,16 @@ def _block(ops, config: ViTConfig, x, name: str, kept: int, all_attention: bool)
     """Equations 2 and 3 of arXiv 2010.11929, for the first `kept` tokens."""
     tokens, heads, size = config.num_tokens, config.heads, config.head_dim
     with ops.scope(name):
-        y = ops.dense(_normalized(ops, config, x), f"{name}/qkv")
+        y = ops.dense(_stream_normalized(ops, x), f"{name}/qkv")
         y = ops.reshape(y, (-1, tokens, 3 * heads, size))
         y = ops.transpose(y, (0, 2, 1, 3))  # (B, 3 * heads, T, head_dim)
         query, key, value = ops.split(y, 3, axis=1)
         if kept < tokens and not all_attention:
             query = ops.first(query, kept, axis=2)
         if config.qk_norm:
-            query = _affine(ops, _normalized(ops, config, query), f"{name}/query_norm")
-            key = _affine(ops, _normalized(ops, config, key), f"{name}/key_norm")
+            epsilon = ops.number(config.norm_epsilon)
+            query = _affine(ops, _normalized(ops, query, epsilon), f"{name}/query_norm")
+            key = _affine(ops, _normalized(ops, key, epsilon), f"{name}/key_norm")
         attention = ops.softmax(ops.matmul(query, key, transpose_b=True))  # (B, heads, T, T)
         rows = attention
         if kept < tokens:
@@ -116,7 +117,7 @@ def _block(ops, config: ViTConfig, x, name: str, kept: int, all_attention: bool)
         y = ops.transpose(ops.matmul(rows, value), (0, 2, 1, 3))
         y = ops.reshape(y, (-1, config.width))
         x = ops.add(x, ops.dense(y, f"{name}/attention_output"))
-        x = ops.add(x, _mlp(ops, config, _normalized(ops, config, x), name))
+        x = ops.add(x, _mlp(ops, config, _stream_normalized(ops, x), name))
     return x, attention
 
 
@@ -132,7 +133,7 @@ def _short_block(ops, config: ViTConfig, x, name: str):
     query, key, value = (slice(i * width, (i + 1) * width) for i in range(3))
     with ops.scope(name):
         x = ops.reshape(x, (-1, tokens, width))
-        y = _normalized(ops, config, x)
+        y = _stream_normalized(ops, x)
         x = ops.reshape(ops.first(x, kept, axis=1), (-1, width))
         rows = ops.reshape(ops.first(y, kept, axis=1), (-1, width))
         rows = ops.reshape(ops.dense(rows, qkv, query), (-1, 1, 1, width))
@@ -143,7 +144,7 @@ def _short_block(ops, config: ViTConfig, x, name: str):
         rows = ops.reshape(ops.matmul(attention, y), (-1, width))  # (B * kept * heads, D)
         rows = _of_own_head(ops, config, ops.dense(rows, qkv, value))
         x = ops.add(x, ops.dense(rows, f"{name}/attention_output"))
-        return ops.add(x, _mlp(ops, config, _normalized(ops, config, x), name))
+        return ops.add(x, _mlp(ops, config, _stream_normalized(ops, x), name))
 
 
 def _of_own_head(ops, config: ViTConfig, x):
@@ -163,10 +164,15 @@ def _mlp(ops, config: ViTConfig, x, name: str):
     return ops.dense(x, f"{name}/mlp_output")
 
 
-def _normalized(ops, config: ViTConfig, x):
+def _stream_normalized(ops, x):
+    """LayerNorm of the residual stream, which may be scaled (`keras_vit.export.residual`)."""
+    return _normalized(ops, x, ops.weight("residual/epsilon"))
+
+
+def _normalized(ops, x, epsilon):
     """LayerNorm of rows whose mean is zero already, without scale and offset."""
     variance = ops.mean(ops.multiply(x, x), axes=(-1,), keepdims=True)
-    return ops.multiply(x, ops.rsqrt(ops.add(variance, ops.number(config.norm_epsilon))))
+    return ops.multiply(x, ops.rsqrt(ops.add(variance, epsilon)))
 
 
 def _affine(ops, x, name: str):
@@ -177,14 +183,14 @@ def _pooled(ops, config: ViTConfig, x):
     """From the tokens that the last block kept to `(batch, D)`, the LayerNorm included."""
     with ops.scope("pool"):
         if not config.norm_after_pool:
-            x = _normalized(ops, config, x)
+            x = _stream_normalized(ops, x)
         if config.pool == "map":
             return _attention_pool(ops, config, x)
         if config.pool == "token":  # both tokens side by side, as the head expects them
             return ops.reshape(x, (-1, _tokens_read(config) * config.width))
         x = _read(ops, config, x)
         x = ops.mean(x, axes=(1,), keepdims=False)
-        return _normalized(ops, config, x) if config.norm_after_pool else x
+        return _stream_normalized(ops, x) if config.norm_after_pool else x
 
 
 def _read(ops, config: ViTConfig, x):
@@ -208,7 +214,7 @@ def _attention_pool(ops, config: ViTConfig, x):
     # What the head reads is not normalised, so that this mean has to be taken here. The LayerNorm
     # of a pool keeps the epsilon of the encoder's.
     negative_mean = ops.multiply(ops.mean(x, axes=(-1,), keepdims=True), ops.number(-1.0))
-    y = _normalized(ops, config, ops.add(x, negative_mean))
+    y = _normalized(ops, ops.add(x, negative_mean), ops.number(config.norm_epsilon))
     return ops.add(x, _mlp(ops, config, y, "pool"))
 
 

@@ -72,4 +72,6 @@ def in_half(model, images: np.ndarray, expected: np.ndarray) -> str:
         return "overflows: a number of the graph is above 65,504"
     worst = float(np.abs(found - expected).max())
     same = float(np.mean(found.argmax(axis=1) == expected.argmax(axis=1)))
-    return f"finite, {same:.0%} the same class, max |d logit| {worst:.1e}"
+    divided = f"residual stream divided by {1 / folded.residual_scale:.0f}"
+    note = f", {divided}" if folded.residual_scale < 1 else ""
+    return f"finite, {same:.0%} the same class, max |d logit| {worst:.1e}{note}"
