@@ -81,6 +81,9 @@ class _Parser(argparse_flags.ArgumentParser):
             message = str(unknown("flag", match[1], options, f"`{self.prog} --help`"))
         _fail(self.prog, message)
 
+    def _print_message(self, message, file=None):
+        (file or sys.stderr).write(message)  # argparse ignores a disk that is full
+
 
 def import_keras() -> None:
     """Imports Keras and its backend without the device log that TensorFlow writes meanwhile.

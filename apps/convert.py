@@ -13,6 +13,8 @@ What a dialect cannot express is an error that says so; --accept names what may 
 import argparse
 import sys
 
+from keras_vit.apps.cli import import_keras, run_script
+
 from keras_vit.weights.dialects import WRITTEN
 from keras_vit.weights.resample import METHODS
 
@@ -37,6 +39,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.to == "keras":
+        import_keras()
     from keras_vit.weights import convert
 
     config = convert(
@@ -67,6 +71,4 @@ def _one_or_two(values: list[int] | None) -> int | tuple[int, ...] | None:
 
 
 if __name__ == "__main__":
-    from keras_vit.apps.cli import run_script
-
     run_script("convert")

@@ -16,6 +16,8 @@ import argparse
 import json
 import sys
 
+from keras_vit.apps.cli import import_keras, run_script
+
 from keras_vit.files import write_text
 
 
@@ -32,6 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    import_keras()
     from keras_vit.weights.parity import certify
 
     found = certify(
@@ -62,6 +65,4 @@ def main(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    from keras_vit.apps.cli import run_script
-
     run_script("parity")

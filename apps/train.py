@@ -140,6 +140,7 @@ def main(args) -> int:
     from keras_vit.errors import UserError
     from keras_vit.files import check_free
     from keras_vit.predictor import find_teacher
+    from keras_vit.weights.catalog import check_named
 
     if args.all and not args.dry_run:
         raise UserError("--all: expected --dry_run, whose table of fields it makes complete.")
@@ -148,6 +149,8 @@ def main(args) -> int:
     recipe = _resumed_recipe(args) if args.resume else _new_recipe(args)
     check_source(recipe.data.source, recipe.data.data_dir)
     find_teacher(recipe)
+    if recipe.init is not None:
+        check_named(recipe.init)
     if args.workdir is not None and not args.dry_run:
         check_free(args.workdir, "--workdir")
 

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from keras_vit.data import splits
 from keras_vit.data.image_set import Split
 from keras_vit.data.images import split_batches
-from keras_vit.data.inputs import is_one_image, name_of, read_any
+from keras_vit.data.inputs import check_several, is_one_image, name_of, read_any
 from keras_vit.data.sources import load, load_for_test
 from keras_vit.errors import UserError
 from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilabel
@@ -119,11 +120,14 @@ class Predictor:
             an image that cannot be read has an `error`.
 
         Raises:
-            UserError: for one image that cannot be read.
+            UserError: for one image that cannot be read, and at once for what are no images.
         """
+        if top_k is not None and not (isinstance(top_k, Integral) and top_k >= 1):
+            raise UserError(f"top_k: expected a whole number of at least 1, received {top_k!r}.")
         if is_one_image(images):
             name = name_of(images, 0)
             return next(self._classify([(name, self.read(images, name))], top_k))
+        check_several(images)
         return self._predictions(images, top_k, self._batch_size(batch_size))
 
     def _predictions(self, images: Iterable, top_k: int | None, batch_size: int):

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from keras_vit.config import ViTConfig
-from keras_vit.errors import UserError, unknown
+from keras_vit.errors import UserError
 from keras_vit.models import config_of, vit
-from keras_vit.weights.catalog import CATALOG
+from keras_vit.weights.catalog import CATALOG, check_named
 from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository
 from keras_vit.weights.loading import load_model
@@ -79,6 +79,7 @@ def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:
         UserError: for weights that cannot be had.
     """
     text = os.fspath(weights)
+    check_named(text)
     if (Path(text) / "recipe.json").is_file():
         return Path(text) / "model.keras", {}
     if text in CATALOG:
@@ -88,7 +89,4 @@ def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:
         return fetch(text), {}
     if text.startswith("hf:"):
         return fetch_repository(text), {}
-    looks_like_path = Path(text).suffix in (".npz", ".safetensors", ".keras", ".bin", ".pth", ".pt")
-    if looks_like_path or Path(text).exists() or ".npz:" in text:
-        return text, {}
-    raise unknown("weights", text, CATALOG, "`keras-vit list weights`; or give a path or a URL")
+    return text, {}

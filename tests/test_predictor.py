@@ -40,6 +40,29 @@ def test_one_image_gives_one_prediction(predictor, pixels, tmp_path):
         predictor.read(path.read_bytes())
 
 
+@pytest.mark.parametrize(
+    "wrong, received",
+    [
+        (3, "received int"),
+        (None, "received NoneType"),
+        (b"a.jpg", "received bytes"),
+        (np.zeros(3), r"received an array of shape \(3,\)"),
+        (np.zeros((1, 2, 8, 8, 3)), r"received an array of shape \(1, 2, 8, 8, 3\)"),
+        ("", "received an empty one"),
+    ],
+)
+def test_what_is_no_image_is_told_at_once(predictor, wrong, received):
+    with pytest.raises(UserError, match=received):
+        predictor.predict(wrong)
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 1.5, "two"])
+def test_the_number_of_classes_is_a_number(predictor, pixels, top_k):
+    for images in (pixels[0], list(pixels)):
+        with pytest.raises(UserError, match="top_k: expected a whole number of at least 1"):
+            predictor.predict(images, top_k=top_k)
+
+
 def test_several_images_give_one_prediction_each(predictor, pixels, tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(pixels[1]).save(path)

@@ -3,6 +3,7 @@
 
 import io
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,19 @@ def is_one_image(images: Any) -> bool:
     if isinstance(images, np.ndarray):
         return images.ndim in (2, 3) and images.dtype.kind in "uifb"
     return isinstance(images, str | os.PathLike | Image.Image)
+
+
+def check_several(images: Any) -> None:
+    """Raises the `UserError` of what is neither an image nor several of them."""
+    several = isinstance(images, Iterable) and not isinstance(images, bytes | bytearray)
+    received = type(images).__name__
+    if isinstance(images, np.ndarray) and images.dtype.kind in "uifb":
+        several, received = images.ndim == 4, f"an array of shape {images.shape}"
+    if not several:
+        raise UserError(
+            "expected an image or several: a path, a URL, an image of Pillow's, an array (height, "
+            f"width, channels) or (n, height, width, channels), or a list; received {received}."
+        )
 
 
 def is_url(name: object) -> bool:
@@ -56,6 +70,8 @@ def read_any(
             reason = str(error).partition(">: ")[2]  # it was said of the contents in memory
             raise UserError(f"{image}: {reason}" if reason else str(error)) from error
     if isinstance(image, str | os.PathLike):
+        if not os.fspath(image):
+            raise UserError("expected the path of an image, received an empty one.")
         return read_image(image, size, channels, crop)
     if isinstance(image, Image.Image):
         pixels = upright(pixels_of(image, name), orientation_of(image))

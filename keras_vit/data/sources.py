@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """From a name to an `ImageSet`, whatever it names."""
 
+import contextlib
 import dataclasses
 import difflib
+import itertools
 from pathlib import Path
 
 from keras_vit.data.archives import ARCHIVES, is_archive, unpacked
@@ -24,6 +26,8 @@ _SOURCES = (
     f"{' or '.join(ARCHIVES)} archive, a table of files ({', '.join(sorted(MANIFESTS))} with "
     "columns path and label), an .npz file, tfds:NAME or hf:NAME"
 )
+
+_NEARBY = 1000  # names of a folder among which a slip of the finger is looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,8 +231,7 @@ def _check_data_dir(source: str, data_dir: str | None) -> None:
 def _existing(source: str) -> Path:
     """What a source names, or the `UserError` of one that is not there."""
     path = Path(source)
-    readable = is_archive(path) or suffix_of(source) in MANIFESTS | {".npz"}
-    if path.is_dir() or (readable and path.is_file()):
+    if _may_hold_images(path):
         return path
     if path.exists():
         raise UserError(
@@ -236,4 +239,20 @@ def _existing(source: str) -> Path:
         )
     if difflib.get_close_matches(source, ["digits"]):
         raise unknown("data set", source, ["digits"])
-    raise UserError(f"no data at {source!r}. Expected {_SOURCES}.")
+    near = _neighbours_like(path)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Expected {_SOURCES}."
+    raise UserError(f"no data at {source!r}. {hint}")
+
+
+def _may_hold_images(path: Path) -> bool:
+    readable = is_archive(path) or suffix_of(str(path)) in MANIFESTS | {".npz"}
+    return path.is_dir() or (readable and path.is_file())
+
+
+def _neighbours_like(path: Path) -> list[str]:
+    """The data beside a path that is not there, with names like its own."""
+    with contextlib.suppress(OSError):
+        beside = {other.name: other for other in itertools.islice(path.parent.iterdir(), _NEARBY)}
+        names = difflib.get_close_matches(path.name, beside, 3, 0.7)
+        return [str(beside[name]) for name in names if _may_hold_images(beside[name])]
+    return []

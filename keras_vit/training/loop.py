@@ -37,6 +37,7 @@ from keras_vit.training.starting import complete, starting_model
 from keras_vit.training.state import build_metrics, metric_values, restore
 from keras_vit.training.tasks import Classification, task_of
 from keras_vit.training.telling import TellProgress
+from keras_vit.weights.catalog import check_named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +104,8 @@ def make_job(
     """Finds the images and fills in what follows from them and from this machine."""
     began = time.perf_counter()
     task = task_of(recipe)
+    if recipe.init is not None:
+        check_named(recipe.init)
     images = task.prepare(data or _load(task, recipe.data))
     recipe = complete(recipe, images)
     task.check(recipe, images)

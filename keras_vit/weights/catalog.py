@@ -5,7 +5,10 @@ Only facts that the publishers' pages state; an accuracy that none of them state
 file is None. Sizes and hashes are recorded when a file first arrives (see `download`).
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from keras_vit.errors import UserError, unknown
 
 _GOOGLE = "https://storage.googleapis.com/vit_models"
 _META = "https://dl.fbaipublicfiles.com"
@@ -143,3 +146,18 @@ def _told(model: str) -> dict[str, Any]:
 
 
 CATALOG: dict[str, Entry] = {**_official(), **_augreg(), **_deit(), **_dino()}
+
+
+def check_named(weights: str) -> None:
+    """Raises the `UserError` of weights that no name of the catalog, address or path stands for.
+
+    Nothing is opened or fetched: a slip of the finger is told before minutes of other work.
+    """
+    if weights in CATALOG or weights.startswith(("http://", "https://", "hf:")):
+        return
+    path = Path(weights)
+    if path.exists() or ".npz:" in weights:
+        return
+    if path.suffix in (".npz", ".safetensors", ".keras", ".bin", ".pth", ".pt"):
+        raise UserError(f"{weights}: no such file. Expected a file of weights or a folder of one.")
+    raise unknown("weights", weights, CATALOG, "`keras-vit list weights`; or give a path or a URL")

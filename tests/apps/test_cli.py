@@ -67,6 +67,8 @@ def test_help(command_without_keras, command):
         (["train", "--set", "model=S16"], "unknown model 'S16'. Did you mean S/16"),
         (["train", "--set", "epochs"], "expected NAME=VALUE"),
         (["train", "--set", "schedule.warmup=5 weeks"], "expected a length as in '10000 steps'"),
+        (["train", "--init", "S/16-augreg-i21"], "Did you mean S/16-augreg-i21k"),
+        (["train", "--init", "no/such.npz"], "no/such.npz: no such file"),
         (["train", "photos", "--all"], "--all: expected --dry_run"),
         (["train", "--workdir", "/"], "already holds files"),
         (["train", "--max_time", "5"], "expected a time as 90s, 20m, 2h or 1h30m, not '5'"),
