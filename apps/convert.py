@@ -13,6 +13,7 @@ What a dialect cannot express is an error that says so; --accept names what may 
 import argparse
 import sys
 
+from keras_vit.apps.checkpoint_flags import add_checkpoint_flags, told
 from keras_vit.apps.cli import import_keras, run_script
 
 from keras_vit.weights.dialects import WRITTEN
@@ -20,19 +21,16 @@ from keras_vit.weights.resample import METHODS
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", help="what `keras-vit inspect` understands, or a .keras file")
+    parser.add_argument("source", help="what `keras-vit inspect` understands")
     parser.add_argument("destination", help=".keras, .npz or .safetensors file, or a folder")
     parser.add_argument("--to", required=True, choices=[*WRITTEN, "keras"], help="dialect")
     parser.add_argument("--image_size", type=int, nargs="+", help="resample to this size in pixels")
     parser.add_argument("--patch_size", type=int, nargs="+", help="resize patches to this size")
     parser.add_argument("--resample", choices=METHODS, help="how positions are resampled")
     parser.add_argument("--num_classes", type=int, help="a new head; 0 takes the head off")
-    parser.add_argument("--num_heads", type=int, help="heads, where nothing in the file tells")
+    add_checkpoint_flags(parser)
     parser.add_argument("--pixel_mean", type=float, nargs="+", help="of pixels / 255")
     parser.add_argument("--pixel_std", type=float, nargs="+", help="of pixels / 255")
-    parser.add_argument(
-        "--skip", action="append", default=[], metavar="PATTERN", help="names to leave out"
-    )
     parser.add_argument(
         "--accept", action="append", default=[], metavar="FIELD", help="what may be lost"
     )
@@ -52,10 +50,9 @@ def main(args: argparse.Namespace) -> int:
         patch_size=_one_or_two(args.patch_size),
         resample=args.resample,
         num_classes=args.num_classes,
-        num_heads=args.num_heads,
         pixel_mean=args.pixel_mean,
         pixel_std=args.pixel_std,
-        skip=args.skip,
+        **told(args),
     )
     sys.stderr.write(
         f"{args.destination}: {config.depth} blocks of width {config.width}, "

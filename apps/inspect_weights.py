@@ -6,7 +6,7 @@ examples:
   keras-vit inspect model.safetensors --num_heads 12
   keras-vit inspect vit-base-patch16-224/ --json
 
-Reads headers only: a file of any size answers in a second, without Keras.
+Reads headers only: a file of any size answers in a second, without Keras (.keras files need it).
 """
 
 import argparse
@@ -14,21 +14,22 @@ import dataclasses
 import json
 import sys
 
+from keras_vit.apps.checkpoint_flags import add_checkpoint_flags, told
+
 from keras_vit.config import ViTConfig
 from keras_vit.weights.inspection import Inspection, inspect
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", help=".npz, .safetensors, .bin, .pth, or a folder with one")
-    parser.add_argument("--num_heads", type=int, help="heads, where nothing in the file tells")
     parser.add_argument(
-        "--skip", action="append", default=[], metavar="PATTERN", help="names to leave out"
+        "path", help=".npz, .safetensors, .bin, .pth, .keras, or a folder with one; a run"
     )
+    add_checkpoint_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    found = inspect(args.path, num_heads=args.num_heads, skip=args.skip)
+    found = inspect(args.path, **told(args))
     sys.stdout.write(json.dumps(found.to_dict(), indent=2) + "\n" if args.json else _table(found))
     return 0 if found.config else 1
 

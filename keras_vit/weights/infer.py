@@ -4,20 +4,26 @@
 import logging
 import math
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.dialects import family
 from keras_vit.weights.formats import Spec
+from keras_vit.weights.unnamed import timm_facts, transformers_facts
 
 Specs = Mapping[str, Spec]
 _log = logging.getLogger(__name__)
 
 
-def infer(dialect: str, specs: Specs, facts: Mapping[str, Any], source: str = "file") -> ViTConfig:
+def infer(
+    dialect: str,
+    specs: Specs,
+    facts: Mapping[str, Any],
+    source: str = "file",
+    names: Iterable[str] = (),
+) -> ViTConfig:
     """The configuration of the model that a checkpoint holds.
 
     Args:
@@ -26,12 +32,24 @@ def infer(dialect: str, specs: Specs, facts: Mapping[str, Any], source: str = "f
         facts: fields of `ViTConfig` that are known otherwise; those that the tensors tell as well
             must agree with them.
         source: what to call the file in messages.
+        names: of the tensors in the file, without their prefix.
 
     Raises:
         UserError: where a tensor is missing, or something cannot be known and must be given.
     """
     shape = _Shapes(specs, source)
-    found = _READERS[family(dialect)](shape, facts)
+    home = family(dialect)
+    if home == "timm" and "named" not in facts:
+        told = timm_facts(names or specs, _timm_sizes(shape), facts, source)
+        facts = {**told, **{k: v for k, v in facts.items() if v is not None}}
+    elif home == "hf" and "named" not in facts:
+        transformers_facts(specs, facts, source)
+    found = _READERS[home](shape, facts)
+    if "pool" in found and facts.get("pool") not in (None, found["pool"]):
+        raise UserError(
+            f"{source}: the tensors have the pool {found['pool']!r}, but {facts['pool']!r} is "
+            "asked for, or in the config.json beside them. One of them belongs to another model."
+        )
     for name in ("width", "depth", "mlp_width"):
         if name in facts and facts[name] != found[name]:
             raise UserError(
@@ -136,6 +154,13 @@ def _timm(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
     width, channels, *patch_size = shape.of("patch_embed.proj.weight", 4)
     depth = shape.count(r"blocks\.(\d+)\.")
     mlp_width = shape.of("blocks.0.mlp.fc1.weight", 2)[0]
+    second = "blocks.0.mlp.fc2.weight"
+    read = shape.of(second, 2)[1] if second in shape else mlp_width
+    if read != mlp_width:
+        raise UserError(
+            f"{shape.source}: the MLP makes {mlp_width} numbers and reads {read}: a gated MLP "
+            "(SwiGLU), which the model here has not."
+        )
     registers = shape.of("reg_token", 3)[1] if "reg_token" in shape else 0
     tokens = int("cls_token" in shape) + int("dist_token" in shape)
     qk_norm = "blocks.0.attn.q_norm.weight" in shape
@@ -150,7 +175,7 @@ def _timm(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
         "width": width,
         "depth": depth,
         "mlp_width": mlp_width,
-        "heads": _heads(width, depth, mlp_width, known, facts, shape.source),
+        "heads": _heads(width, known, facts, shape.source),
         "class_token": "cls_token" in shape,
         "distillation_token": "dist_token" in shape,
         "register_tokens": registers,
@@ -167,6 +192,14 @@ def _timm(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
         **_head(shape, "head.weight", "head.bias", outputs_first=True),
         **_timm_stem(shape),
     }
+
+
+def _timm_sizes(shape: _Shapes) -> tuple[int, int, int]:
+    """Width, depth and width of the MLP."""
+    width = shape.of("patch_embed.proj.weight", 4)[0]
+    hidden = "blocks.0.mlp.fc1.weight"
+    mlp_width = shape.of(hidden, 2)[0] if hidden in shape else 0
+    return width, shape.count(r"blocks\.(\d+)\."), mlp_width
 
 
 def _timm_stem(shape: _Shapes) -> dict[str, Any]:
@@ -194,6 +227,11 @@ def _hf(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
     depth = shape.count(r"layers\.(\d+)\." if v5 else r"encoder\.layer\.(\d+)\.")
     hidden = "layers.0.mlp.fc1.weight" if v5 else "encoder.layer.0.intermediate.dense.weight"
     mlp_width = shape.of(hidden, 2)[0]
+    if "embeddings.position_embeddings" not in shape:
+        raise UserError(
+            f"{shape.source}: has no table of positions; relative and rotary positions, and none "
+            "at all, are not read from transformers."
+        )
     two_tokens = "embeddings.distillation_token" in shape
     two_heads = "cls_classifier.weight" in shape
     head = "cls_classifier" if two_heads else "classifier"
@@ -204,7 +242,7 @@ def _hf(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
         "width": width,
         "depth": depth,
         "mlp_width": mlp_width,
-        "heads": _heads(width, depth, mlp_width, None, facts, shape.source),
+        "heads": _heads(width, None, facts, shape.source),
         "distillation_token": two_tokens and two_heads,
         # Without its head, DeiT's second token is one that nothing reads: a register.
         "register_tokens": int(two_tokens and not two_heads),
@@ -234,27 +272,22 @@ def _head(shape: _Shapes, kernel: str, bias: str, outputs_first: bool) -> dict[s
     return {"num_classes": outputs, "head_bias": 0.0 if bias in shape else None}
 
 
-def _heads(width, depth, mlp_width, head_dim, facts, source) -> int:
-    """Heads of a fused attention, in whose tensors they do not show."""
+def _heads(width, head_dim, facts, source) -> int:
+    """Heads of an attention in whose tensors they do not show."""
     if facts.get("heads"):
         return facts["heads"]
     if head_dim:
         return width // head_dim
-    same_width = [row for row in VARIANTS.values() if row[0] == width]
-    published = [row[3] for row in same_width if row[:3] == (width, depth, mlp_width)]
-    usual = width % 64 == 0 and all(row[3] * 64 == width for row in same_width)
-    if not published and not usual:
-        raise UserError(
-            f"{source}: nothing in the file tells the number of attention heads, and a width of "
-            f"{width} has no usual one. Give num_heads=, e.g. num_heads={max(1, width // 64)}."
-        )
-    heads = published[0] if published else width // 64
-    warnings.warn(
-        f"{source}: nothing in the file tells the number of attention heads; taking {heads} "
-        f"of {width // heads} channels. If that is wrong, give num_heads=.",
-        stacklevel=2,
+    heads, of_width = facts.get("heads_of_width", (None, None))
+    if of_width == width and heads:
+        return heads
+    other = (
+        f"{facts.get('named')} has a width of {of_width}, the tensors of {width}; " if heads else ""
     )
-    return heads
+    raise UserError(
+        f"{source}: {other}nothing in the file tells the number of attention heads. "
+        f"Give num_heads=, e.g. num_heads={max(1, width // 64)}."
+    )
 
 
 def _sizes(rows, prefix, found, facts, source) -> dict[str, Any]:
@@ -266,6 +299,14 @@ def _sizes(rows, prefix, found, facts, source) -> dict[str, Any]:
     size = (size, size) if isinstance(size, int) else size
     if rows is None:
         return {"image_size": size or _guessed_size(found, cell, source)}
+    cells = [side % step for side, step in zip(size or (), cell, strict=False)]
+    if any(cells) and not facts.get("asked_size"):
+        covered = tuple(side // step * step for side, step in zip(size, cell, strict=True))
+        raise UserError(
+            f"{source}: was made for images of {size[0]} x {size[1]} pixels, of which patches of "
+            f"{cell[0]} cover {covered[0]} x {covered[1]}; the rest was cut off. To give it images "
+            f"of that size, say so with image_size={covered}."
+        )
     options = prefix if isinstance(prefix, tuple) else (prefix,)
     grids = {covered: _square(rows - covered) for covered in options if rows > covered}
     if size and len(size) == 2 and all(isinstance(side, int) for side in size):

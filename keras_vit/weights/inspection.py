@@ -5,18 +5,18 @@ import dataclasses
 import itertools
 import os
 import re
-import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.weights.facts import facts_beside
+from keras_vit.weights.facts import config_beside
 from keras_vit.weights.formats import Spec, open_checkpoint
-from keras_vit.weights.infer import infer
 from keras_vit.weights.naming import bind, check
-from keras_vit.weights.source import split_subtree
+from keras_vit.weights.opening import open_fitted, own_file
+from keras_vit.weights.source import configuration, split_subtree
 from keras_vit.weights.spelling import Canonical, canonical
 from keras_vit.weights.variables import shapes
 
@@ -66,22 +66,32 @@ class Inspection:
 
 
 def inspect(
-    path: str | os.PathLike, *, num_heads: int | None = None, skip: Sequence[str] = ()
+    path: str | os.PathLike,
+    *,
+    architecture: str | None = None,
+    num_heads: int | None = None,
+    gelu: str | None = None,
+    norm_epsilon: float | None = None,
+    skip: Sequence[str] = (),
 ) -> Inspection:
     """Tells what a checkpoint is; reads headers only, so that its size does not matter.
 
     Args:
-        path: as in `load_model` (not `.keras`).
-        num_heads: attention heads, where nothing in the file tells.
-        skip: as in `load_model`.
+        path: as in `load_model`, or a run folder. Keras is imported for a `.keras` file alone.
+        architecture, num_heads, gelu, norm_epsilon, skip: as in `load_model`.
 
     Raises:
         UserError: for a file that is unsound or of no known dialect.
     """
+    own = own_file(path)
+    if own is not None:
+        return _of_keras(own)
     file, subtree = split_subtree(path)
+    config_beside(file)
     whole = open_checkpoint(file)
     found = canonical(whole, skip, subtree)
-    config, remarks = _configuration(found, file, num_heads)
+    known = {"heads": num_heads, "gelu": gelu, "norm_epsilon": norm_epsilon}
+    config, remarks = _configuration(found, file, architecture, known)
     remarks += _remarks(found, config)
     if config:
         parameters = sum(Spec(shape, "float32").size for shape in shapes(config).values())
@@ -92,21 +102,25 @@ def inspect(
     )
 
 
+def _of_keras(path: Path) -> Inspection:
+    """A `.keras` file, which Keras has to open."""
+    config, _ = open_fitted(path)
+    specs = {name: Spec(shape, "float32") for name, shape in shapes(config).items()}
+    parameters = sum(spec.size for spec in specs.values())
+    remarks = _unusual(config)
+    return Inspection(str(path), "keras", config, parameters, tuple(_groups(specs)), tuple(remarks))
+
+
 def _configuration(
-    found: Canonical, path, num_heads: int | None
+    found: Canonical, path: Path, architecture: str | None, known: Mapping[str, Any]
 ) -> tuple[ViTConfig | None, list[str]]:
-    """The configuration, or the reason that there is none; with the guesses that were made."""
-    facts = facts_beside(path, found.checkpoint.metadata)
-    if num_heads:
-        facts["heads"] = num_heads
-    with warnings.catch_warnings(record=True) as guesses:
-        warnings.simplefilter("always")
-        try:
-            config = infer(found.dialect, found.checkpoint.specs, facts, str(path))
-            check(bind(found.dialect, config), found.checkpoint)
-        except UserError as error:
-            return None, [str(error)]
-    return config, [str(guess.message) for guess in guesses]
+    """The configuration, or the reason that there is none."""
+    try:
+        config = configuration(found, path, architecture, known)
+        check(bind(found.dialect, config), found.checkpoint)
+    except UserError as error:
+        return None, [str(error)]
+    return config, []
 
 
 def _remarks(found: Canonical, config: ViTConfig | None) -> list[str]:
@@ -120,8 +134,11 @@ def _remarks(found: Canonical, config: ViTConfig | None) -> list[str]:
         remarks.append(
             f"{len(found.skipped)} tensors are not of the model: {', '.join(found.skipped[:4])}"
         )
-    if config is None:
-        return remarks
+    return remarks + (_unusual(config) if config else [])
+
+
+def _unusual(config: ViTConfig) -> list[str]:
+    """What differs from an ordinary ViT, in words."""
     unusual = {
         "no class token": not config.class_token,
         "the image is not square": config.image_size[0] != config.image_size[1],
@@ -138,7 +155,7 @@ def _remarks(found: Canonical, config: ViTConfig | None) -> list[str]:
         f"heads of {config.head_dim} channels": config.head_dim != 64,
         f"epsilon of the norms: {config.norm_epsilon:g}": config.norm_epsilon != 1e-6,
     }
-    return remarks + [remark for remark, holds in unusual.items() if holds]
+    return [remark for remark, holds in unusual.items() if holds]
 
 
 def _groups(specs: dict[str, Spec]) -> list[Group]:

@@ -25,7 +25,9 @@ def load_model(
     num_classes: int | None = None,
     pixel_mean: float | Sequence[float] | None = None,
     pixel_std: float | Sequence[float] | None = None,
+    architecture: str | None = None,
     gelu: str | None = None,
+    norm_epsilon: float | None = None,
     pool: str | None = None,
     patch_size: int | tuple[int, int] | None = None,
     resample: str | None = None,
@@ -49,7 +51,10 @@ def load_model(
             returns its representation.
         pixel_mean: what is subtracted from pixels / 255, where no JSON file tells; default 0.5.
         pixel_std: what divides them after that; default 0.5.
+        architecture: what timm calls the model, e.g. `"vit_base_patch16_224"`, for a bare file: it
+            tells heads, GELU, epsilon and pool, which tensors do not.
         gelu: "exact" or "tanh", for a bare timm file of a model made with another `act_layer`.
+        norm_epsilon: epsilon of every LayerNorm, for a bare file of a model made with another.
         pool: "average", for a bare timm file of a model that has a class token, averages all the
             same, and normalises before that.
         patch_size: another patch size, through the pseudo-inverse resize of FlexiViT; of timm's
@@ -73,7 +78,9 @@ def load_model(
         num_classes=num_classes,
         pixel_mean=pixel_mean,
         pixel_std=pixel_std,
+        architecture=architecture,
         gelu=gelu,
+        norm_epsilon=norm_epsilon,
         pool=pool,
         patch_size=patch_size,
         resample=resample,

@@ -14,6 +14,7 @@ import numpy as np
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.dialects import DIALECTS, Rule, placeholders
+from keras_vit.weights.features import features_of
 from keras_vit.weights.formats import Checkpoint
 from keras_vit.weights.spelling import is_inside
 from keras_vit.weights.transforms import TRANSFORMS
@@ -122,8 +123,10 @@ def check(bindings: list[Binding], checkpoint: Checkpoint) -> list[Binding]:
             )
             if names
         ]
+        features = features_of(left_over)
+        has = f" It has {', '.join(features)}; the model here does not." if features else ""
         raise UserError(
-            f"{checkpoint.source}: the file and the model do not agree.\n  "
+            f"{checkpoint.source}: the file and the model do not agree.{has}\n  "
             + "\n  ".join([*problems, *_skippable(left_over, bool(missing or wrong))])
         )
     return zeros

@@ -33,7 +33,9 @@ def open_fitted(
     num_classes: int | None = None,
     pixel_mean: float | Sequence[float] | None = None,
     pixel_std: float | Sequence[float] | None = None,
+    architecture: str | None = None,
     gelu: str | None = None,
+    norm_epsilon: float | None = None,
     pool: str | None = None,
     patch_size: int | tuple[int, int] | None = None,
     resample: str | None = None,
@@ -51,15 +53,17 @@ def open_fitted(
         "pixel_mean": pixel_mean,
         "pixel_std": pixel_std,
         "gelu": gelu,
+        "norm_epsilon": norm_epsilon,
         "pool": pool,
     }
-    file = Path(path)
-    if file.suffix == ".keras" or _is_keras_hub(file):
-        old, arrays = _from_keras(file)
+    file = own_file(path)
+    if file is not None or _is_keras_hub(Path(path)):
+        old, arrays = _from_keras(file or Path(path))
         old = dataclasses.replace(old, **{k: v for k, v in told.items() if v is not None})
         method = Resampling()
     else:
-        source = open_source(path, skip, image_size=image_size, heads=num_heads, **told)
+        told |= {"image_size": image_size, "heads": num_heads}
+        source = open_source(path, skip, architecture=architecture, **told)
         old, arrays, method = source.config, source.arrays(), source.resampling
     new = _wanted(old, image_size, patch_size, num_classes)
     if resample is not None:
@@ -121,6 +125,14 @@ def _fitted(
 def _is_new_head(path: str, new: ViTConfig) -> bool:
     """Whether a head that is replaced has this variable; without classes, what is left stays."""
     return new.num_classes > 0 and path.partition("/")[0] in _HEADS
+
+
+def own_file(path: str | os.PathLike) -> Path | None:
+    """The `.keras` file of a run folder, or the path itself if it is one; else None."""
+    path = Path(path)
+    if (path / "recipe.json").is_file():
+        return path / "model.keras"
+    return path if path.suffix == ".keras" else None
 
 
 def _from_keras(path: Path) -> tuple[ViTConfig, Arrays]:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from keras_vit.errors import UserError
+from keras_vit.weights.features import features_of
 from keras_vit.weights.formats import Checkpoint
 
 # Where the encoder of an image can lie in what a training program saved; the first that fits.
 _FLAX_PREFIXES = ("", "params/", "params/img/", "img/", "opt/target/", "opt/target/img/")
 _HF_PREFIXES = ("", "vit.", "deit.")
-_TIMM_PREFIXES = ("", "module.", "backbone.", "model.", "module.backbone.")
+_TIMM_PREFIXES = ("", "module.", "backbone.", "model.", "module.backbone.", "timm_model.")
 
 # Tensors beside the classifier that programs are known to save: optimiser state, the text tower
 # and temperature of two-tower models, and the token that masked-image pre-training needs.
@@ -55,12 +56,14 @@ class Canonical(NamedTuple):
     Attributes:
         dialect: a key of `DIALECTS`.
         checkpoint: the tensors of the classifier.
+        names: their names in the file, without the prefix.
         prefix: what was taken off the names.
         skipped: names in the file that are not of the classifier, or that the caller skips.
     """
 
     dialect: str
     checkpoint: Checkpoint
+    names: tuple[str, ...]
     prefix: str
     skipped: tuple[str, ...]
 
@@ -105,6 +108,7 @@ def canonical(
     return Canonical(
         _spelling(kind, new_to_old, prefix),
         checkpoint.renamed(new_to_old),
+        tuple(name.removeprefix(prefix) for name in new_to_old.values()),
         prefix,
         tuple(name for name in checkpoint if name not in kept),
     )
@@ -148,8 +152,10 @@ def _kind_and_prefix(source: str, names: Iterable[str]) -> tuple[str, str]:
         for prefix in prefixes:
             if prefix + landmark in present:
                 return kind, prefix
+    features = features_of(present)
+    seems = f" It seems to have {', '.join(features)}." if features else ""
     raise UserError(
-        f"{source}: not a Vision Transformer in a dialect that is known here. Expected "
+        f"{source}: not a Vision Transformer in a dialect that is known here.{seems} Expected "
         f"{' or '.join(landmark for _, landmark, _ in landmarks)} among the names, "
         f"received {', '.join(sorted(present)[:6])}, ..."
     )

@@ -40,7 +40,7 @@ def test_inspect_prints_json(capsys):
 
 def test_inspect_says_what_must_be_given(capsys):
     assert run(inspect_weights, FOLDER / "timm_token.safetensors") == 1
-    assert "Give num_heads=" in capsys.readouterr().out
+    assert "or give num_heads=" in capsys.readouterr().out
 
 
 def test_inspect_needs_neither_keras_nor_memory(tmp_path):

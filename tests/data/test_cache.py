@@ -15,7 +15,10 @@ def copy(photos, tmp_path):
     return root
 
 
-def test_what_was_found_is_believed_until_the_file_changes(copy, monkeypatch):
+def test_what_was_found_is_believed_until_the_file_changes(copy, monkeypatch, tmp_path):
+    monkeypatch.setenv(
+        "KERAS_VIT_CACHE", str(tmp_path / "cache")
+    )  # other tests fill the common one
     looked_at = []
 
     def counted(paths, decode):

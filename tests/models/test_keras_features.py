@@ -40,7 +40,7 @@ MODES = {
             activation_quantizer=keras.quantizers.AbsMaxQuantizer(axis=-1, value_range=(-15, 15))
         )
     },
-    "one block": {"mode": "int8", "filters": lambda layer: "block_01" in layer.path},
+    "one block": {"mode": "int8", "filters": lambda layer: "block_01" in (layer.path or "")},
 }
 # Keras says for each layer without a matrix that it has none to quantise.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")

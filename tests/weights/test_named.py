@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""What tensors do not tell is read off names and configurations, asked for, or refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_vit import UserError
+from keras_vit.weights import load_model, open_source
+from keras_vit.weights.architectures import architecture_row, names_digest, table
+from keras_vit.weights.formats import open_checkpoint, write_safetensors
+from tests.weights.fixtures import FOLDER, close, stored
+
+TIMM, HF = FOLDER / "timm_token.safetensors", FOLDER / "hf_vit"
+
+
+def tensors(fixture, left_out=(), **renamed):
+    checkpoint = open_checkpoint(fixture)
+    found = {}
+    for name in checkpoint:
+        if not any(part in name for part in left_out):
+            new = name
+            for old, word in renamed.items():
+                new = new.replace(old, word)
+            found[new] = checkpoint[name]
+    return found
+
+
+def write(path, arrays):
+    makers = [(name, a.shape, lambda a=a: np.asarray(a)) for name, a in arrays.items()]
+    write_safetensors(path, makers, {})
+    return path
+
+
+def folder(path, config, fixture=TIMM):
+    path.mkdir()
+    shutil.copy(fixture, path / "model.safetensors")
+    (path / "config.json").write_text(json.dumps(config))
+    return path
+
+
+# Of each the tensors are those of a model that computes something else.
+SAME_TENSORS = {
+    "norms after each branch (post-norm)": (
+        FOLDER / "timm_avg_fc_norm.safetensors",
+        {"left_out": ("qkv.bias",)},
+    ),
+    "rotary positions (RoPE)": (
+        FOLDER / "timm_layer_scale.safetensors",
+        {"ls1.gamma": "gamma_1", "ls2.gamma": "gamma_2"},
+    ),
+}
+
+
+@pytest.mark.parametrize("feature", SAME_TENSORS)
+def test_tensors_that_only_another_model_has_are_refused_by_its_feature(tmp_path, feature):
+    fixture, change = SAME_TENSORS[feature]
+    left_out = change.pop("left_out", ()) if "left_out" in change else ()
+    path = write(tmp_path / "x.safetensors", tensors(fixture, left_out, **change))
+    with pytest.raises(UserError) as error:
+        open_source(path, heads=2)
+    assert feature in str(error.value)
+
+
+def test_a_bare_file_without_positions_is_asked_about(tmp_path):
+    path = write(tmp_path / "x.safetensors", tensors(TIMM, ["pos_embed"]))
+    with pytest.raises(UserError, match=r"rotary or missing.*architecture="):
+        open_source(path, heads=2)
+
+
+def test_a_pool_of_attention_comes_with_either_form_of_gelu():
+    path = FOLDER / "timm_map.safetensors"
+    with pytest.raises(UserError, match=r"the form of GELU.*architecture=.*gelu="):
+        open_source(path, heads=2)
+    siglip = open_source(path, heads=2, architecture="vit_base_patch32_siglip_256").config
+    assert siglip.gelu == "tanh"
+    assert open_source(path, heads=2, gelu="exact").config.gelu == "exact"
+
+
+@pytest.mark.parametrize(
+    ("name", "feature"),
+    [
+        ("vit_base_patch16_dinov3", "rotary positions"),
+        ("vit_small_patch16_rope_ape_224", "rotary positions"),
+        ("vit_base_patch16_rpn_224", "post-norm"),
+        ("vit_base_patch16_clip_224.openai", "a norm before the encoder"),
+        ("vit_base_patch16_clip_quickgelu_224", "quick GELU"),
+        ("vit_base_patch16_xp_224", "attention and MLP in parallel"),
+        ("beit_base_patch16_224", "relative position bias"),
+        ("vit_dlittle_patch16_reg1_gap_256", "differential attention"),
+        ("samvit_base_patch16", "attention in windows"),
+    ],
+)
+def test_an_architecture_is_refused_by_its_features(tmp_path, name, feature):
+    """Whatever the tensors: these are of an ordinary ViT."""
+    with pytest.raises(UserError, match=feature):
+        open_source(folder(tmp_path / "x", {"architecture": name}))
+    with pytest.raises(UserError, match=feature):
+        open_source(TIMM, heads=2, architecture=name)
+
+
+def test_a_header_without_arguments_means_the_architecture(tmp_path):
+    config = {"architecture": "test_vit", "pretrained_cfg": {"input_size": [3, 16, 16]}}
+    path = folder(tmp_path / "x", config)
+    with pytest.raises(UserError, match=r"width of 64, the tensors of 24.*num_heads="):
+        open_source(path)
+    pixels, logits = stored(TIMM)
+    model = load_model(path, num_heads=2)
+    assert close(np.asarray(model(pixels)), logits)
+
+
+def test_the_heads_of_an_architecture_stay_when_only_its_width_is_changed(tmp_path):
+    arguments = {"embed_dim": 24, "depth": 2, "patch_size": 4, "img_size": 16}
+    config = {"architecture": "test_vit", "model_args": arguments}
+    assert open_source(folder(tmp_path / "x", config)).config.heads == table()["test_vit"]["heads"]
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"architecture": "vit_bace_patch16_224"}, "Did you mean vit_base_patch16_224"),
+        ({"architecture": 7}, "architecture: expected text, received 7"),
+        ({"architecture": "test_vit", "model_args": [1]}, "model_args: expected"),
+        ({"architecture": "test_vit", "model_args": {"mlp_layer": "glu"}}, "mlp_layer='glu'"),
+        ({"architecture": "test_vit", "model_args": {"pos_embed": "rope"}}, "pos_embed='rope'"),
+        ({"architecture": "test_vit", "model_args": {"act_layer": "silu"}}, "act_layer is 'silu'"),
+        ({"architecture": "test_vit", "global_pool": "max"}, "global_pool is 'max'"),
+        ({"architecture": "test_vit", "global_pool": "map"}, "tensors have the pool 'token'"),
+        ({"model_type": "dinov3_vit"}, "rotary positions"),
+        ({"model_type": "clip_vision_model"}, "a norm before the encoder and quick GELU"),
+        ({"model_type": "something_new"}, "what is not known here"),
+        ({"model_type": ["vit"]}, "model_type"),
+        ({"model_type": "beit", "use_relative_position_bias": True}, "relative position bias"),
+    ],
+)
+def test_what_a_configuration_says_is_believed_or_refused(tmp_path, config, said):
+    with pytest.raises(UserError) as error:
+        open_source(folder(tmp_path / "x", config), heads=2)
+    assert said in str(error.value)
+
+
+def test_pixels_that_no_patch_covers_are_asked_about(tmp_path):
+    """timm cuts the last rows off where patches do not cover the image."""
+    config = {"architecture": "test_vit", "pretrained_cfg": {"input_size": [3, 18, 18]}}
+    path = folder(tmp_path / "x", config)
+    with pytest.raises(UserError, match=r"18 x 18 .* cover 16 x 16.*image_size=\(16, 16\)"):
+        open_source(path, heads=2)
+    assert open_source(path, heads=2, image_size=(16, 16)).config.image_size == (16, 16)
+
+
+def test_a_file_of_transformers_without_its_configuration_is_asked_about(tmp_path):
+    shutil.copy(HF / "model.safetensors", tmp_path)
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(UserError, match=r"config.json .*num_heads=, gelu=, norm_epsilon="):
+        open_source(path)
+    known = {"heads": 2, "gelu": "exact", "norm_epsilon": 1e-12}
+    assert open_source(path, **known).config == open_source(HF).config
+
+
+@pytest.mark.parametrize("kind", ["vit_mae", "vit_msn"])
+def test_other_model_types_with_the_same_tensors_are_read_with_their_configuration(tmp_path, kind):
+    config = json.loads((HF / "config.json").read_text())
+    del config["layer_norm_eps"]
+    path = folder(tmp_path / "x", config | {"model_type": kind}, HF / "model.safetensors")
+    found = open_source(path).config
+    assert (found.heads, found.norm_epsilon) == (2, {"vit_mae": 1e-12, "vit_msn": 1e-6}[kind])
+
+
+def test_the_table_of_architectures_is_whole():
+    assert len(table()) == 297
+    for name, row in table().items():
+        assert {"names", "width", "depth", "heads"} <= set(row) or row["unlike"], name
+        assert row.get("unlike") or (row["gelu"] in ("exact", "tanh") and row["norm_epsilon"] > 0)
+    assert architecture_row("vit_tiny_patch16_224_in21k") == table()["vit_tiny_patch16_224"]
+    assert names_digest(open_checkpoint(TIMM)) == table()["vit_base_patch16_224"]["names"]
