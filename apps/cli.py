@@ -99,7 +99,7 @@ def import_keras() -> None:
         try:
             with step("starting Keras", stream=terminal):
                 importlib.import_module("keras")
-        except BaseException:
+        except Exception:  # not Ctrl-C, which says nothing of the import
             log.seek(0)
             os.write(kept, log.read())
             raise

@@ -81,14 +81,20 @@ class Step:
             return f"{self.done:,.0f} {self.unit}" if self.done else ""
         return f"{self.done:,.0f} of {self.total:,.0f} {self.unit}"
 
-    def left(self) -> str:
-        """The time left, if the rest goes as fast; the time so far where that cannot be known."""
+    @property
+    def seconds_left(self) -> float | None:
+        """The time left, if the rest goes as fast; None where that cannot be known."""
         timed = self.done - self._untimed
         if not self.total or not timed:
-            return f"{clock(self.seconds)} so far"
-        rest = max(0.0, self.total - self.done + self._heavier)
+            return None
         until = time.monotonic() if self._held is None else self._held
-        return f"{clock((until - self._timed_from) / timed * rest)} left"
+        rest = max(0.0, self.total - self.done + self._heavier)
+        return (until - self._timed_from) / timed * rest
+
+    def left(self) -> str:
+        """The time left in words; the time so far where that cannot be known."""
+        left = self.seconds_left
+        return f"{clock(self.seconds)} so far" if left is None else f"{clock(left)} left"
 
 
 @contextlib.contextmanager

@@ -122,8 +122,7 @@ class History(keras.callbacks.Callback):
         self.steps = steps
         self.phases = phases
         self.rows: list[dict[str, float]] = []
-        self.epoch_seconds = 0.0  # what a whole epoch takes, from the last one; 0 before
-        self._traced = self._validated = False
+        self._traced = False
         self._carried = 0.0  # seconds of this epoch before the run was resumed
         self._drawn = -math.inf  # when
 
@@ -144,9 +143,6 @@ class History(keras.callbacks.Callback):
         if self._timed_steps:
             step = (self._last_step - self._timed_from) / self._timed_steps
             speed = self.batch_size / step
-            self.epoch_seconds = step * self.steps
-            if self._validated:  # the first time it is traced, too
-                self.epoch_seconds += time.perf_counter() - self._last_step
         row = {
             "epoch": epoch + 1,
             **{name: float(logs[name]) for name in MEASURED if name in logs},
@@ -158,7 +154,7 @@ class History(keras.callbacks.Callback):
             row["skipped_updates"] = int(self.model.optimizer.skipped)
         if len(self.phases) > 1:
             row["image_height"], row["image_width"] = self._phase(epoch).image_size
-        self._carried, self._validated = 0.0, True
+        self._carried = 0.0
         self.rows.append(row)
         write_history(self.folder / "history.csv", self.rows)
         if time.perf_counter() - self._drawn > _DRAW_SECONDS:
@@ -172,16 +168,6 @@ class History(keras.callbacks.Callback):
     def epochs(self) -> int:
         """Epochs of the whole run."""
         return self.phases[-1].end
-
-    @property
-    def seconds_left(self) -> float:
-        """What the rest of the run takes, if time grows with the pixels; 0 before it is known."""
-        done = len(self.rows)
-        pixels = sum(
-            math.prod(phase.image_size) * max(0, phase.end - max(phase.first, done))
-            for phase in self.phases
-        )
-        return self.epoch_seconds * pixels / math.prod(self._phase(done - 1).image_size)
 
     def get_state(self):
         return {"rows": self.rows, "seconds": self._seconds()}

@@ -61,7 +61,7 @@ class TellProgress(keras.callbacks.Callback):
         self._step.go_on()
 
     def on_epoch_end(self, epoch, logs=None):
-        progress.say(epoch_line(self.history))
+        progress.say(epoch_line(self.history, self._step.seconds_left))
 
     def _say(self, what: str):
         self._step.doing = f"epoch {self._epoch + 1} of {self.history.epochs}{what}"
@@ -78,16 +78,15 @@ class TellProgress(keras.callbacks.Callback):
         )
 
 
-def epoch_line(history: History) -> str:
+def epoch_line(history: History, seconds_left: float | None) -> str:
     """What the last epoch measured, how fast it was, and the time left of the run."""
     row, epochs = history.rows[-1], history.epochs
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
     parts += [f"{name} {row[name]:.4f}" for name in MEASURED if name in row]
-    if history.epoch_seconds:
-        parts += [
-            f"{row['images_per_second']:,.0f} images/s",
-            f"{progress.clock(history.seconds_left)} left",
-        ]
+    if row["images_per_second"]:
+        parts.append(f"{row['images_per_second']:,.0f} images/s")
+    if seconds_left is not None:
+        parts.append(f"{progress.clock(seconds_left)} left")
     if row.get("skipped_updates"):
         parts.append(f"{row['skipped_updates']} bad updates skipped")
     return "  ".join(parts)

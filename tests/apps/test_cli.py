@@ -3,6 +3,7 @@
 
 import inspect
 import json
+import os
 import random
 import re
 import shlex
@@ -198,3 +199,17 @@ def test_scripts_are_the_commands(keras_vit_command):
         [sys.executable, script, "recipes"], capture_output=True, text=True, check=True
     )
     assert done.stdout == keras_vit_command("list", "recipes").out
+
+
+@pytest.mark.parametrize(
+    "ending, shown", [(KeyboardInterrupt, ""), (ImportError, "the log of a device\n")]
+)
+def test_the_device_log_is_shown_when_the_import_fails_alone(capfd, monkeypatch, ending, shown):
+    def load(name):
+        os.write(2, b"the log of a device\n")
+        raise ending
+
+    monkeypatch.setattr(cli.importlib, "import_module", load)
+    with pytest.raises(ending):
+        cli.import_keras()
+    assert capfd.readouterr().err == shown
