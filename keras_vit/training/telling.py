@@ -19,7 +19,7 @@ class TellProgress(keras.callbacks.Callback):
 
     Args:
         history: knows the epochs, and what each measured; is told of everything first.
-        first_step: train steps that were made before this session.
+        first_step: train steps that an earlier process made, before the run was resumed.
     """
 
     def __init__(self, history: History, first_step: int):

@@ -140,7 +140,7 @@ def _from_keras(path: Path) -> tuple[ViTConfig, Arrays]:
 
     from keras_vit.models import config_of
     from keras_vit.models.keras_file import load_keras
-    from keras_vit.weights.loading import variables_of
+    from keras_vit.weights.model_variables import variables_of
 
     if path.is_dir():
         from keras_vit.weights.keras_hub import open_preset
