@@ -23,11 +23,14 @@ clock, CPU time for an image, what the stage adds to it, and the cores that were
 import argparse
 import dataclasses
 import json
+import re
 
 from keras_vit.apps.cli import import_keras, run_script
 
 _OF_MODELS = ("runtime", "threads", "batch", "quantize", "image_size")
 _OF_DATA = ("recipe", "data_dir", "set")
+_LONGEST = 3_600  # seconds for a row
+_MOST = 65_536  # images in a call, threads
 
 
 def add_flags(parser):
@@ -41,7 +44,7 @@ def add_flags(parser):
         "images, tfds:NAME or digits, see train",
     )
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="for each row; default: %(default)s"
+        "--seconds", type=_seconds, default=5.0, help="for each row; default: %(default)s"
     )
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of the results"
@@ -146,13 +149,22 @@ def _words(text: str) -> list[str]:
     return text.split(",")
 
 
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError:
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= _LONGEST:
         raise argparse.ArgumentTypeError(
-            f"expected whole numbers with commas, received {text!r}"
-        ) from None
+            f"expected seconds above 0, at most {_LONGEST}, received {text!r}"
+        )
+    return value
+
+
+def _numbers(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(re.fullmatch("[0-9]{1,5}", word) and 0 < int(word) <= _MOST for word in words):
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers from 1 to {_MOST} with commas, received {text[:80]!r}"
+        )
+    return [int(word) for word in words]
 
 
 if __name__ == "__main__":

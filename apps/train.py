@@ -157,8 +157,6 @@ def main(args) -> int:
     import_keras()
     import keras_vit
 
-    if args.dry_run:
-        return _dry_run(recipe, args)
     session = keras_vit.training.Session(
         args.checkpoint_minutes,
         args.checkpoint_steps,
@@ -168,6 +166,8 @@ def main(args) -> int:
         keras_vit.reports.draw_samples,
         _intended(args),
     )
+    if args.dry_run:
+        return _dry_run(recipe, args)
     try:
         if args.resume:
             run = keras_vit.training.resume(args.resume, session=session, extend=args.extend or 0)

@@ -2,6 +2,7 @@
 """How one process carries out its part of a run."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection
 
 from keras_vit.errors import UserError
@@ -43,8 +44,8 @@ class Session:
             raise UserError("checkpoint_minutes and checkpoint_steps: expected one of them.")
         for name in ("checkpoint_minutes", "checkpoint_steps", "keep_checkpoints", "max_time"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UserError(f"{name}: expected a number above 0, received {value}.")
+            if value is not None and not 0 < value < math.inf:
+                raise UserError(f"{name}: expected a finite number above 0, received {value}.")
         if self.tensorboard and installed("tensorboard") is None:
             raise UserError("--tensorboard: is not installed. Run: pip install tensorboard")
 

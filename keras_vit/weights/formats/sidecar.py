@@ -2,9 +2,48 @@
 """JSON files that lie beside weights."""
 
 import os
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
 
+from keras_vit.schema import Between
 from keras_vit.untrusted import read_json as read_untrusted_json
+
+_Side = int | list[int] | None
+
+
+class _TimmArguments(TypedDict, total=False):
+    img_size: _Side
+    act_layer: str | None
+    global_pool: str | None
+
+
+class _TimmPretrained(TypedDict, total=False):
+    input_size: list[int] | None
+    mean: float | list[float] | None
+    std: float | list[float] | None
+
+
+class _Config(TypedDict, total=False):
+    architecture: str
+    model_type: str | None
+    hidden_act: str | None
+    pooler_act: str | None
+    image_size: _Side | dict[str, Any]
+    global_pool: str | None
+    model_args: _TimmArguments | None
+    pretrained_cfg: _TimmPretrained | None
+
+
+class _Preprocessor(TypedDict, total=False):
+    do_rescale: bool | None
+    do_normalize: bool | None
+    rescale_factor: Annotated[float, Between(1e-9, 1e9)]
+    image_mean: float | list[float] | None
+    image_std: float | list[float] | None
+
+
+# The fields that this program asks for. What it compares or counts with is checked where it does.
+_KINDS = {"config.json": _Config, "preprocessor_config.json": _Preprocessor}
 
 
 def read_json(path: str | os.PathLike) -> dict[str, Any]:
@@ -12,5 +51,10 @@ def read_json(path: str | os.PathLike) -> dict[str, Any]:
 
     Returns:
         The object, or `{}` where there is no such file.
+
+    Raises:
+        UserError: names the file, the field, and what it should be.
     """
-    return read_untrusted_json(path, dict[str, Any]) if os.path.lexists(path) else {}
+    if not os.path.lexists(path):
+        return {}
+    return read_untrusted_json(path, _KINDS.get(Path(path).name, dict[str, Any]))

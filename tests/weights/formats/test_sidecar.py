@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""JSON beside weights whose fields are of other types than they should be."""
+
+import json
+import shutil
+
+import pytest
+
+from keras_vit import UserError
+from keras_vit.weights.formats.sidecar import read_json
+from keras_vit.weights.inspection import inspect
+from tests.weights.fixtures import FOLDER
+
+ODD = (None, True, -1, 1.5, 10**30, "x", [], [[1]], ["a"], {}, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        *(("config.json", field) for field in ("hidden_act", "image_size", "model_type")),
+        *(("config.json", field) for field in ("pooler_act", "num_attention_heads")),
+        *(("preprocessor_config.json", field) for field in ("rescale_factor", "do_rescale")),
+        *(("preprocessor_config.json", field) for field in ("image_mean", "image_std")),
+    ],
+)
+def test_a_field_of_another_type(tmp_path, name, field):
+    shutil.copytree(FOLDER / "hf_vit", tmp_path, dirs_exist_ok=True)
+    file = tmp_path / name
+    sound = read_json(file)
+    refused = 0
+    for odd in ODD:
+        file.write_text(json.dumps({**sound, field: odd}))
+        try:
+            refused += inspect(tmp_path).config is None
+        except UserError:
+            refused += 1
+    assert refused > len(ODD) / 3
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"architecture": 5},
+        {"architecture": "vit", "model_args": "x"},
+        {"architecture": "vit", "model_args": {"act_layer": []}},
+        {"architecture": "vit", "pretrained_cfg": {"input_size": 3}},
+    ],
+)
+def test_a_config_of_timm_of_other_types(tmp_path, values):
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"config\.json: .*expected"):
+        read_json(tmp_path / "config.json")
