@@ -99,3 +99,17 @@ def test_the_table_of_latencies():
         "litert 1 8 25.00 30.50 24.90 320.0 32.0 46% 22.90 MB 101 MB",
         "a.onnx 2 1 1.00 1.00 1.90 1,000.0 - - 0.01 MB 60 MB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        *(("seconds", value) for value in ("nan", "inf", "-1", "x")),
+        *(("batch", value) for value in ("0", "9" * 30)),
+        ("threads", "x"),
+    ],
+)
+def test_numbers_that_would_never_end(in_process, capsys, flag, value):
+    with pytest.raises(SystemExit) as ended:
+        in_process("benchmark", "Ti/16", f"--{flag}={value}")
+    assert ended.value.code == 2 and f"--{flag}" in capsys.readouterr().err

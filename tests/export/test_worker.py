@@ -70,7 +70,9 @@ def script(tmp_path, body: str) -> list[str]:
     return [sys.executable, str(path)]
 
 
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
+@pytest.mark.parametrize(
+    "name", ["SIGSEGV", "SIGKILL", pytest.param("SIGABRT", marks=pytest.mark.slow)]
+)
 def test_a_process_that_dies_is_one_line(files, tmp_path, name):
     command = script(tmp_path, f"os.kill(os.getpid(), signal.{name})")
     with Worker(files["litert"], command=command) as there:
