@@ -17,6 +17,7 @@ from keras_vit.apps.checkpoint_flags import add_checkpoint_flags, told
 from keras_vit.apps.cli import import_keras, run_script
 
 from keras_vit.weights.dialects import WRITTEN
+from keras_vit.weights.opening import own_file
 from keras_vit.weights.resample import METHODS
 
 
@@ -37,7 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.to == "keras":
+    if args.to == "keras" or own_file(args.source) is not None:
         import_keras()
     from keras_vit.weights import convert
 

@@ -15,9 +15,11 @@ import json
 import sys
 
 from keras_vit.apps.checkpoint_flags import add_checkpoint_flags, told
+from keras_vit.apps.cli import import_keras, run_script
 
 from keras_vit.config import ViTConfig
 from keras_vit.weights.inspection import Inspection, inspect
+from keras_vit.weights.opening import own_file
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +31,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    if own_file(args.path) is not None:
+        import_keras()
     found = inspect(args.path, **told(args))
     sys.stdout.write(json.dumps(found.to_dict(), indent=2) + "\n" if args.json else _table(found))
     return 0 if found.config else 1
@@ -60,6 +64,4 @@ def _table(found: Inspection) -> str:
 
 
 if __name__ == "__main__":
-    from keras_vit.apps.cli import run_script
-
     run_script("inspect")

@@ -112,7 +112,7 @@ def certify(
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / name
             save(model, written, dialect)
-            found = certify(written, reference, record=record, batch=batch, seed=seed)
+            found = certify(written, reference=reference, record=record, batch=batch, seed=seed)
         return dataclasses.replace(found, path=str(path), dialect="keras")
     config = config_of(model)
     versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
