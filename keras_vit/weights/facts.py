@@ -7,11 +7,13 @@ told them apart from guesses: the name of an architecture, a model type, or our 
 
 import json
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
+from keras_vit import limits
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.schema import check
+from keras_vit.schema import Between, Sized, check
+from keras_vit.untrusted import parse_json
 from keras_vit.weights.architectures import POOLS, architecture_row, row_facts
 from keras_vit.weights.formats.sidecar import read_json
 
@@ -77,6 +79,11 @@ _TIMM_IN_TRAINING = {
 _TIMM_READ = {"num_heads", "img_size", "global_pool", "pool_include_prefix", "act_layer"}
 
 
+class _Header(TypedDict, total=False):
+    pool: str
+    image_size: Annotated[list[Annotated[int, Between(1, limits.IMAGE_SIDE)]], Sized(2, 2)]
+
+
 class _TimmConfig(TypedDict, total=False):
     architecture: str
     global_pool: str | None
@@ -112,7 +119,7 @@ def facts_beside(
         facts |= _hugging_face(config, source)
     if home in ("timm", "hf"):
         facts |= _preprocessor(read_json(Path(source).with_name("preprocessor_config.json")))
-    return facts | _from_metadata(metadata)
+    return facts | _from_metadata(metadata, str(path))
 
 
 def config_beside(path: Path) -> tuple[dict[str, Any], str]:
@@ -135,13 +142,9 @@ def to_metadata(config: ViTConfig) -> dict[str, str]:
     return {"format": "pt", METADATA_KEY: json.dumps(kept)}
 
 
-def _from_metadata(metadata: dict[str, str]) -> dict[str, Any]:
-    try:
-        values = json.loads(metadata.get(METADATA_KEY, "{}"))
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise UserError(f"expected JSON under {METADATA_KEY!r} in the header of the file.")
+def _from_metadata(metadata: dict[str, str], source: str) -> dict[str, Any]:
+    text = metadata.get(METADATA_KEY, "{}")
+    values = parse_json(text, f"{source}: {METADATA_KEY!r} in its header", _Header)
     kept = {name: value for name, value in values.items() if name in _KEPT}
     return {**kept, "named": "its own header"} if kept else {}
 
@@ -221,12 +224,15 @@ def _preprocessor(config: dict) -> dict[str, Any]:
         return {}
     factor = config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1.0
     normalises = config.get("do_normalize", True)
-    mean = config.get("image_mean", [0.5] * 3) if normalises else [0.0]
-    std = config.get("image_std", [0.5] * 3) if normalises else [1.0]
     unit = 255 * factor
-    if abs(unit - 1) > 1e-6:
-        mean, std = [m / unit for m in mean], [s / unit for s in std]
-    return {"pixel_mean": mean, "pixel_std": std}
+    unit = unit if abs(unit - 1) > 1e-6 else 1.0
+    names = {"pixel_mean": ("image_mean", [0.0]), "pixel_std": ("image_std", [1.0])}
+    facts = {}
+    for field, (name, without) in names.items():
+        told = config.get(name) if normalises else without
+        numbers = [0.5] * 3 if told is None else told if isinstance(told, list) else [told]
+        facts[field] = [number / unit for number in numbers]
+    return facts
 
 
 def _translated(table: dict[str, str], value: Any, field: str, source: str) -> str:

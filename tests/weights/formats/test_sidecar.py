@@ -7,6 +7,8 @@ import shutil
 import pytest
 
 from keras_vit import UserError
+from keras_vit.weights.facts import facts_beside
+from keras_vit.weights.formats import open_checkpoint, write_safetensors
 from keras_vit.weights.formats.sidecar import read_json
 from keras_vit.weights.inspection import inspect
 from tests.weights.fixtures import FOLDER
@@ -50,3 +52,19 @@ def test_a_config_of_timm_of_other_types(tmp_path, values):
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(UserError, match=r"config\.json: .*expected"):
         read_json(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{", "[" * 10_000, '{"heads": 1e400}', '{"pool": []}']
+    + [f'{{"image_size": {size}}}' for size in ("[]", '"x"', '{"a": 1}', "[1000000000, 16]")],
+)
+def test_our_own_header_of_other_types(tmp_path, text):
+    path = tmp_path / "x.safetensors"
+    tensors = open_checkpoint(FOLDER / "timm_token.safetensors")
+    made = [
+        (name, spec.shape, lambda name=name: tensors[name]) for name, spec in tensors.specs.items()
+    ]
+    write_safetensors(path, made, {"keras_vit": text})
+    with pytest.raises(UserError, match=r"x\.safetensors: 'keras_vit' in its header"):
+        facts_beside(path, open_checkpoint(path).metadata, None, "timm")
