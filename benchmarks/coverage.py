@@ -307,7 +307,7 @@ def judge(case: Path, form: str) -> tuple[str, str]:
     try:
         model = load_model(path, **known)
     except UserError as error:
-        return "refused", " ".join(str(error).replace(str(case), "").split())[:160]
+        return "refused", " ".join(str(error).replace(str(case), "").split())
     if not (case / "io.npz").is_file():
         return "silent", "takes no images, but was loaded"
     with np.load(case / "io.npz") as io:
@@ -367,8 +367,18 @@ def report(rows: list[tuple[str, str, str, str, str]], cases: Path, out: str | N
 
 def _reason(message: str) -> str:
     """A refusal without the names of files and architectures."""
-    match = re.search(r"(?:unlike the model here in|here cannot compute): ([^.]*)\.", message)
-    return (match[1] if match else message)[:110].replace("|", "/")
+    for pattern in (
+        r"^architecture \S+: (has .*); the model here",
+        r"has the tensors of .*, which (has .*): the model here",
+        r"(nothing (?:in the file )?tells [^.]*)\.",
+        r"(model_type .* has .*); the models",
+        r"(It seems to have [^.]*)\.",
+        r"(It has .*); the model here does not",
+        r"^\S+: (.*)",
+    ):
+        if match := re.search(pattern, message):
+            return match[1][:150].replace("|", "/")
+    return message[:150].replace("|", "/")
 
 
 if __name__ == "__main__":
