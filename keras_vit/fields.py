@@ -35,7 +35,10 @@ def check_fields(
     kinds = typing.get_type_hints(type(node), include_extras=True)
     for field in dataclasses.fields(node):
         name, value, kind = prefix + field.name, getattr(node, field.name), kinds[field.name]
-        classes = tuple(k for k in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(k))
+        kinds_of_field = (kind, *typing.get_args(kind))
+        classes = tuple(
+            k for k in kinds_of_field if isinstance(k, type) and dataclasses.is_dataclass(k)
+        )
         if not isinstance(value, classes):
             value = schema.check(_plain(value), kind, name)
             object.__setattr__(node, field.name, value)

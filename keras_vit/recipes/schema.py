@@ -2,6 +2,7 @@
 """The fields of a recipe."""
 
 import dataclasses
+from typing import Annotated
 
 from keras_vit import limits
 from keras_vit.config import ViTConfig, pair
@@ -11,6 +12,8 @@ from keras_vit.recipes.augmentation import Augmentation
 from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
 from keras_vit.recipes.progressive import Phase, Progressive, phases_of, progressive_of
+from keras_vit.schema import Sized
+from keras_vit.text import Line
 
 CACHES = ("auto", "memory", "none")
 ON_BAD = ("error", "skip")
@@ -115,7 +118,7 @@ class Recipe:
             finite.
     """
 
-    name: str
+    name: Annotated[str, Line(), Sized(1, limits.NAME)]
     model: ViTConfig | None
     epochs: int
     batch_size: int

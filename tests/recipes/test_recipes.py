@@ -146,6 +146,8 @@ def test_a_published_size_keeps_the_images():
         ("data.test=2", "0.01 to 0.9"),
         ("accumulate=3", "divisor of batch_size=64"),
         ("image_size=8", "goes with model=none"),
+        ("name=two\nlines", "name: expected text of one line"),
+        (f"name={'x' * 1001}", "of length 1 to 1,000"),
         ("seed=-1", "seed: expected a number from 0 to 4294967295, received -1"),
         ("model.width=1000000000039", "width: expected a number from 1 to 65536"),
         ("model.dropout=x", "dropout: expected a number, received 'x'"),
