@@ -43,7 +43,10 @@ def architecture_row(name: str) -> Row:
     plain = name.partition(".")[0]
     plain = _content()["aliases"].get(plain, plain)
     if plain not in table():
-        hint = f"the names of Vision Transformers in timm {_content()['timm']}"
+        hint = (
+            f"the names of Vision Transformers in timm {_content()['timm']}; if it computes as one "
+            "of them does, give that as architecture="
+        )
         raise unknown("architecture", name, table(), hint)
     return table()[plain]
 

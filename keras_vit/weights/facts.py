@@ -84,13 +84,6 @@ class _Header(TypedDict, total=False):
     image_size: Annotated[list[Annotated[int, Between(1, limits.IMAGE_SIDE)]], Sized(2, 2)]
 
 
-class _TimmConfig(TypedDict, total=False):
-    architecture: str
-    global_pool: str | None
-    model_args: dict[str, Any] | None
-    pretrained_cfg: dict[str, Any] | None
-
-
 def facts_beside(
     path: Path, metadata: dict[str, str], architecture: str | None, home: str
 ) -> dict[str, Any]:
@@ -176,7 +169,6 @@ def _hugging_face(config: dict, source: str) -> dict[str, Any]:
 
 
 def _timm(config: dict, source: str, architecture: str | None) -> dict[str, Any]:
-    check(config, _TimmConfig, source)
     name = architecture or config["architecture"]
     row = architecture_row(name)
     if row.get("unlike"):
