@@ -345,11 +345,13 @@ def report(rows: list[tuple[str, str, str, str, str]], cases: Path, out: str | N
         ]
         names = len({row[:2] for row in of})
         lines.append(f"| {module} | {names} | {' | '.join(cells)} |")
-    reasons = collections.Counter(
-        (form, _reason(reason)) for *_, form, verdict, reason in rows if verdict == "refused"
-    )
-    lines += ["", "| form | refused because | names |", "|---|---|---|"]
-    lines += [f"| {form} | {why} | {n} |" for (form, why), n in reasons.most_common()]
+    reasons: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+    for *_, form, verdict, reason in rows:
+        if verdict == "refused":
+            reasons[_reason(reason)][form] += 1
+    lines += ["", "| refused because | names |", "|---|---|"]
+    for why, of in sorted(reasons.items(), key=lambda item: -sum(item[1].values())):
+        lines.append(f"| {why} | {' / '.join(str(of[form]) for form in FORMS)} |")
     silent = [row for row in rows if row[3] in ("silent", "unmade")]
     lines += [
         "",
