@@ -32,7 +32,7 @@ setup(
     # pillow-heif 1.4, the first with libheif above 1.22 (CVE-2026-32740).
     install_requires=[
         "absl-py>=2.1,<3",
-        "ai-edge-litert>=2.2,<2.4",
+        "ai-edge-litert>=2.3,<2.4",
         "h5py>=3.14,<4",
         "importlib_resources>=6.4,<8",  # TFDS imports it without asking for it
         "keras>=3.15.1,<3.16",

@@ -3,6 +3,7 @@
 
 import copy
 import gc
+import itertools
 import os
 import pickle
 
@@ -287,8 +288,14 @@ def test_distillation_of_keras():
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports are for TensorFlow")
-@pytest.mark.parametrize("changed", ["plain", "int8", "lora"])
-@pytest.mark.parametrize("format", ["tf_saved_model", "litert"])
+@pytest.mark.parametrize(
+    ("changed", "format"),
+    [
+        *itertools.product(["plain", "lora"], ["tf_saved_model", "litert"]),
+        # TensorFlow's converter refuses Keras' int8 product of rank 3, also of one Dense layer.
+        ("int8", "tf_saved_model"),
+    ],
+)
 def test_export_of_keras(changed, format, tmp_path):
     model = make()
     if changed == "int8":
