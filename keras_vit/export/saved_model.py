@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from keras_vit.export.folding import Folded, fold
 from keras_vit.export.forward import forward
@@ -61,9 +62,17 @@ def to_saved_model(
         except tf.errors.OpError as error:  # a full disk, in TensorFlow's words
             reason = error.message.splitlines()[0].rpartition("; ")[-1]
             raise OSError(errno.EIO, f"cannot be written ({reason})", str(path)) from error
+        _name_by_contents(Path(temporary) / "fingerprint.pb")
         if metadata is not None:
             metadata.write_into(temporary)
     return Path(path)
+
+
+def _name_by_contents(file: Path) -> None:
+    """Replaces TensorFlow's random identifier, so that equal runs write equal files."""
+    fingerprint = FingerprintDef.FromString(file.read_bytes())
+    fingerprint.uuid = f"{fingerprint.saved_model_checksum:016x}"
+    file.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def exported_module(folded: Folded) -> tf.Module:

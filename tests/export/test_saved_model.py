@@ -192,3 +192,31 @@ def test_a_full_disk_is_an_error_of_the_system(model, tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"cannot be written \(No space left on device\): '.*/m'"):
         to_saved_model(model, tmp_path / "m", METADATA)
     assert not list(tmp_path.iterdir())
+
+
+WRITE = """
+import sys, keras
+from pathlib import Path
+from keras_vit import ViTConfig, vit
+from keras_vit.data.encoded import read_encoded
+from keras_vit.export import Metadata
+from keras_vit.export.saved_model import to_saved_model
+
+keras.utils.set_random_seed(1)
+sizes = {"width": 16, "depth": 2, "mlp_width": 32, "heads": 2}
+model = vit(ViTConfig.of("Ti/8", image_size=16, num_classes=2, **sizes))
+metadata = Metadata("two", ("cat", "dog"), (16, 16), 3, 0.9)
+to_saved_model(model, Path(sys.argv[1]), metadata, read_encoded)
+"""
+
+
+@pytest.mark.slow
+def test_equal_runs_write_equal_files(tmp_path):
+    """In one process TensorFlow counts its functions on; two runs are two processes."""
+    written = []
+    for name in ("first", "second"):
+        subprocess.run([sys.executable, "-c", WRITE, tmp_path / name], check=True)
+        files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
+        written.append({str(p.relative_to(tmp_path / name)): p.read_bytes() for p in files})
+    assert len(written[0]) == 6
+    assert written[0] == written[1]
