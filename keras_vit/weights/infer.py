@@ -11,7 +11,7 @@ from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.dialects import family
 from keras_vit.weights.formats import Spec
-from keras_vit.weights.unnamed import timm_facts, transformers_facts
+from keras_vit.weights.unnamed import check_told, timm_facts
 
 Specs = Mapping[str, Spec]
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def infer(
         told = timm_facts(names or specs, _timm_sizes(shape), facts, source)
         facts = {**told, **{k: v for k, v in facts.items() if v is not None}}
     elif home == "hf" and "named" not in facts:
-        transformers_facts(specs, facts, source)
+        check_told(specs, facts, source)
     found = _READERS[home](shape, facts)
     if "pool" in found and facts.get("pool") not in (None, found["pool"]):
         raise UserError(

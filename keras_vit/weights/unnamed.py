@@ -74,11 +74,13 @@ def timm_facts(
     return facts
 
 
-def transformers_facts(
-    names: Iterable[str], known: Mapping[str, Any], source: str
-) -> dict[str, Any]:
-    """Nothing: raises the error of a file of transformers without its config.json, unless the
-    caller told what that would."""
+def check_told(names: Iterable[str], known: Mapping[str, Any], source: str) -> None:
+    """Raises the error of a file of transformers without its config.json, unless the caller told
+    what that would.
+
+    Args:
+        names, known, source: see `timm_facts`.
+    """
     if any(name.startswith("pooler.") for name in names):
         raise UserError(
             f"{source}: nothing tells the activation of its pooler. Put its config.json next to "
@@ -92,7 +94,6 @@ def transformers_facts(
             f"{source}: nothing tells {_in_words(missing)}. Put its config.json next to it, or "
             f"give {arguments}."
         )
-    return {}
 
 
 def _told_by_norms(open_fields: list[str], names: list[str]) -> bool:
