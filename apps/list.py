@@ -55,7 +55,7 @@ def _models():
     rows = []
     for name in variant_names():
         config = ViTConfig.of(name)
-        fields = ("width", "depth", "mlp_width", "heads")
+        fields = ("width", "depth", "mlp_dim", "num_heads")
         row = {"model": name} | {field: getattr(config, field) for field in fields}
         rows.append(row | _sizes(config))
     return rows

@@ -59,10 +59,10 @@ _BOUNDS = {
     "patch_size": (1, limits.MODEL_SIDE),
     "width": (1, 65_536),
     "depth": (1, 1000),
-    "mlp_width": (1, 10**6),
-    "heads": (1, 65_536),
+    "mlp_dim": (1, 10**6),
+    "num_heads": (1, 65_536),
     "register_tokens": (0, 10_000),
-    "representation": (0, 10**6),
+    "representation_size": (0, 10**6),
     "head_bias": (-1e4, 1e4),
     "dropout": _RATE,
     "attention_dropout": _RATE,
@@ -88,8 +88,8 @@ class ViTConfig:
         patch_size: height and width of a patch, in pixels, or in cells of the stem's feature map.
         width: size of a token (D of the paper).
         depth: number of Transformer blocks (L).
-        mlp_width: size of the hidden layer of the MLP.
-        heads: attention heads; they divide the width.
+        mlp_dim: size of the hidden layer of the MLP.
+        num_heads: attention heads; they divide the width.
         class_token: whether a learnable [CLS] token is put before the patches.
         class_token_in_positions: whether the position table has a row for it (the paper's form).
             Without, it is added after the positions (big_vision's form). Only "learned" positions
@@ -107,7 +107,8 @@ class ViTConfig:
             well (timm's `pool_include_prefix`); False where there are none.
         norm_after_pool: applies the final LayerNorm to the average and not to each token
             ("fc_norm").
-        representation: width of the tanh layer before the head ("pre_logits"); 0 leaves it off.
+        representation_size: size of the tanh layer before the head ("pre_logits"); 0 leaves it
+            off.
         head_bias: what the bias of the head starts from, None for no bias. The kernel starts from
             zero.
         dropout: rate after the position embedding, the attention and both layers of the MLP, 0 to
@@ -135,8 +136,8 @@ class ViTConfig:
     patch_size: tuple[int, int] = (16, 16)
     width: int = 768
     depth: int = 12
-    mlp_width: int = 3072
-    heads: int = 12
+    mlp_dim: int = 3072
+    num_heads: int = 12
     class_token: bool = True
     class_token_in_positions: bool = True
     distillation_token: bool = False
@@ -146,7 +147,7 @@ class ViTConfig:
     pool: str = "token"
     pool_includes_prefix: bool = False
     norm_after_pool: bool = False
-    representation: int = 0
+    representation_size: int = 0
     head_bias: float | None = 0.0
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -260,7 +261,7 @@ class ViTConfig:
     @property
     def head_dim(self) -> int:
         """Size of a query, key or value of one head."""
-        return self.width // self.heads
+        return self.width // self.num_heads
 
     @property
     def stochastic_depth_rates(self) -> tuple[float, ...]:
@@ -271,7 +272,7 @@ class ViTConfig:
     @property
     def num_parameters(self) -> int:
         """Number of weights, in closed form."""
-        d, m = self.width, self.mlp_width
+        d, m = self.width, self.mlp_dim
         attention = 4 * (d * d + d)
         mlp = 2 * d * m + m + d
         norm = 2 * d
@@ -287,9 +288,9 @@ class ViTConfig:
         if self.pool == "map":
             total += d + attention + norm + mlp
         features = d
-        if self.representation:
-            total += d * self.representation + self.representation
-            features = self.representation
+        if self.representation_size:
+            total += d * self.representation_size + self.representation_size
+            features = self.representation_size
         if self.num_classes:
             head = features * self.num_classes
             head += self.num_classes if self.head_bias is not None else 0
@@ -307,16 +308,16 @@ class ViTConfig:
             visible: patches that the blocks see; None for all.
         """
         patches = self.num_patches if visible is None else visible
-        n, d, m = self.num_prefix_tokens + patches, self.width, self.mlp_width
+        n, d, m = self.num_prefix_tokens + patches, self.width, self.mlp_dim
         block = 4 * n * d * d + 2 * n * n * d + 2 * n * d * m  # projections, scores, values, MLP
         total = self._stem_multiply_adds() + self.num_patches * self.patch_pixels * d
         total += self.depth * block
         if self.pool == "map":  # one query
             read = n - self.pooled_from
             total += 2 * read * d * d + 2 * d * d + 2 * read * d + 2 * d * m
-        total += d * self.representation
+        total += d * self.representation_size
         heads = 2 if self.distillation_token else 1
-        total += heads * (self.representation or d) * self.num_classes
+        total += heads * (self.representation_size or d) * self.num_classes
         return 2 * total
 
     def _stem_multiply_adds(self) -> int:
@@ -362,20 +363,20 @@ class ViTConfig:
             raise UserError(
                 f"resnet_stages: expected at most 8 stages, received {len(self.resnet_stages)}."
             )
-        if self.width % self.heads:
+        if self.width % self.num_heads:
             raise UserError(
-                f"heads: expected a divisor of width={self.width}, received {self.heads}. "
-                f"Try heads={_nearest_divisor(self.width, self.heads)}."
+                f"num_heads: expected a divisor of width={self.width}, received {self.num_heads}. "
+                f"Try num_heads={_nearest_divisor(self.width, self.num_heads)}."
             )
         if self.position == "sincos2d" and (self.width % 4 or self.width < 8):
             raise UserError(
                 "width: sincos2d positions need a multiple of 4 that is at least 8, "
                 f"received {self.width}."
             )
-        if self.distillation_token and (self.pool != "token" or self.representation):
+        if self.distillation_token and (self.pool != "token" or self.representation_size):
             raise UserError(
-                "distillation_token=True goes with pool='token' and representation=0, received "
-                f"pool={self.pool!r} and representation={self.representation}."
+                "distillation_token=True goes with pool='token' and representation_size=0, "
+                f"received pool={self.pool!r} and representation_size={self.representation_size}."
             )
         if self.register_tokens_in_positions and not self.class_token_in_positions:
             raise UserError(
@@ -431,12 +432,12 @@ def _sizes(name: str) -> dict[str, Any]:
     if variant not in VARIANTS:
         hint = "`keras-vit list models`; any patch size goes with any size, as in S/8"
         raise unknown("model", name, variant_names(), hint)
-    width, depth, mlp_width, heads = VARIANTS[variant]
+    width, depth, mlp_dim, num_heads = VARIANTS[variant]
     return {
         "width": width,
         "depth": depth,
-        "mlp_width": mlp_width,
-        "heads": heads,
+        "mlp_dim": mlp_dim,
+        "num_heads": num_heads,
         "patch_size": patch,
         "resnet_stages": stages,
     }

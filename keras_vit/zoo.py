@@ -15,7 +15,7 @@ from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository
 from keras_vit.weights.loading import load_model
 
-_SIZES = ("width", "depth", "mlp_width", "heads", "resnet_stages")
+_SIZES = ("width", "depth", "mlp_dim", "num_heads", "resnet_stages")
 
 
 def create(

@@ -61,7 +61,7 @@ def test_near_names_are_offered():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"heads": 5}, "divisor of width=768, received 5. Try heads=4"),
+        ({"num_heads": 5}, "divisor of width=768, received 5. Try num_heads=4"),
         ({"image_size": 225}, "multiple of 16 pixels .* received 225. Try 224 or 240"),
         ({"image_size": (224, 8)}, "width that is a multiple of 16 .* Try 16"),
         ({"image_size": 224.0}, "whole number"),
@@ -71,16 +71,16 @@ def test_near_names_are_offered():
         ({"norm_after_pool": True}, "goes with pool='average'"),
         ({"dropout": 1.0}, "dropout: expected a number from 0 to 0.99, received 1.0"),
         ({"depth": 0}, "depth: expected a number from 1 to 1000, received 0"),
-        ({"position": "sincos2d", "width": 6, "heads": 2}, "multiple of 4"),
+        ({"position": "sincos2d", "width": 6, "num_heads": 2}, "multiple of 4"),
         ({"norm_epsilon": 0}, "norm_epsilon: expected a number from 1e-12 to 1"),
         ({"pixel_std": (1, 0, 1)}, "pixel_std: expected a number from 1e-09"),
         ({"pixel_mean": "abc"}, "pixel_mean: expected a list"),
-        ({"width": 10**12 + 39, "heads": 7}, "width: expected a number from 1 to 65536"),
+        ({"width": 10**12 + 39, "num_heads": 7}, "width: expected a number from 1 to 65536"),
         ({"resnet_stages": 5}, "resnet_stages: expected a list"),
         ({"resnet_stages": (1,) * 50_000}, "at most 8 stages"),
         ({"depth": True}, "depth: expected a whole number, received True"),
         ({"pixel_mean": (0.1, 0.2)}, "one for each of 3 channels"),
-        ({"distillation_token": True, "representation": 8}, "representation=0"),
+        ({"distillation_token": True, "representation_size": 8}, "representation_size=0"),
     ],
 )
 def test_a_wrong_value_says_what_was_expected_and_received(change, message):

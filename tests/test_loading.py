@@ -41,7 +41,14 @@ def test_another_size_keeps_the_labels_and_another_head_does_not(run):
 
 def test_a_foreign_checkpoint(tmp_path):
     config = keras_vit.ViTConfig.of(
-        "Ti/16", image_size=16, patch_size=8, width=64, depth=1, heads=1, num_classes=4, gelu="tanh"
+        "Ti/16",
+        image_size=16,
+        patch_size=8,
+        width=64,
+        depth=1,
+        num_heads=1,
+        num_classes=4,
+        gelu="tanh",
     )
     model = keras_vit.vit(config)
     keras_vit.weights.save(model, tmp_path / "other.npz", dialect="flax")

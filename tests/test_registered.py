@@ -94,7 +94,7 @@ def compiled(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("compiled") / "model.keras"
     config = keras_vit.ViTConfig.of(
-        "Ti/16", image_size=16, patch_size=8, width=32, depth=1, heads=2, mlp_width=64
+        "Ti/16", image_size=16, patch_size=8, width=32, depth=1, num_heads=2, mlp_dim=64
     )
     model = keras_vit.vit(config)
     recipe = keras_vit.recipes.get("digits")

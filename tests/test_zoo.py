@@ -74,5 +74,5 @@ def test_the_catalog_is_complete_and_expressible():
         assert entry.licence and entry.source, name
         assert entry.accuracy is None or 70 < entry.accuracy < 90, name
         if entry.url.endswith(".pth"):
-            assert entry.options["num_heads"] == ViTConfig.of(entry.model).heads, name
+            assert entry.options["num_heads"] == ViTConfig.of(entry.model).num_heads, name
     assert len({entry.url for entry in CATALOG.values()}) == len(CATALOG)

@@ -112,9 +112,9 @@ def _write_keras_hub(config, folder: Path) -> None:
         image_shape=shape,
         patch_size=config.patch_size,
         num_layers=config.depth,
-        num_heads=config.heads,
+        num_heads=config.num_heads,
         hidden_dim=config.width,
-        mlp_dim=config.mlp_width,
+        mlp_dim=config.mlp_dim,
         layer_norm_epsilon=1e-6,
     )
     model = keras_hub.models.ViTImageClassifier(backbone, num_classes=config.num_classes)

@@ -18,9 +18,9 @@ from tables import Table, classes_of, epochs_for, link, make_parser, write_model
 _DECODER = {
     "objective.decoder_width": 48,
     "objective.decoder_depth": 1,
-    "objective.decoder_heads": 4,
+    "objective.decoder_num_heads": 4,
 }
-_TEACHER = {"model.width": 96, "model.mlp_width": 384}
+_TEACHER = {"model.width": 96, "model.mlp_dim": 384}
 _DISTILL = {"objective.kind": "distill"}
 _SOFT = {**_DISTILL, "objective.hard": "false", "objective.temperature": 3}
 _HARD = {**_DISTILL, "model.distillation_token": "true"}

@@ -186,7 +186,7 @@ def _attention_output(attention) -> tuple[np.ndarray, np.ndarray]:
 
 def _qk_norm(folded: dict, attention, config: ViTConfig, name: str) -> dict[str, np.ndarray]:
     """Centres queries and keys per head, and puts the attention scale into their norm."""
-    heads = (-1, 3, config.heads, config.head_dim)
+    heads = (-1, 3, config.num_heads, config.head_dim)
     centred = {}
     for part in ("kernel", "bias"):
         array = folded[f"{name}/qkv/{part}"]
@@ -206,7 +206,7 @@ def _output(model: keras.Model, config: ViTConfig) -> dict[str, np.ndarray]:
     reads_norm = config.pool != "map"  # whether the next dense layer stands behind encoder_norm
     if config.pool == "map":
         folded |= _attention_pool(pool, norm, config)
-    if config.representation:
+    if config.representation_size:
         layer = model.get_layer("pre_logits")
         dense = _array(layer.kernel), _array(layer.bias)
         folded |= _dense("pre_logits", *(_behind(norm, *dense) if reads_norm else dense))
@@ -216,7 +216,7 @@ def _output(model: keras.Model, config: ViTConfig) -> dict[str, np.ndarray]:
     if config.num_classes:
         names = ("head", "distillation_head") if config.distillation_token else ("head",)
         heads = [_head(model.get_layer(name)) for name in names]
-        if reads_norm and not config.representation:
+        if reads_norm and not config.representation_size:
             heads = [_behind(norm, *head) for head in heads]
         # Side by side in the input, so that the product is the sum of the heads.
         kernel = np.concatenate([kernel for kernel, _ in heads]) / len(heads)
@@ -239,7 +239,7 @@ def _attention_pool(pool, norm, config: ViTConfig) -> dict[str, np.ndarray]:
     hidden = _array(mlp.hidden.kernel), _array(mlp.hidden.bias)
     output = _array(mlp.output_projection.kernel), _array(mlp.output_projection.bias)
     return {
-        **_dense("pool/scores", *_behind(norm, scores, np.zeros(config.heads))),
+        **_dense("pool/scores", *_behind(norm, scores, np.zeros(config.num_heads))),
         **_dense("pool/values", *_behind(norm, *values)),
         **_dense("pool/attention_output", *_attention_output(attention)),
         **_dense("pool/mlp_hidden", *_behind(pool.mlp_norm, *hidden)),

@@ -46,7 +46,7 @@ def forward(ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits"
     if "attention" in outputs:
         found["attention"] = attention
     x = _pooled(ops, config, x)
-    if config.representation:
+    if config.representation_size:
         with ops.scope("pre_logits"):
             x = ops.tanh(ops.dense(x, "pre_logits"))
     if "features" in outputs or not config.num_classes:
@@ -96,7 +96,7 @@ def _tokens(ops, config: ViTConfig, pixels):
 
 def _block(ops, config: ViTConfig, x, name: str, kept: int, all_attention: bool):
     """Equations 2 and 3 of arXiv 2010.11929, for the first `kept` tokens."""
-    tokens, heads, size = config.num_tokens, config.heads, config.head_dim
+    tokens, heads, size = config.num_tokens, config.num_heads, config.head_dim
     with ops.scope(name):
         y = ops.dense(_stream_normalized(ops, x), f"{name}/qkv")
         y = ops.reshape(y, (-1, tokens, 3 * heads, size))
@@ -128,7 +128,7 @@ def _short_block(ops, config: ViTConfig, x, name: str):
     matrices meet a row for each head in place of one for each token. Softmax does not see the bias
     of the keys.
     """
-    tokens, heads, width = config.num_tokens, config.heads, config.width
+    tokens, heads, width = config.num_tokens, config.num_heads, config.width
     kept, qkv = _tokens_read(config), f"{name}/qkv"
     query, key, value = (slice(i * width, (i + 1) * width) for i in range(3))
     with ops.scope(name):
@@ -149,13 +149,13 @@ def _short_block(ops, config: ViTConfig, x, name: str):
 
 def _of_own_head(ops, config: ViTConfig, x):
     """`(n * heads, D)` to `(n, D)`: of each row the columns of its own head."""
-    x = ops.reshape(x, (-1, config.heads, 1, config.width))  # see `_tokens` for the rank
+    x = ops.reshape(x, (-1, config.num_heads, 1, config.width))  # see `_tokens` for the rank
     return ops.sum(ops.multiply(x, _own_columns(ops, config)), axes=(1, 2))
 
 
 def _own_columns(ops, config: ViTConfig):
     """`(1, heads, 1, D)`: 1 where a head has its columns, 0 elsewhere."""
-    mask = np.kron(np.eye(config.heads), np.ones(config.head_dim))[None, :, None]
+    mask = np.kron(np.eye(config.num_heads), np.ones(config.head_dim))[None, :, None]
     return ops.constant("own_columns", mask.astype("float32"))
 
 
@@ -202,7 +202,7 @@ def _read(ops, config: ViTConfig, x):
 
 
 def _attention_pool(ops, config: ViTConfig, x):
-    tokens, heads = config.num_tokens - config.pooled_from, config.heads
+    tokens, heads = config.num_tokens - config.pooled_from, config.num_heads
     if config.pooled_from:
         x = ops.reshape(_read(ops, config, x), (-1, config.width))
     scores = ops.reshape(ops.dense(x, "pool/scores"), (-1, tokens, heads))
@@ -219,7 +219,7 @@ def _attention_pool(ops, config: ViTConfig, x):
 
 
 def _features(ops, config: ViTConfig, x):
-    if config.representation or config.pool == "map":
+    if config.representation_size or config.pool == "map":
         return x
     with ops.scope("features"):
         if config.distillation_token:  # the mean of both tokens

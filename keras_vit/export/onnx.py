@@ -71,10 +71,10 @@ def _graph(folded, name: str, input_dtype: str, attention: bool):
     pixels = ops.cast_to_float("pixels") if input_dtype == "uint8" else "pixels"
     for output, value in forward(ops, config, pixels, wanted).items():
         ops.name_output(value, output)
-    classes = config.num_classes or config.representation or config.width
+    classes = config.num_classes or config.representation_size or config.width
     shapes = {
         "logits": ["batch", classes],
-        "attention": ["batch", config.heads, config.num_tokens, config.num_tokens],
+        "attention": ["batch", config.num_heads, config.num_tokens, config.num_tokens],
     }
     element = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}[input_dtype]
     entry = ["batch", *config.image_size, config.channels]

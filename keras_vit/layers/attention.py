@@ -45,7 +45,7 @@ class QKNormAttention(Composite, keras.layers.MultiHeadAttention):
 
 def multi_head_attention(
     width: int,
-    heads: int,
+    num_heads: int,
     dropout: float = 0.0,
     qk_norm: bool = False,
     norm_epsilon: float = 1e-6,
@@ -55,7 +55,7 @@ def multi_head_attention(
 
     Args:
         width: size of a token.
-        heads: number of heads; it divides the width.
+        num_heads: number of heads; it divides the width.
         dropout: rate on the attention weights, 0 to 1.
         qk_norm: whether to use `QKNormAttention`.
         norm_epsilon: epsilon of QK-norm.
@@ -66,8 +66,8 @@ def multi_head_attention(
     # spelled out.
     limit = math.sqrt(6 / (width + width))
     options = {
-        "num_heads": heads,
-        "key_dim": width // heads,
+        "num_heads": num_heads,
+        "key_dim": width // num_heads,
         "dropout": dropout,
         "kernel_initializer": keras.initializers.RandomUniform(-limit, limit),
         **kwargs,

@@ -16,8 +16,8 @@ class AttentionPool(Composite):
     A learnable probe attends to the tokens; an MLP behind a LayerNorm is added to what it read.
 
     Args:
-        heads: attention heads; they divide the width of the input.
-        mlp_width: hidden size of the MLP.
+        num_heads: attention heads; they divide the width of the input.
+        mlp_dim: hidden size of the MLP.
         gelu: "exact" or "tanh".
         norm_epsilon: epsilon of the LayerNorm.
         num_prefix_tokens: tokens at the front that are left out.
@@ -27,16 +27,16 @@ class AttentionPool(Composite):
 
     def __init__(
         self,
-        heads: int,
-        mlp_width: int,
+        num_heads: int,
+        mlp_dim: int,
         gelu: str = "exact",
         norm_epsilon: float = 1e-6,
         num_prefix_tokens: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.heads = heads
-        self.mlp_width = mlp_width
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
         self.gelu = gelu
         self.norm_epsilon = norm_epsilon
         self.num_prefix_tokens = num_prefix_tokens
@@ -46,14 +46,14 @@ class AttentionPool(Composite):
         one_token = (input_shape[0], 1, width)
         self.probe = self.add_weight((1, 1, width), "glorot_uniform", name="probe")
         self.attention = multi_head_attention(
-            width, self.heads, name="attention", dtype=self.dtype_policy
+            width, self.num_heads, name="attention", dtype=self.dtype_policy
         )
         self.attention.build(one_token, input_shape)
         self.mlp_norm = keras.layers.LayerNormalization(
             epsilon=self.norm_epsilon, name="mlp_norm", dtype=self.dtype_policy
         )
         self.mlp_norm.build(one_token)
-        self.mlp = FeedForward(self.mlp_width, self.gelu, name="mlp", dtype=self.dtype_policy)
+        self.mlp = FeedForward(self.mlp_dim, self.gelu, name="mlp", dtype=self.dtype_policy)
         self.mlp.build(one_token)
         self.restore_quantization()
 
@@ -74,8 +74,8 @@ class AttentionPool(Composite):
     def get_config(self):
         return {
             **super().get_config(),
-            "heads": self.heads,
-            "mlp_width": self.mlp_width,
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
             "gelu": self.gelu,
             "norm_epsilon": self.norm_epsilon,
             "num_prefix_tokens": self.num_prefix_tokens,

@@ -18,8 +18,8 @@ class TransformerBlock(Composite):
     Equations 2 and 3 of arXiv 2010.11929.
 
     Args:
-        heads: attention heads; they divide the width of the input.
-        mlp_width: hidden size of the MLP.
+        num_heads: attention heads; they divide the width of the input.
+        mlp_dim: hidden size of the MLP.
         dropout: rate after the attention and after both layers of the MLP, 0 to 1.
         attention_dropout: rate on the attention weights, 0 to 1.
         stochastic_depth: rate of dropping each of the two branches, 0 to 1.
@@ -35,8 +35,8 @@ class TransformerBlock(Composite):
 
     def __init__(
         self,
-        heads: int,
-        mlp_width: int,
+        num_heads: int,
+        mlp_dim: int,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         stochastic_depth: float = 0.0,
@@ -47,8 +47,8 @@ class TransformerBlock(Composite):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.heads = heads
-        self.mlp_width = mlp_width
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
         self.dropout = dropout
         self.attention_dropout = attention_dropout
         self.stochastic_depth = stochastic_depth
@@ -59,10 +59,10 @@ class TransformerBlock(Composite):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        if width % self.heads:
+        if width % self.num_heads:
             raise UserError(
                 f"TransformerBlock: expected heads that divide the width {width}, "
-                f"received {self.heads}."
+                f"received {self.num_heads}."
             )
         dtype = self.dtype_policy
         self.attention_norm = keras.layers.LayerNormalization(
@@ -70,7 +70,7 @@ class TransformerBlock(Composite):
         )
         self.attention = multi_head_attention(
             width,
-            self.heads,
+            self.num_heads,
             dropout=self.attention_dropout,
             qk_norm=self.qk_norm,
             norm_epsilon=self.norm_epsilon,
@@ -82,7 +82,7 @@ class TransformerBlock(Composite):
         self.mlp_norm = keras.layers.LayerNormalization(
             epsilon=self.norm_epsilon, name="mlp_norm", dtype=dtype
         )
-        self.mlp = FeedForward(self.mlp_width, self.gelu, self.dropout, name="mlp", dtype=dtype)
+        self.mlp = FeedForward(self.mlp_dim, self.gelu, self.dropout, name="mlp", dtype=dtype)
         self.mlp_branch = self._branch_end("mlp", dtype)
 
         self.attention_norm.build(input_shape)
@@ -109,8 +109,8 @@ class TransformerBlock(Composite):
     def get_config(self):
         return {
             **super().get_config(),
-            "heads": self.heads,
-            "mlp_width": self.mlp_width,
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
             "dropout": self.dropout,
             "attention_dropout": self.attention_dropout,
             "stochastic_depth": self.stochastic_depth,

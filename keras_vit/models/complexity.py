@@ -20,7 +20,7 @@ def training_bytes(
         slots: variables of the optimizer for each weight: 2 for Adam, one more for an average.
         number_bytes: of a kept number, 2 in mixed precision.
     """
-    n, d, m = config.num_tokens, config.width, config.mlp_width
-    kept = config.depth * (n * (10 * d + 3 * m) + 3 * config.heads * n * n)
+    n, d, m = config.num_tokens, config.width, config.mlp_dim
+    kept = config.depth * (n * (10 * d + 3 * m) + 3 * config.num_heads * n * n)
     kept += config.image_size[0] * config.image_size[1] * config.channels
     return 4 * (2 + slots) * config.num_parameters + number_bytes * batch_size * kept

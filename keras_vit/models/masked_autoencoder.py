@@ -35,7 +35,7 @@ class MaskedAutoencoder(Composite, keras.Model):
             hidden and one visible.
         decoder_width: size of a token in the decoder, a multiple of 4.
         decoder_depth: blocks of the decoder.
-        decoder_heads: attention heads of the decoder; they divide its width.
+        decoder_num_heads: attention heads of the decoder; they divide its width.
         normalize: whether the target is each patch's pixels minus their mean, over their standard
             deviation; else the pixels as the encoder sees them.
         seed: seed of the masks of training; its state is a weight, so that a run that continues
@@ -56,7 +56,7 @@ class MaskedAutoencoder(Composite, keras.Model):
         mask: float = 0.75,
         decoder_width: int = 512,
         decoder_depth: int = 8,
-        decoder_heads: int = 16,
+        decoder_num_heads: int = 16,
         normalize: bool = True,
         seed: int | None = None,
         **kwargs,
@@ -72,7 +72,7 @@ class MaskedAutoencoder(Composite, keras.Model):
         self.mask = mask
         self.decoder_width = decoder_width
         self.decoder_depth = decoder_depth
-        self.decoder_heads = decoder_heads
+        self.decoder_num_heads = decoder_num_heads
         self.normalize = normalize
         self.seed = seed
         self.num_visible = num_visible(config, mask)
@@ -157,7 +157,7 @@ class MaskedAutoencoder(Composite, keras.Model):
             "mask": self.mask,
             "decoder_width": self.decoder_width,
             "decoder_depth": self.decoder_depth,
-            "decoder_heads": self.decoder_heads,
+            "decoder_num_heads": self.decoder_num_heads,
             "normalize": self.normalize,
             "seed": self.seed,
         }
@@ -190,7 +190,7 @@ class MaskedAutoencoder(Composite, keras.Model):
         self.decoder_projection.build((None, config.num_tokens, config.width))
         self.decoder_blocks = [
             TransformerBlock(
-                self.decoder_heads,
+                self.decoder_num_heads,
                 4 * width,
                 gelu=config.gelu,
                 norm_epsilon=config.norm_epsilon,

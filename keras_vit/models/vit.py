@@ -60,8 +60,8 @@ def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> ker
         x = PatchDropout(patch_dropout, config.num_prefix_tokens, name="patch_dropout")(x)
     for i, stochastic_depth in enumerate(config.stochastic_depth_rates):
         x = TransformerBlock(  # equations 2 and 3
-            config.heads,
-            config.mlp_width,
+            config.num_heads,
+            config.mlp_dim,
             dropout=config.dropout,
             attention_dropout=config.attention_dropout,
             stochastic_depth=stochastic_depth,
@@ -76,8 +76,8 @@ def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> ker
     pool = _pool(config)
     tokens = x if config.norm_after_pool else encoder_norm(x)  # equation 4
     x = encoder_norm(pool(tokens)) if config.norm_after_pool else pool(tokens)
-    if config.representation:
-        x = keras.layers.Dense(config.representation, activation="tanh", name="pre_logits")(x)
+    if config.representation_size:
+        x = keras.layers.Dense(config.representation_size, activation="tanh", name="pre_logits")(x)
     if config.distillation_token:
         prefix = config.num_prefix_tokens
         y = TokenPool("token", prefix, index=1, name="distillation_pool")(tokens)
@@ -121,8 +121,8 @@ def config_of(model: keras.Model) -> ViTConfig:
         patch_size=layers["patches"].patch_size,
         width=encoder.width,
         depth=len(stack),
-        mlp_width=first.mlp_width,
-        heads=first.heads,
+        mlp_dim=first.mlp_dim,
+        num_heads=first.num_heads,
         class_token=encoder.class_token,
         class_token_in_positions=encoder.class_token_in_positions,
         distillation_token=encoder.distillation_token,
@@ -133,7 +133,7 @@ def config_of(model: keras.Model) -> ViTConfig:
         # Of a model without such tokens the configuration says False by itself.
         pool_includes_prefix=not pool.num_prefix_tokens,
         norm_after_pool=len(encoder_norm.input.shape) == 2,
-        representation=representation.units if representation else 0,
+        representation_size=representation.units if representation else 0,
         head_bias=_head_bias(head),
         dropout=encoder.dropout,
         attention_dropout=first.attention_dropout,
@@ -185,8 +185,8 @@ def _rescaling(config: ViTConfig) -> keras.layers.Layer:
 def _pool(config: ViTConfig) -> keras.layers.Layer:
     if config.pool == "map":
         return AttentionPool(
-            config.heads,
-            config.mlp_width,
+            config.num_heads,
+            config.mlp_dim,
             gelu=config.gelu,
             norm_epsilon=config.norm_epsilon,
             num_prefix_tokens=config.pooled_from,

@@ -22,8 +22,8 @@ DEBUG_FILES = 64
 def override(recipe: Recipe, *assignments: str) -> Recipe:
     """Returns a recipe with fields changed by `"name=value"`.
 
-    All of them are made before anything is checked: `"model.width=100", "model.heads=10"` passes
-    in any order.
+    All of them are made before anything is checked: `"model.width=100", "model.num_heads=10"`
+    passes in any order.
 
     Args:
         recipe: what to start from; it stays as it is.
@@ -52,12 +52,12 @@ def debug(recipe: Recipe) -> Recipe:
     """
     model = recipe.model
     if model is not None:
-        sizes = {"width": 32, "depth": 1, "mlp_width": 64, "heads": 2, "resnet_stages": None}
-        representation = 32 if model.representation else 0
-        model = dataclasses.replace(model, **sizes, representation=representation)
+        sizes = {"width": 32, "depth": 1, "mlp_dim": 64, "num_heads": 2, "resnet_stages": None}
+        representation = 32 if model.representation_size else 0
+        model = dataclasses.replace(model, **sizes, representation_size=representation)
     objective = recipe.objective
     if isinstance(objective, Reconstruct):
-        sizes = {"decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+        sizes = {"decoder_width": 32, "decoder_depth": 1, "decoder_num_heads": 2}
         objective = dataclasses.replace(objective, **sizes)
     parts = min(recipe.accumulate, 2)
     return dataclasses.replace(

@@ -62,7 +62,7 @@ class Reconstruct:
         mask: share of the patches that are hidden from the encoder.
         decoder_width: size of a token in the decoder, a multiple of 4.
         decoder_depth: blocks of the decoder.
-        decoder_heads: attention heads of the decoder; they divide its width.
+        decoder_num_heads: attention heads of the decoder; they divide its width.
         normalize: whether the target is each patch's pixels minus their mean, over their standard
             deviation ("norm_pix_loss").
         kind: "reconstruct".
@@ -71,16 +71,16 @@ class Reconstruct:
     mask: float = 0.75
     decoder_width: int = 512
     decoder_depth: int = 8
-    decoder_heads: int = 16
+    decoder_num_heads: int = 16
     normalize: bool = True
     kind: str = _kind("reconstruct")
 
     def __post_init__(self) -> None:
         check_fields(self, _BOUNDS, prefix="objective.")
-        if self.decoder_width % self.decoder_heads or self.decoder_width % 4:
+        if self.decoder_width % self.decoder_num_heads or self.decoder_width % 4:
             raise UserError(
                 "objective.decoder_width: expected a multiple of 4 and of "
-                f"decoder_heads={self.decoder_heads}, received {self.decoder_width}."
+                f"decoder_num_heads={self.decoder_num_heads}, received {self.decoder_width}."
             )
 
 
@@ -121,7 +121,7 @@ _BOUNDS = {
     "mask": (0.01, 0.99),
     "decoder_width": (1, 65_536),
     "decoder_depth": (1, 1000),
-    "decoder_heads": (1, 65_536),
+    "decoder_num_heads": (1, 65_536),
     "alpha": (0, 1),
     "temperature": (0.01, 1000),
 }

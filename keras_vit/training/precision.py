@@ -61,7 +61,7 @@ def _remembered(config: ViTConfig, batch_size: int) -> tuple[dict[str, float], b
     """What `try_formats` measured on this machine with this software, and whether just now."""
     images = images_of_a_trial(config, batch_size)
     here = hardware.environment()
-    shape = (images, config.num_tokens, config.width, config.mlp_width, config.heads)
+    shape = (images, config.num_tokens, config.width, config.mlp_dim, config.num_heads)
     key = json.dumps([here[name] for name in ("cpu", "cores", "keras_backend", "packages")])
     record = cache_folder() / "precision.json"
     known = _read(record)
@@ -107,7 +107,7 @@ def try_formats(config: ViTConfig, images: int) -> dict[str, float]:
 
 
 def _block(config: ViTConfig, policy: str) -> keras.Model:
-    block = TransformerBlock(config.heads, config.mlp_width, dtype=policy, name="trial")
+    block = TransformerBlock(config.num_heads, config.mlp_dim, dtype=policy, name="trial")
     inputs = keras.Input((config.num_tokens, config.width), name="trial_tokens")
     model = keras.Model(inputs, block(inputs), name="trial_model")
     optimizer = keras.optimizers.SGD(1e-3, name="trial_optimizer")

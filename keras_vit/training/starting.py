@@ -118,7 +118,7 @@ def _config_from(recipe: Recipe, classes: Sequence[str]) -> ViTConfig:
     if recipe.model is not None:
         changes = {name: getattr(recipe.model, name) for name in _RATES}
     if not _has_classes(recipe.init, classes):
-        changes |= {"num_classes": len(classes), "representation": 0, "head_bias": 0.0}
+        changes |= {"num_classes": len(classes), "representation_size": 0, "head_bias": 0.0}
     size = recipe.model.image_size if recipe.model else recipe.image_size
     config, _ = _open(recipe, size)
     return dataclasses.replace(config, **changes)

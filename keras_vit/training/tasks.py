@@ -143,7 +143,7 @@ class Reconstruction(Classification):
             plan.mask,
             plan.decoder_width,
             plan.decoder_depth,
-            plan.decoder_heads,
+            plan.decoder_num_heads,
             plan.normalize,
             recipe.seed,
         )
@@ -192,8 +192,8 @@ class Reconstruction(Classification):
             config,
             width=width,
             depth=plan.decoder_depth,
-            mlp_width=4 * width,
-            heads=plan.decoder_heads,
+            mlp_dim=4 * width,
+            num_heads=plan.decoder_num_heads,
         )
         between = 2 * (config.num_prefix_tokens + visible) * config.width * width
         return config.forward_flops(visible) + between + decoder.forward_flops()

@@ -27,7 +27,7 @@ _UNTELLING = re.compile(r"blocks\.[1-9]|head|patch_embed\.backbone\.stages\.|mas
 def table() -> dict[str, Row]:
     """Every architecture by its name in timm.
 
-    A row has `names` (see `names_digest`), `width`, `depth`, `mlp_width`, `heads`, `patch`,
+    A row has `names` (see `names_digest`), `width`, `depth`, `mlp_dim`, `num_heads`, `patch`,
     `image`, `gelu`, `norm_epsilon`, `pool`, `pool_prefix_tokens`, and `unlike`: the features that
     the model here lacks, in words. What is not in a row is unknown, none or false.
     """
@@ -54,7 +54,7 @@ def architecture_row(name: str) -> Row:
 def row_facts(row: Row) -> dict[str, Any]:
     """What a row tells of a `ViTConfig`, but for the heads of another width."""
     return {
-        "heads": row.get("heads"),
+        "num_heads": row.get("num_heads"),
         "gelu": row.get("gelu"),
         "norm_epsilon": row.get("norm_epsilon"),
         "pool": POOLS.get(row.get("pool", "")),

@@ -19,7 +19,7 @@ from keras_vit.weights.formats.sidecar import read_json
 
 # The key under which our own files keep facts in the header of a .safetensors file.
 METADATA_KEY = "keras_vit"
-_KEPT = ("heads", "gelu", "norm_epsilon", "pool", "pool_includes_prefix", "image_size")
+_KEPT = ("num_heads", "gelu", "norm_epsilon", "pool", "pool_includes_prefix", "image_size")
 _KEPT += ("pixel_mean", "pixel_std")
 
 HF_GELU = {
@@ -156,11 +156,11 @@ def _hugging_face(config: dict, source: str) -> dict[str, Any]:
             raise UserError(f"{source}: {field}: the model has {feature}, the model here has not.")
     facts: dict[str, Any] = {
         "named": f"model_type {kind}",
-        "heads": config.get("num_attention_heads"),
+        "num_heads": config.get("num_attention_heads"),
         "norm_epsilon": config.get("layer_norm_eps", _HF_EPSILON[kind]),
         "width": config.get("hidden_size"),
         "depth": config.get("num_hidden_layers"),
-        "mlp_width": config.get("intermediate_size"),
+        "mlp_dim": config.get("intermediate_size"),
         "gelu": _translated(HF_GELU, config.get("hidden_act", "gelu"), "hidden_act", source),
         "image_size": _size(config.get("image_size", 224), source),
     }
@@ -182,7 +182,9 @@ def _timm(config: dict, source: str, architecture: str | None) -> dict[str, Any]
     pool = arguments.get("global_pool", config.get("global_pool"))
     told: dict[str, Any] = {
         # timm keeps the number of heads of the architecture when only the width is changed.
-        "heads": arguments.get("num_heads", row.get("heads") if "embed_dim" in arguments else None),
+        "num_heads": arguments.get(
+            "num_heads", row.get("num_heads") if "embed_dim" in arguments else None
+        ),
         "image_size": _size(size, source) if size else None,
         "pool": None if pool is None else _translated(POOLS, pool, "global_pool", source),
         "pool_includes_prefix": arguments.get("pool_include_prefix"),
@@ -193,7 +195,7 @@ def _timm(config: dict, source: str, architecture: str | None) -> dict[str, Any]
         told["gelu"] = _translated(TIMM_GELU, arguments["act_layer"], "act_layer", source)
     usual = {field: value for field, value in row_facts(row).items() if value is not None}
     # The heads of another width are not those of this one.
-    usual["heads_of_width"] = usual.pop("heads", None), row.get("width")
+    usual["heads_of_width"] = usual.pop("num_heads", None), row.get("width")
     known = {field: value for field, value in told.items() if value is not None}
     return {"named": f"architecture {name}", **usual, **known}
 

@@ -32,8 +32,8 @@ class EncoderBlock(nn.Module):
     @nn.compact
     def __call__(self, x):
         y = nn.LayerNorm()(x)
-        x = x + nn.MultiHeadDotProductAttention(num_heads=self.config.heads)(y, y)
-        return x + MlpBlock(self.config.mlp_width)(nn.LayerNorm()(x))
+        x = x + nn.MultiHeadDotProductAttention(num_heads=self.config.num_heads)(y, y)
+        return x + MlpBlock(self.config.mlp_dim)(nn.LayerNorm()(x))
 
 
 class MAPHead(nn.Module):
@@ -43,8 +43,8 @@ class MAPHead(nn.Module):
     def __call__(self, x):
         probe = self.param("probe", nn.initializers.zeros, (1, 1, x.shape[-1]))
         probe = jnp.tile(probe, (x.shape[0], 1, 1))
-        x = nn.MultiHeadDotProductAttention(num_heads=self.config.heads)(probe, x)
-        return (x + MlpBlock(self.config.mlp_width)(nn.LayerNorm()(x)))[:, 0]
+        x = nn.MultiHeadDotProductAttention(num_heads=self.config.num_heads)(probe, x)
+        return (x + MlpBlock(self.config.mlp_dim)(nn.LayerNorm()(x)))[:, 0]
 
 
 class StdConv(nn.Conv):
@@ -141,8 +141,8 @@ class VisionTransformer(nn.Module):
             x = MAPHead(c, name="MAPHead_0")(x)
         else:
             x = x[:, 0] if c.pool == "token" else x.mean(axis=1)
-        if c.representation:
-            x = jnp.tanh(nn.Dense(c.representation, name="pre_logits")(x))
+        if c.representation_size:
+            x = jnp.tanh(nn.Dense(c.representation_size, name="pre_logits")(x))
         if c.num_classes:
             x = nn.Dense(c.num_classes, name="head")(x)
         return {**taps, "logits": x}

@@ -40,7 +40,7 @@ _IMPOSSIBLE: dict[str, dict[str, Test]] = {
         "timm's form of the ResNet stem": lambda c: _stem(c) == "timm",
     },
     "timm": {
-        "a tanh layer before the head": lambda c: c.representation > 0,
+        "a tanh layer before the head": lambda c: c.representation_size > 0,
         "registers beside a distillation token": lambda c: bool(
             c.distillation_token and c.register_tokens
         ),
@@ -60,7 +60,7 @@ _IMPOSSIBLE: dict[str, dict[str, Test]] = {
             c.distillation_token and c.register_tokens
         ),
         "a tanh layer between the class token and a head": lambda c: bool(
-            c.representation and c.num_classes
+            c.representation_size and c.num_classes
         ),
         "a distillation token without heads": lambda c: c.distillation_token and not c.num_classes,
     },

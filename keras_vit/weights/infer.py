@@ -50,7 +50,7 @@ def infer(
             f"{source}: the tensors have the pool {found['pool']!r}, but {facts['pool']!r} is "
             "asked for, or in the config.json beside them. One of them belongs to another model."
         )
-    for name in ("width", "depth", "mlp_width"):
+    for name in ("width", "depth", "mlp_dim"):
         if name in facts and facts[name] != found[name]:
             raise UserError(
                 f"{source}: the tensors have {name}={found[name]}, but the config.json beside "
@@ -124,14 +124,14 @@ def _flax(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
         "patch_size": tuple(patch_size),
         "width": width,
         "depth": depth,
-        "heads": shape.of(query, 3 + stacked)[-2],
-        "mlp_width": shape.of(hidden, 2 + stacked)[-1],
+        "num_heads": shape.of(query, 3 + stacked)[-2],
+        "mlp_dim": shape.of(hidden, 2 + stacked)[-1],
         "class_token": "cls" in shape,
         "class_token_in_positions": table != "pos_embedding",
         # big_vision's fixed positions have no table; official files always have one.
         "position": "learned" if table else ("none" if published else "sincos2d"),
         "pool": _first_pool(shape, "MAPHead_0/probe", "cls"),
-        "representation": shape.of(pre_logits, 2)[1] if pre_logits in shape else 0,
+        "representation_size": shape.of(pre_logits, 2)[1] if pre_logits in shape else 0,
         "gelu": "tanh",
         "norm_epsilon": 1e-6,
         "position_rows": shape.of(table, 3)[1] if table else None,
@@ -153,12 +153,12 @@ def _flax_stem(shape: _Shapes) -> dict[str, Any]:
 def _timm(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
     width, channels, *patch_size = shape.of("patch_embed.proj.weight", 4)
     depth = shape.count(r"blocks\.(\d+)\.")
-    mlp_width = shape.of("blocks.0.mlp.fc1.weight", 2)[0]
+    mlp_dim = shape.of("blocks.0.mlp.fc1.weight", 2)[0]
     second = "blocks.0.mlp.fc2.weight"
-    read = shape.of(second, 2)[1] if second in shape else mlp_width
-    if read != mlp_width:
+    read = shape.of(second, 2)[1] if second in shape else mlp_dim
+    if read != mlp_dim:
         raise UserError(
-            f"{shape.source}: the MLP makes {mlp_width} numbers and reads {read}: a gated MLP "
+            f"{shape.source}: the MLP makes {mlp_dim} numbers and reads {read}: a gated MLP "
             "(SwiGLU), which the model here has not."
         )
     registers = shape.of("reg_token", 3)[1] if "reg_token" in shape else 0
@@ -174,8 +174,8 @@ def _timm(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
         "patch_size": tuple(patch_size),
         "width": width,
         "depth": depth,
-        "mlp_width": mlp_width,
-        "heads": _heads(width, known, facts, shape.source),
+        "mlp_dim": mlp_dim,
+        "num_heads": _heads(width, known, facts, shape.source),
         "class_token": "cls_token" in shape,
         "distillation_token": "dist_token" in shape,
         "register_tokens": registers,
@@ -198,8 +198,8 @@ def _timm_sizes(shape: _Shapes) -> tuple[int, int, int]:
     """Width, depth and width of the MLP."""
     width = shape.of("patch_embed.proj.weight", 4)[0]
     hidden = "blocks.0.mlp.fc1.weight"
-    mlp_width = shape.of(hidden, 2)[0] if hidden in shape else 0
-    return width, shape.count(r"blocks\.(\d+)\."), mlp_width
+    mlp_dim = shape.of(hidden, 2)[0] if hidden in shape else 0
+    return width, shape.count(r"blocks\.(\d+)\."), mlp_dim
 
 
 def _timm_stem(shape: _Shapes) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def _hf(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
     v5 = "layers.0.layernorm_before.weight" in shape
     depth = shape.count(r"layers\.(\d+)\." if v5 else r"encoder\.layer\.(\d+)\.")
     hidden = "layers.0.mlp.fc1.weight" if v5 else "encoder.layer.0.intermediate.dense.weight"
-    mlp_width = shape.of(hidden, 2)[0]
+    mlp_dim = shape.of(hidden, 2)[0]
     if "embeddings.position_embeddings" not in shape:
         raise UserError(
             f"{shape.source}: has no table of positions; relative and rotary positions, and none "
@@ -241,13 +241,13 @@ def _hf(shape: _Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
         "patch_size": tuple(patch_size),
         "width": width,
         "depth": depth,
-        "mlp_width": mlp_width,
-        "heads": _heads(width, None, facts, shape.source),
+        "mlp_dim": mlp_dim,
+        "num_heads": _heads(width, None, facts, shape.source),
         "distillation_token": two_tokens and two_heads,
         # Without its head, DeiT's second token is one that nothing reads: a register.
         "register_tokens": int(two_tokens and not two_heads),
         "register_tokens_in_positions": two_tokens and not two_heads,
-        "representation": shape.of("pooler.dense.weight", 2)[0] if pooled else 0,
+        "representation_size": shape.of("pooler.dense.weight", 2)[0] if pooled else 0,
         "gelu": "exact",
         "norm_epsilon": 1e-12,
         "position_rows": shape.of("embeddings.position_embeddings", 3)[1],
@@ -274,8 +274,8 @@ def _head(shape: _Shapes, kernel: str, bias: str, outputs_first: bool) -> dict[s
 
 def _heads(width, head_dim, facts, source) -> int:
     """Heads of an attention in whose tensors they do not show."""
-    if facts.get("heads"):
-        return facts["heads"]
+    if facts.get("num_heads"):
+        return facts["num_heads"]
     if head_dim:
         return width // head_dim
     heads, of_width = facts.get("heads_of_width", (None, None))

@@ -90,7 +90,7 @@ def inspect(
     config_beside(file)
     whole = open_checkpoint(file)
     found = canonical(whole, skip, subtree)
-    known = {"heads": num_heads, "gelu": gelu, "norm_epsilon": norm_epsilon}
+    known = {"num_heads": num_heads, "gelu": gelu, "norm_epsilon": norm_epsilon}
     config, remarks = _configuration(found, file, architecture, known)
     remarks += _remarks(found, config)
     if config:
@@ -143,7 +143,7 @@ def _unusual(config: ViTConfig) -> list[str]:
         "no class token": not config.class_token,
         "the image is not square": config.image_size[0] != config.image_size[1],
         "the patch is not square": config.patch_size[0] != config.patch_size[1],
-        f"a tanh layer of {config.representation} before the head": config.representation,
+        f"a tanh layer of {config.representation_size} before the head": config.representation_size,
         "no head: the model returns its representation": not config.num_classes,
         "a distillation token with a head of its own": config.distillation_token,
         f"{config.register_tokens} register tokens": config.register_tokens,

@@ -70,10 +70,10 @@ def _configuration(folder: Path, backbone, model) -> ViTConfig:
         patch_size=tuple(np.broadcast_to(values["patch_size"], 2).tolist()),
         width=values["hidden_dim"],
         depth=values["num_layers"],
-        mlp_width=values["mlp_dim"],
-        heads=values["num_heads"],
+        mlp_dim=values["mlp_dim"],
+        num_heads=values["num_heads"],
         class_token=class_token,
         pool=pool,
-        representation=task.get("intermediate_dim") or 0,
+        representation_size=task.get("intermediate_dim") or 0,
         norm_epsilon=values.get("layer_norm_epsilon", 1e-6),
     )

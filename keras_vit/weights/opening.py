@@ -62,7 +62,7 @@ def open_fitted(
         old = dataclasses.replace(old, **{k: v for k, v in told.items() if v is not None})
         method = Resampling()
     else:
-        told |= {"image_size": image_size, "heads": num_heads}
+        told |= {"image_size": image_size, "num_heads": num_heads}
         source = open_source(path, skip, architecture=architecture, **told)
         old, arrays, method = source.config, source.arrays(), source.resampling
     new = _wanted(old, image_size, patch_size, num_classes)
@@ -86,13 +86,13 @@ def _wanted(old: ViTConfig, image_size: Any, patch_size: Any, num_classes: int |
         changes["num_classes"] = num_classes
         if num_classes:
             # Appendix B.1.1 of arXiv 2010.11929: the whole head becomes one layer of zeros.
-            changes |= {"representation": 0, "head_bias": 0.0}
+            changes |= {"representation_size": 0, "head_bias": 0.0}
             _say_replaced(old, num_classes)
     return dataclasses.replace(old, **changes)
 
 
 def _say_replaced(old: ViTConfig, num_classes: int) -> None:
-    dropped = " and the tanh layer before it" if old.representation else ""
+    dropped = " and the tanh layer before it" if old.representation_size else ""
     _log.warning(
         "the head for %d classes%s is replaced by one for %d that starts from zero: train it.",
         old.num_classes,

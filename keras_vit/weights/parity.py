@@ -118,7 +118,7 @@ def certify(
     versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
     if not own:
         heads = options.pop("num_heads", None)
-        source = open_source(path, options.pop("skip", ()), heads=heads, **options)
+        source = open_source(path, options.pop("skip", ()), num_heads=heads, **options)
     if stored is not None:
         theirs = {name: array for name, array in open_npz(stored).items()}
         if not {"images", "logits"} <= set(theirs):

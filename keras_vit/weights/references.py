@@ -104,8 +104,8 @@ def timm_model(config: ViTConfig):
         num_classes=config.num_classes,
         embed_dim=config.width,
         depth=config.depth,
-        num_heads=config.heads,
-        mlp_ratio=(config.mlp_width + 0.5) / config.width,  # timm rounds down
+        num_heads=config.num_heads,
+        mlp_ratio=(config.mlp_dim + 0.5) / config.width,  # timm rounds down
         class_token=config.class_token,
         global_pool={"token": "token", "average": "avg", "map": "map"}[config.pool],
         pool_include_prefix=config.pool_includes_prefix,
@@ -165,7 +165,7 @@ def _run_hf(source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]:
     kind = getattr(transformers, settings["architectures"][0])
     extra = {}
     if not source.config.num_classes:
-        extra = {"add_pooling_layer": source.config.representation > 0}
+        extra = {"add_pooling_layer": source.config.representation_size > 0}
     model = kind(kind.config_class(**settings), **extra)
     base = getattr(model, model.base_model_prefix, model)
     layers = base.layers if hasattr(base, "layers") else base.encoder.layer

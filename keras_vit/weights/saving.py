@@ -148,15 +148,15 @@ def hf_config(config: ViTConfig) -> dict:
         architecture = f"{kind}ForImageClassification{with_teacher}"
     labels = {str(i): f"LABEL_{i}" for i in range(config.num_classes)}
     pooler = {}
-    if config.representation:
-        pooler = {"pooler_act": "tanh", "pooler_output_size": config.representation}
+    if config.representation_size:
+        pooler = {"pooler_act": "tanh", "pooler_output_size": config.representation_size}
     return {
         "architectures": [architecture],
         "model_type": kind.lower(),
         "hidden_size": config.width,
         "num_hidden_layers": config.depth,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.mlp_width,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.mlp_dim,
         "hidden_act": "gelu" if config.gelu == "exact" else "gelu_pytorch_tanh",
         "layer_norm_eps": config.norm_epsilon,
         "image_size": _one_or_two(config.image_size),
@@ -205,8 +205,8 @@ def _timm_config(config: ViTConfig) -> dict:
         "in_chans": config.channels,
         "embed_dim": config.width,
         "depth": config.depth,
-        "num_heads": config.heads,
-        "mlp_ratio": (config.mlp_width + 0.5) / config.width,  # timm rounds down
+        "num_heads": config.num_heads,
+        "mlp_ratio": (config.mlp_dim + 0.5) / config.width,  # timm rounds down
         "class_token": config.class_token,
         "global_pool": {"token": "token", "average": "avg", "map": "map"}[config.pool],
         "pool_include_prefix": config.pool_includes_prefix,

@@ -43,16 +43,16 @@ TRANSFORMS: dict[str, Transform] = {
     # (D, heads, d) <-> (heads * d, D)
     "heads_in": Transform(
         lambda x, c: x.reshape(c.width, c.width).T,
-        lambda x, c: x.T.reshape(c.width, c.heads, c.head_dim),
+        lambda x, c: x.T.reshape(c.width, c.num_heads, c.head_dim),
     ),
     # (heads, d) <-> (heads * d,)
     "heads_bias": Transform(
-        lambda x, c: x.reshape(c.width), lambda x, c: x.reshape(c.heads, c.head_dim)
+        lambda x, c: x.reshape(c.width), lambda x, c: x.reshape(c.num_heads, c.head_dim)
     ),
     # (heads, d, D) <-> (D, heads * d)
     "heads_out": Transform(
         lambda x, c: x.reshape(c.width, c.width).T,
-        lambda x, c: x.T.reshape(c.heads, c.head_dim, c.width),
+        lambda x, c: x.T.reshape(c.num_heads, c.head_dim, c.width),
     ),
     # (C,) <-> (1, 1, 1, C): the GroupNorms of files written before Flax Linen
     "channels_last": Transform(

@@ -14,7 +14,7 @@ from keras_vit.weights.architectures import Row, names_digest, row_facts, table
 
 # Arguments of `load_model` by the field that they tell.
 _ARGUMENTS = {
-    "heads": "num_heads",
+    "num_heads": "num_heads",
     "gelu": "gelu",
     "norm_epsilon": "norm_epsilon",
     "pool": "pool",
@@ -60,14 +60,14 @@ def timm_facts(
         answers = {row_facts(row).get(field) for row in (of_size or plain).values()} - {None}
         if known.get(field) is not None:
             continue
-        if field == "heads" and not of_size:
+        if field == "num_heads" and not of_size:
             answers = set()
         if not answers and field in _USUAL:
             answers = {_USUAL[field]}
             _log.warning("%s: taking %s=%s, timm's usual one.", source, field, _USUAL[field])
         if len(answers) == 1:
             facts[field] = answers.pop()
-        elif answers or field == "heads":
+        elif answers or field == "num_heads":
             open_fields.append(field)
     if open_fields and not _told_by_norms(open_fields, names):
         raise _ask(open_fields, of_size or plain, source)
@@ -86,7 +86,7 @@ def check_told(names: Iterable[str], known: Mapping[str, Any], source: str) -> N
             f"{source}: nothing tells the activation of its pooler. Put its config.json next to "
             "it, or leave the pooler out: skip='pooler.*'."
         )
-    wanted = ("heads", "gelu", "norm_epsilon")
+    wanted = ("num_heads", "gelu", "norm_epsilon")
     missing = [field for field in wanted if known.get(field) is None]
     if missing:
         arguments = ", ".join(f"{_ARGUMENTS[field]}=" for field in missing)
@@ -98,11 +98,11 @@ def check_told(names: Iterable[str], known: Mapping[str, Any], source: str) -> N
 
 def _told_by_norms(open_fields: list[str], names: list[str]) -> bool:
     """The norm of a query has as many channels as a head."""
-    return open_fields == ["heads"] and "blocks.0.attn.q_norm.weight" in names
+    return open_fields == ["num_heads"] and "blocks.0.attn.q_norm.weight" in names
 
 
 def _sizes(row: Row) -> tuple[int | None, int | None, int | None]:
-    return row.get("width"), row.get("depth"), row.get("mlp_width")
+    return row.get("width"), row.get("depth"), row.get("mlp_dim")
 
 
 def _unlike(rows: Mapping[str, Row], source: str) -> UserError:
@@ -126,7 +126,7 @@ def _ask(fields: list[str], rows: Mapping[str, Row], source: str) -> UserError:
 
 def _in_words(fields: list[str]) -> str:
     words = {
-        "heads": "the number of attention heads",
+        "num_heads": "the number of attention heads",
         "gelu": "the form of GELU",
         "norm_epsilon": "the epsilon of the norms",
         "pool": "the pool",

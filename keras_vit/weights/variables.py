@@ -39,8 +39,8 @@ def shapes(config: ViTConfig) -> Shapes:
         found |= _norm("pool/mlp_norm", width)
         found |= _mlp(config, "pool/mlp")
     features = width
-    if config.representation:
-        features = config.representation
+    if config.representation_size:
+        features = config.representation_size
         found |= _dense("pre_logits", width, features)
     if config.num_classes:
         for head in ("head", "distillation_head") if config.distillation_token else ("head",):
@@ -63,7 +63,7 @@ def _block(config: ViTConfig, name: str) -> Shapes:
 
 
 def _attention(config: ViTConfig, name: str) -> Shapes:
-    width, heads, head_dim = config.width, config.heads, config.head_dim
+    width, heads, head_dim = config.width, config.num_heads, config.head_dim
     found: Shapes = {}
     for part in ("query", "key", "value"):
         found[f"{name}/{part}/kernel"] = (width, heads, head_dim)
@@ -75,8 +75,8 @@ def _attention(config: ViTConfig, name: str) -> Shapes:
 
 def _mlp(config: ViTConfig, name: str) -> Shapes:
     return {
-        **_dense(f"{name}/hidden", config.width, config.mlp_width),
-        **_dense(f"{name}/output_projection", config.mlp_width, config.width),
+        **_dense(f"{name}/hidden", config.width, config.mlp_dim),
+        **_dense(f"{name}/output_projection", config.mlp_dim, config.width),
     }
 
 

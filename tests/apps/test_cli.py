@@ -83,7 +83,7 @@ def test_help(command_without_keras, command):
         (["train", "photos", "--set", "model.depht=6"], "Did you mean model.depth"),
         (["train", "--set", "seed=-1"], "seed: expected a number from 0 to 4294967295"),
         (
-            ["train", "--set", "model.width=1000000000039", "--set", "model.heads=7"],
+            ["train", "--set", "model.width=1000000000039", "--set", "model.num_heads=7"],
             "width: expected",
         ),
         (["train", "--workdir", "/etc/hostname/run"], "/etc/hostname is a file; expected a folder"),

@@ -33,7 +33,7 @@ def test_inspect_prints_a_table(capsys):
 def test_inspect_prints_json(capsys):
     assert run(inspect_weights, FOLDER / "timm_token.safetensors", "--num_heads", 2, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["dialect"], found["config"]["heads"]) == ("timm", 2)
+    assert (found["dialect"], found["config"]["num_heads"]) == ("timm", 2)
     blocks = [g for g in found["groups"] if g["name"] == "blocks.*.attn.qkv.weight"]
     assert blocks[0]["count"] == 2
 

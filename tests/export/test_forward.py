@@ -20,7 +20,7 @@ MORE = {
         "pixel_std": (0.2, 0.3, 0.1),
         "resnet_form": "timm",
     },
-    "map with class token and representation": {"pool": "map", "representation": 12},
+    "map with class token and representation": {"pool": "map", "representation_size": 12},
     "average with registers in positions": {
         "pool": "average",
         "register_tokens": 2,
@@ -53,7 +53,7 @@ def test_every_option_gives_the_model_s_numbers(name):
     assert relative(alone["logits"].numpy(), to_numpy(model(images))) < 1e-5
     maps = attention_maps(model, images)[-1]
     np.testing.assert_allclose(found["attention"].numpy(), maps, atol=1e-5)
-    layer = model.get_layer("pre_logits" if config.representation else "pool")
+    layer = model.get_layer("pre_logits" if config.representation_size else "pool")
     if config.norm_after_pool:
         layer = model.get_layer("encoder_norm")
     tapped = type(model)(model.input, layer.output)(images)

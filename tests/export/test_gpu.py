@@ -31,7 +31,7 @@ def images_for(config, count=3):
 
 def exported(tmp_path, options, **form):
     # Wide enough for the converter to quantise the matrices: it leaves 1,024 numbers alone.
-    config = tiny(**{"width": 64, "mlp_width": 96, **options})
+    config = tiny(**{"width": 64, "mlp_dim": 96, **options})
     model = vit(config)
     randomize(model)
     images = images_for(config)

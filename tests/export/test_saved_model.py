@@ -203,7 +203,7 @@ from keras_vit.export import Metadata
 from keras_vit.export.saved_model import to_saved_model
 
 keras.utils.set_random_seed(1)
-sizes = {"width": 16, "depth": 2, "mlp_width": 32, "heads": 2}
+sizes = {"width": 16, "depth": 2, "mlp_dim": 32, "num_heads": 2}
 model = vit(ViTConfig.of("Ti/8", image_size=16, num_classes=2, **sizes))
 metadata = Metadata("two", ("cat", "dog"), (16, 16), 3, 0.9)
 to_saved_model(model, Path(sys.argv[1]), metadata, read_encoded)

@@ -24,7 +24,7 @@ def test_published(name, size, published):
     [
         {},
         {"pool": "map"},
-        {"representation": 24, "num_classes": 7},
+        {"representation_size": 24, "num_classes": 7},
         {"distillation_token": True},
         {"resnet_stages": (1, 2), "resnet_width": 32, "patch_size": 4},
         {"resnet_stages": (), "resnet_width": 32},

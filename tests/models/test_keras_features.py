@@ -19,13 +19,13 @@ from keras_vit.models import MaskedAutoencoder, config_of, vit
 from tests.contracts import randomize, to_numpy
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype("float32")
-BASE = {"image_size": 16, "patch_size": 8, "width": 32, "depth": 2, "heads": 2, "mlp_width": 64}
+BASE = {"image_size": 16, "patch_size": 8, "width": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
 OPTIONS = {
     "token": {},
     "map": {"pool": "map", "class_token": False},
     "distilled": {"distillation_token": True, "register_tokens": 2},
     "normed": {"qk_norm": True, "layer_scale": 0.1, "stochastic_depth": 0.1},
-    "tanh layer": {"representation": 16},
+    "tanh layer": {"representation_size": 16},
 }
 MODES = {
     "int8": {"mode": "int8"},
@@ -162,7 +162,7 @@ def test_layers_that_are_not_quantized_say_nothing_of_it():
 
 def test_a_quantized_autoencoder(tmp_path):
     encoder = vit(keras_vit.ViTConfig.of("Ti/16", num_classes=0, **BASE))
-    sizes = {"decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+    sizes = {"decoder_width": 32, "decoder_depth": 1, "decoder_num_heads": 2}
     model = MaskedAutoencoder(encoder, mask=0.5, **sizes)
     randomize(model.encoder)
     model.quantize("int8")

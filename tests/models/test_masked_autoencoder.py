@@ -8,12 +8,12 @@ from keras_vit import UserError, ViTConfig, vit
 from keras_vit.models import MaskedAutoencoder, num_visible
 from tests.contracts import randomize, to_numpy
 
-SIZES = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+SIZES = {"decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2}
 
 
 def config(**changes):
     sizes = {"image_size": 8, "channels": 1, "num_classes": 0, "patch_size": 2, "width": 16}
-    return ViTConfig(**{**sizes, "depth": 1, "mlp_width": 32, "heads": 2, **changes})
+    return ViTConfig(**{**sizes, "depth": 1, "mlp_dim": 32, "num_heads": 2, **changes})
 
 
 def autoencoder(seed=0, **changes):
@@ -130,7 +130,7 @@ def test_every_patch_comes_back_to_its_place(images):
 
 @pytest.mark.slow
 def test_training_lowers_the_loss_and_moves_every_variable(images):
-    model = autoencoder(pool="map", representation=8)
+    model = autoencoder(pool="map", representation_size=8)
     model.compile(keras.optimizers.Adam(3e-3))
     before = [to_numpy(variable) for variable in model.trainable_variables]
     frozen = {variable.path.split("/")[0] for variable in model.encoder.non_trainable_variables}

@@ -42,7 +42,7 @@ CHANGED = [
     ("S/32", AVERAGE, 22_878_184),
     ("B/16", AVERAGE, 86_566_120),
     ("B/32", AVERAGE, 88_222_696),
-    ("S/16", {**AVERAGE, "position": "sincos2d", "representation": 384}, 22_122_472),
+    ("S/16", {**AVERAGE, "position": "sincos2d", "representation_size": 384}, 22_122_472),
     ("B/16", {"num_classes": 0}, 85_798_656),
     ("B/32", {"num_classes": 0}, 87_455_232),
     ("L/16", {"num_classes": 0}, 303_301_632),
@@ -51,13 +51,13 @@ CHANGED = [
     ("B/32", {"num_classes": 0, "image_size": 384}, 87_528_192),
     ("L/16", {"num_classes": 0, "image_size": 384}, 303_690_752),
     ("L/32", {"num_classes": 0, "image_size": 384}, 305_607_680),
-    ("B/16", {"num_classes": 21_843, "representation": 768}, 103_186_515),
+    ("B/16", {"num_classes": 21_843, "representation_size": 768}, 103_186_515),
     # The smallest model of the reference's tests.
-    ("B/16", {"width": 10, "depth": 1, "mlp_width": 10, "heads": 2}, 21_390),
+    ("B/16", {"width": 10, "depth": 1, "mlp_dim": 10, "num_heads": 2}, 21_390),
     # ViT-CIFAR: 7 layers, MLP as wide as the tokens.
     (
         "S/4",
-        {"image_size": 32, "num_classes": 10, "depth": 7, "mlp_width": 384, "heads": 12},
+        {"image_size": 32, "num_classes": 10, "depth": 7, "mlp_dim": 384, "num_heads": 12},
         6_268_810,
     ),
     # The teaching notebook, 119,098 without a final LayerNorm; ours has one of 2 * 48 weights.
@@ -68,8 +68,8 @@ CHANGED = [
             "num_classes": 10,
             "width": 48,
             "depth": 4,
-            "mlp_width": 192,
-            "heads": 4,
+            "mlp_dim": 192,
+            "num_heads": 4,
         },
         119_098 + 96,
     ),
@@ -80,8 +80,8 @@ TINY = {
     "num_classes": 3,
     "width": 16,
     "depth": 2,
-    "mlp_width": 32,
-    "heads": 2,
+    "mlp_dim": 32,
+    "num_heads": 2,
 }
 OPTIONS = {
     "plain": {},
@@ -98,7 +98,7 @@ OPTIONS = {
     "no positions": {"position": "none"},
     "layer scale and QK-norm": {"layer_scale": 1e-4, "qk_norm": True},
     "dropouts": {"dropout": 0.1, "attention_dropout": 0.2, "stochastic_depth": 0.3},
-    "representation": {"representation": 24, "head_bias": -6.9},
+    "representation_size": {"representation_size": 24, "head_bias": -6.9},
     "no head": {"num_classes": 0},
     "no head bias": {"head_bias": None},
     "statistics": {"pixel_mean": (0.485, 0.456, 0.406), "pixel_std": (0.229, 0.224, 0.225)},
@@ -151,7 +151,7 @@ def test_option(name, tmp_path):
     randomize(model)
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 24, config.channels), "uint8")
     y = to_numpy(model(images))
-    features = config.representation or config.width
+    features = config.representation_size or config.width
     assert y.shape == (3, config.num_classes or features)
     assert y.dtype == np.float32
 
@@ -162,7 +162,7 @@ def test_option(name, tmp_path):
 
 
 def test_layer_names_are_api():
-    model = vit(tiny(representation=8, resnet_stages=(), resnet_width=32, patch_size=1))
+    model = vit(tiny(representation_size=8, resnet_stages=(), resnet_width=32, patch_size=1))
     assert [layer.name for layer in model.layers] == [
         *("pixels", "rescaling", "resnet_stem", "patches", "patch_encoder"),
         *("block_00", "block_01", "encoder_norm", "pool", "pre_logits", "head"),

@@ -82,7 +82,7 @@ def test_a_run_ends_with_its_epochs_or_its_steps():
 def test_the_notebook_s_shape():
     model = recipes.get("cifar10_seed").model
     assert model.num_parameters == 119_194  # 119,098 and a final LayerNorm
-    assert (model.patch_size, model.width, model.depth, model.heads) == ((4, 4), 48, 4, 4)
+    assert (model.patch_size, model.width, model.depth, model.num_heads) == ((4, 4), 48, 4, 4)
 
 
 def test_override():
@@ -142,7 +142,7 @@ def test_a_published_size_keeps_the_images():
         ("augmentation.magnitude=strong", "augmentation.magnitude: expected a number"),
         ("data.cache=disk", r"unknown data\.cache"),
         ("model=S16", "Did you mean S/16"),
-        ("model.heads=5", "divisor"),
+        ("model.num_heads=5", "divisor"),
         ("data.test=2", "0.01 to 0.9"),
         ("accumulate=3", "divisor of batch_size=64"),
         ("image_size=8", "goes with model=none"),
@@ -178,11 +178,11 @@ def test_a_model_that_is_chosen_later_has_no_fields_yet():
 def test_fields_that_belong_together_may_come_in_any_order():
     digits = recipes.get("digits")
     for assignments in (
-        ("model.width=100", "model.heads=10"),
-        ("model.heads=10", "model.width=100"),
+        ("model.width=100", "model.num_heads=10"),
+        ("model.num_heads=10", "model.width=100"),
     ):
         model = recipes.override(digits, *assignments).model
-        assert (model.width, model.heads) == (100, 10)
+        assert (model.width, model.num_heads) == (100, 10)
 
 
 def test_every_number_has_bounds():

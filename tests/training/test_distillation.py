@@ -19,8 +19,8 @@ CONFIG = ViTConfig(
     patch_size=4,
     width=16,
     depth=1,
-    mlp_width=32,
-    heads=2,
+    mlp_dim=32,
+    num_heads=2,
     distillation_token=True,
 )
 random = np.random.default_rng(0)

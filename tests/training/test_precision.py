@@ -33,7 +33,7 @@ def test_precision_rule(monkeypatch, capabilities, flags, width, measured, expec
     monkeypatch.setattr(precision, "gpu_compute_capabilities", lambda: capabilities)
     monkeypatch.setattr(hardware, "cpu_flags", lambda: frozenset(flags))
     monkeypatch.setattr(precision, "try_formats", lambda *_: measured)
-    config = ViTConfig(width=width, heads=4)
+    config = ViTConfig(width=width, num_heads=4)
     assert precision.choose_precision("auto", config, 8) == expected
     assert precision.choose_precision("float32", config, 8) == "float32"
     assert precision.choose_precision("mixed_bfloat16", config, 8) == "mixed_bfloat16"
@@ -44,7 +44,7 @@ def test_a_trial_is_made_once_for_a_machine_and_a_shape(monkeypatch, capsys, tmp
     monkeypatch.setattr(precision, "gpu_compute_capabilities", list)
     monkeypatch.setattr(hardware, "cpu_flags", lambda: frozenset({"amx_bf16"}))
     monkeypatch.setattr(precision, "try_formats", lambda *args: calls.append(args) or FASTER)
-    for config in (ViTConfig(), ViTConfig(), ViTConfig(heads=6)):
+    for config in (ViTConfig(), ViTConfig(), ViTConfig(num_heads=6)):
         assert precision.choose_precision("auto", config, 8) == "mixed_bfloat16"
     assert len(calls) == 2
     said = capsys.readouterr().err.splitlines()
@@ -57,7 +57,7 @@ def test_a_trial_is_made_once_for_a_machine_and_a_shape(monkeypatch, capsys, tmp
 
 
 def test_both_formats_are_tried():
-    config = ViTConfig(image_size=32, width=192, heads=3, mlp_width=384)
+    config = ViTConfig(image_size=32, width=192, num_heads=3, mlp_dim=384)
     images = precision.images_of_a_trial(config, 4)
     assert images == 4 and precision.images_of_a_trial(ViTConfig.of("L/16"), 512) == 1
     measured = precision.try_formats(config, images)

@@ -70,15 +70,15 @@ def test_the_activation_of_a_pooler_is_not_guessed(tmp_path):
     arrays |= {"pooler.dense.bias": np.ones(width, np.float32)}
     path = tmp_path / "model.safetensors"
     write_safetensors(path, [(n, a.shape, lambda a=a: a) for n, a in arrays.items()], {})
-    known = {"heads": 2, "gelu": "exact", "norm_epsilon": 1e-12}
+    known = {"num_heads": 2, "gelu": "exact", "norm_epsilon": 1e-12}
     with pytest.raises(UserError, match="activation of its pooler"):
         open_source(path, **known)
-    assert open_source(path, "pooler.*", **known).config.representation == 0
+    assert open_source(path, "pooler.*", **known).config.representation_size == 0
 
 
 def test_a_model_of_timm_that_transformers_saved(tmp_path):
     config = {"model_type": "timm_wrapper", **TIMM_CONFIG}
-    assert open_source(folder(tmp_path, config, prefix="timm_model.")).config.heads == 2
+    assert open_source(folder(tmp_path, config, prefix="timm_model.")).config.num_heads == 2
 
 
 @pytest.mark.parametrize(

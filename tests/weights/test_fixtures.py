@@ -71,7 +71,7 @@ def target(folder, dialect):
 
 def opened(path, known):
     known = dict(known)
-    return open_source(path, heads=known.pop("num_heads", None), **known)
+    return open_source(path, num_heads=known.pop("num_heads", None), **known)
 
 
 @pytest.fixture(scope="module", params=CHECKPOINTS, ids=lambda path: path.stem)

@@ -103,7 +103,7 @@ def test_raw_names_of_deit3_and_dinov2(tmp_path):
     tensors = tensors_of(TIMM)
     tensors["register_tokens"] = np.ones((1, 3, 24), np.float32)
     tensors["mask_token"] = np.ones((1, 24), np.float32)
-    source = open_source(write(tmp_path / "y.safetensors", tensors), heads=2)
+    source = open_source(write(tmp_path / "y.safetensors", tensors), num_heads=2)
     assert source.config.register_tokens == 3
     assert source.config.class_token_in_positions
     assert not source.config.register_tokens_in_positions
@@ -116,13 +116,13 @@ def test_statistics_and_form_of_a_hugging_face_folder(tmp_path):
     (tmp_path / "x" / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     config = open_source(tmp_path / "x").config
     assert (config.pixel_mean, config.pixel_std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    assert (config.norm_epsilon, config.heads) == (1e-12, 2)
+    assert (config.norm_epsilon, config.num_heads) == (1e-12, 2)
     assert open_source(tmp_path / "x", pixel_mean=0.5).config.pixel_mean == (0.5,)
     settings = json.loads((tmp_path / "x" / "config.json").read_text())
     for wrong, said in (
         ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
         ({"hidden_size": 32}, "belongs to another model"),
-        ({"num_attention_heads": "two"}, "heads"),
+        ({"num_attention_heads": "two"}, "num_heads"),
         ({"num_attention_heads": 5}, "divisor of width"),
     ):
         (tmp_path / "x" / "config.json").write_text(json.dumps(settings | wrong))
@@ -139,16 +139,16 @@ def test_a_timm_folder_tells_everything(tmp_path):
     assert config_of(load_model(tmp_path / "x")) == config_of(model)  # the header tells as well
 
 
-def heads_of(width, depth, mlp_width, names=None, **facts):
+def heads_of(width, depth, mlp_dim, names=None, **facts):
     specs = {
         "patch_embed.proj.weight": (width, 3, 16, 16),
         "pos_embed": (1, 197, width),
         "cls_token": (1, 1, width),
-        "blocks.0.mlp.fc1.weight": (mlp_width, width),
+        "blocks.0.mlp.fc1.weight": (mlp_dim, width),
     }
     specs |= {f"blocks.{i}.norm1.weight": (width,) for i in range(depth)}
     specs = {name: Spec(shape, "float32") for name, shape in specs.items()}
-    return infer("timm", specs, facts, names=names or open_checkpoint(TIMM)).heads
+    return infer("timm", specs, facts, names=names or open_checkpoint(TIMM)).num_heads
 
 
 def test_heads_of_a_bare_file():
@@ -161,7 +161,7 @@ def test_heads_of_a_bare_file():
     names = set(open_checkpoint(FOLDER / "timm_avg_norm.safetensors"))
     with pytest.raises(UserError, match="number of attention heads, the form of GELU"):
         heads_of(768, 12, 3072, names)
-    assert heads_of(768, 12, 3072, heads=6) == 6
+    assert heads_of(768, 12, 3072, num_heads=6) == 6
 
 
 def test_a_table_that_does_not_tell_the_image_size():
@@ -331,7 +331,9 @@ def test_loading_leaves_nothing_behind_in_keras():
         ViTConfig.of(
             "mu/16", image_size=32, pool="map", class_token=False, qk_norm=True, layer_scale=0.1
         ),
-        ViTConfig.of("mu/16", image_size=32, register_tokens=2, head_bias=None, representation=7),
+        ViTConfig.of(
+            "mu/16", image_size=32, register_tokens=2, head_bias=None, representation_size=7
+        ),
     ],
     ids=str,
 )
@@ -353,8 +355,8 @@ def test_variables_are_known_without_keras(config):
         ({"pool": "average"}, "hf", "a pool other than"),
         ({"pool": "average"}, "big_vision", "a class token that is not what is read"),
         ({"pool": "map", "class_token": False}, "flax", "attention pooling"),
-        ({"representation": 8}, "timm", "a tanh layer"),
-        ({"representation": 8}, "hf", "a tanh layer"),
+        ({"representation_size": 8}, "timm", "a tanh layer"),
+        ({"representation_size": 8}, "hf", "a tanh layer"),
         ({"resnet_stages": (1,), "resnet_width": 32, "patch_size": 4}, "timm", "form of the"),
         ({"resnet_stages": (1,), "resnet_width": 32, "patch_size": 4}, "big_vision", "ResNet"),
     ],

@@ -60,23 +60,23 @@ def test_tensors_that_only_another_model_has_are_refused_by_its_feature(tmp_path
     left_out = change.pop("left_out", ()) if "left_out" in change else ()
     path = write(tmp_path / "x.safetensors", tensors(fixture, left_out, **change))
     with pytest.raises(UserError) as error:
-        open_source(path, heads=2)
+        open_source(path, num_heads=2)
     assert feature in str(error.value)
 
 
 def test_a_bare_file_without_positions_is_asked_about(tmp_path):
     path = write(tmp_path / "x.safetensors", tensors(TIMM, ["pos_embed"]))
     with pytest.raises(UserError, match=r"rotary or missing.*architecture="):
-        open_source(path, heads=2)
+        open_source(path, num_heads=2)
 
 
 def test_a_pool_of_attention_comes_with_either_form_of_gelu():
     path = FOLDER / "timm_map.safetensors"
     with pytest.raises(UserError, match=r"the form of GELU.*architecture=.*gelu="):
-        open_source(path, heads=2)
-    siglip = open_source(path, heads=2, architecture="vit_base_patch32_siglip_256").config
+        open_source(path, num_heads=2)
+    siglip = open_source(path, num_heads=2, architecture="vit_base_patch32_siglip_256").config
     assert siglip.gelu == "tanh"
-    assert open_source(path, heads=2, gelu="exact").config.gelu == "exact"
+    assert open_source(path, num_heads=2, gelu="exact").config.gelu == "exact"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_an_architecture_is_refused_by_its_features(tmp_path, name, feature):
     with pytest.raises(UserError, match=feature):
         open_source(folder(tmp_path / "x", {"architecture": name}))
     with pytest.raises(UserError, match=feature):
-        open_source(TIMM, heads=2, architecture=name)
+        open_source(TIMM, num_heads=2, architecture=name)
 
 
 def test_a_header_without_arguments_means_the_architecture(tmp_path):
@@ -114,7 +114,10 @@ def test_a_header_without_arguments_means_the_architecture(tmp_path):
 def test_the_heads_of_an_architecture_stay_when_only_its_width_is_changed(tmp_path):
     arguments = {"embed_dim": 24, "depth": 2, "patch_size": 4, "img_size": 16}
     config = {"architecture": "test_vit", "model_args": arguments}
-    assert open_source(folder(tmp_path / "x", config)).config.heads == table()["test_vit"]["heads"]
+    assert (
+        open_source(folder(tmp_path / "x", config)).config.num_heads
+        == table()["test_vit"]["num_heads"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ def test_the_heads_of_an_architecture_stay_when_only_its_width_is_changed(tmp_pa
 )
 def test_what_a_configuration_says_is_believed_or_refused(tmp_path, config, said):
     with pytest.raises(UserError) as error:
-        open_source(folder(tmp_path / "x", config), heads=2)
+        open_source(folder(tmp_path / "x", config), num_heads=2)
     assert said in str(error.value)
 
 
@@ -146,8 +149,8 @@ def test_pixels_that_no_patch_covers_are_asked_about(tmp_path):
     config = {"architecture": "test_vit", "pretrained_cfg": {"input_size": [3, 18, 18]}}
     path = folder(tmp_path / "x", config)
     with pytest.raises(UserError, match=r"18 x 18 .* cover 16 x 16.*image_size=\(16, 16\)"):
-        open_source(path, heads=2)
-    assert open_source(path, heads=2, image_size=(16, 16)).config.image_size == (16, 16)
+        open_source(path, num_heads=2)
+    assert open_source(path, num_heads=2, image_size=(16, 16)).config.image_size == (16, 16)
 
 
 def test_a_file_of_transformers_without_its_configuration_is_asked_about(tmp_path):
@@ -155,7 +158,7 @@ def test_a_file_of_transformers_without_its_configuration_is_asked_about(tmp_pat
     path = tmp_path / "model.safetensors"
     with pytest.raises(UserError, match=r"config.json .*num_heads=, gelu=, norm_epsilon="):
         open_source(path)
-    known = {"heads": 2, "gelu": "exact", "norm_epsilon": 1e-12}
+    known = {"num_heads": 2, "gelu": "exact", "norm_epsilon": 1e-12}
     assert open_source(path, **known).config == open_source(HF).config
 
 
@@ -165,13 +168,13 @@ def test_other_model_types_with_the_same_tensors_are_read_with_their_configurati
     del config["layer_norm_eps"]
     path = folder(tmp_path / "x", config | {"model_type": kind}, HF / "model.safetensors")
     found = open_source(path).config
-    assert (found.heads, found.norm_epsilon) == (2, {"vit_mae": 1e-12, "vit_msn": 1e-6}[kind])
+    assert (found.num_heads, found.norm_epsilon) == (2, {"vit_mae": 1e-12, "vit_msn": 1e-6}[kind])
 
 
 def test_the_table_of_architectures_is_whole():
     assert len(table()) == 297
     for name, row in table().items():
-        assert {"names", "width", "depth", "heads"} <= set(row) or row["unlike"], name
+        assert {"names", "width", "depth", "num_heads"} <= set(row) or row["unlike"], name
         assert row.get("unlike") or (row["gelu"] in ("exact", "tanh") and row["norm_epsilon"] > 0)
     assert architecture_row("vit_tiny_patch16_224_in21k") == table()["vit_tiny_patch16_224"]
     assert names_digest(open_checkpoint(TIMM)) == table()["vit_base_patch16_224"]["names"]

@@ -56,7 +56,7 @@ def test_a_config_of_timm_of_other_types(tmp_path, values):
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", "{", "[" * 10_000, '{"heads": 1e400}', '{"pool": []}']
+    ["[]", "{", "[" * 10_000, '{"num_heads": 1e400}', '{"pool": []}']
     + [f'{{"image_size": {size}}}' for size in ("[]", '"x"', '{"a": 1}', "[1000000000, 16]")],
 )
 def test_our_own_header_of_other_types(tmp_path, text):
