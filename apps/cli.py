@@ -20,7 +20,7 @@ from absl.flags import argparse_flags
 
 from keras_vit.errors import UserError, unknown
 from keras_vit.progress import step
-from keras_vit.text import ESCAPING, visible_lines
+from keras_vit.untrusted.text import ESCAPING, visible_lines
 
 COMMANDS = (
     "audit",

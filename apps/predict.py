@@ -18,7 +18,7 @@ import sys
 
 from keras_vit.apps.cli import import_keras, run_script
 
-from keras_vit.text import csv_cell, visible
+from keras_vit.untrusted.text import csv_cell, visible
 
 
 def add_flags(parser):

@@ -38,7 +38,7 @@ from typing import Any
 
 from keras_vit.apps.cli import import_keras, run_script
 
-from keras_vit.text import visible, visible_lines
+from keras_vit.untrusted.text import visible, visible_lines
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -229,13 +229,14 @@ def _resumed_recipe(args):
 
 def _stages(recipe, args):
     """What --config, --init, --set and the flags of the data make of a recipe, one by one."""
-    from keras_vit import recipes, untrusted
+    from keras_vit import recipes
     from keras_vit.errors import UserError
+    from keras_vit.untrusted import reading
 
     stages = []
     if args.config:
         try:
-            values = untrusted.read_json(args.config, dict[str, Any])
+            values = reading.read_json(args.config, dict[str, Any])
             recipe = recipes.merge(recipe, values)
         except UserError as error:
             said = str(error).removeprefix(f"{args.config}: ")

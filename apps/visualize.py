@@ -17,7 +17,7 @@ from pathlib import Path
 from keras_vit.apps.cli import import_keras, run_script
 
 from keras_vit.errors import UserError
-from keras_vit.text import visible
+from keras_vit.untrusted.text import visible
 
 
 def add_flags(parser):

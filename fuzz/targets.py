@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_vit import limits, recipes
+from keras_vit import recipes
 from keras_vit.data.archives import _BROKEN, _tar_members, _zip_members
 from keras_vit.data.arrays import npz_splits
 from keras_vit.data.examine import examine
@@ -31,10 +31,11 @@ from keras_vit.data.images import read_image
 from keras_vit.data.manifest import list_manifest
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
-from keras_vit.text import csv_cell, from_csv_cell, markdown, visible
-from keras_vit.untrusted import parse_json
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import parse_json
+from keras_vit.untrusted.text import csv_cell, from_csv_cell, markdown, visible
+from keras_vit.untrusted.zips import open_zip, read_member
 from keras_vit.weights.formats import open_checkpoint
-from keras_vit.zips import open_zip, read_member
 
 # In memory where that is a folder: a hundred thousand files are written to it.
 FOLDER = Path(

@@ -11,9 +11,9 @@ import math
 import re
 from typing import Any, Self
 
-from keras_vit import limits, schema
 from keras_vit.errors import UserError, unknown
-from keras_vit.fields import check_fields
+from keras_vit.untrusted import limits, schema
+from keras_vit.untrusted.fields import check_fields
 
 # name: width, depth, MLP width, heads.
 VARIANTS: dict[str, tuple[int, int, int, int]] = {

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit import limits
 from keras_vit.data.image_set import Split
 from keras_vit.data.images import split_batches
 from keras_vit.data.sources import load
@@ -16,7 +15,8 @@ from keras_vit.evaluation import few_shot_accuracy, knn_accuracy, wilson_interva
 from keras_vit.evaluation.imagenet import class_places, real_accuracy, real_labels
 from keras_vit.predictor import Predictor, open_keras, run_split, test_split
 from keras_vit.progress import step
-from keras_vit.untrusted import read_json
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import read_json
 
 
 def measure(

@@ -26,8 +26,8 @@ from keras_vit.export.runner import Runner, check_path, format_of, open_runner
 from keras_vit.export.worker import Worker
 from keras_vit.progress import step
 from keras_vit.recipes import Distill, Recipe, of_run
-from keras_vit.text import visible
-from keras_vit.untrusted import read_text
+from keras_vit.untrusted.reading import read_text
+from keras_vit.untrusted.text import visible
 
 _BATCH_BYTES = 1_000_000_000  # of pixels in memory at a time
 

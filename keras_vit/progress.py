@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TypeVar
 
-from keras_vit.text import visible
+from keras_vit.untrusted.text import visible
 
 _BAR_AFTER = 1.0  # seconds of a step that a terminal shows nothing of
 _LINE_AFTER = 2.0  # the same elsewhere; many short steps in a row give a line now and then

@@ -3,7 +3,7 @@
 
 An archive is a stranger's file. Nothing is written outside of its own folder, and no link, device,
 sparse file, encrypted or repeated member is accepted. Sizes are limited before and while they are
-unpacked (`keras_vit.limits.IMAGES`).
+unpacked (`keras_vit.untrusted.limits.IMAGES`).
 """
 
 import gzip
@@ -19,14 +19,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
-from keras_vit import limits
 from keras_vit.data.folders import subfolders
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, replacing
 from keras_vit.progress import step
-from keras_vit.text import visible
-from keras_vit.untrusted import open_regular
-from keras_vit.zips import open_zip
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import open_regular
+from keras_vit.untrusted.text import visible
+from keras_vit.untrusted.zips import open_zip
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _CHUNK = 1 << 20

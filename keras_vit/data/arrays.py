@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit import limits
 from keras_vit.data.image_set import ImageSet, Split, divide
 from keras_vit.errors import UserError
-from keras_vit.npy import read_npz
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.npy import read_npz
 
 _NPZ_SPLITS = {
     "train": (("x_train", "y_train"), ("images", "labels"), ("x", "y")),

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from keras_vit import limits
 from keras_vit.data.examine import Examined, examine_all
 from keras_vit.data.images import suffix_of
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, write_text
-from keras_vit.untrusted import read_json
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import read_json
 
 _VERSION = 2  # of the file's contents, and of what `examine` looks at
 _SECONDS_PER_FILE = 3e-4  # measured on one core: small JPEG files, decoded

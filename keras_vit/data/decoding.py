@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_vit import limits
 from keras_vit.data.augmentation.crops import cut
 from keras_vit.data.examine import problems_of
 from keras_vit.data.images import opened, pixels_of
-from keras_vit.untrusted import read_bytes
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import read_bytes
 
 # The default DCT of TensorFlow is the fast one; the accurate one gives Pillow's pixels.
 _DCT = "INTEGER_ACCURATE"

@@ -7,9 +7,9 @@ decoded. The pixels are those of `keras_vit.data.read_image`, EXIF orientation o
 
 import tensorflow as tf
 
-from keras_vit import limits
 from keras_vit.data.decoding import decode_in_graph, upright
 from keras_vit.data.reading import resize_to_fit
+from keras_vit.untrusted import limits
 
 _HEADER = 1 << 17  # bytes in which a JPEG's EXIF segment is looked for; it is the first or second
 

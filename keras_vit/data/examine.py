@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from keras_vit import limits
 from keras_vit.data.images import opened, orientation_or_none, pixels_of
 from keras_vit.errors import UserError
 from keras_vit.progress import track
-from keras_vit.text import visible
-from keras_vit.untrusted import read_bytes
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import read_bytes
+from keras_vit.untrusted.text import visible
 
 _SHOWN = 100  # broken files that a message lists
 _LARGE = 8_000_000  # pixels of an image that is decoded alone: in threads, many fill the memory

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from keras_vit import limits
 from keras_vit.data.image_set import ImageSet, Split
 from keras_vit.files import replacing
-from keras_vit.untrusted import parse_json, read_gzip
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import parse_json, read_gzip
 
 _SHOWN = 10  # files that a message lists
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_vit.errors import UserError
-from keras_vit.text import Line
+from keras_vit.untrusted.text import Line
 
 if TYPE_CHECKING:
     from keras_vit.data.audit import Audit

@@ -18,11 +18,11 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from keras_vit import limits
 from keras_vit.data.image_set import Split
 from keras_vit.errors import UserError
 from keras_vit.progress import track
-from keras_vit.untrusted import open_regular
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import open_regular
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".heif"}

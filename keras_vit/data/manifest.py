@@ -15,12 +15,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_vit import limits
 from keras_vit.data.images import SUFFIXES, suffix_of
 from keras_vit.data.listing import SPLIT_NAMES, Labelled, Listing
 from keras_vit.errors import UserError
-from keras_vit.text import Line
-from keras_vit.untrusted import parse_json, read_text
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import parse_json, read_text
+from keras_vit.untrusted.text import Line
 
 MANIFESTS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 _COLUMNS = {

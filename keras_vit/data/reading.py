@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
-from keras_vit import hardware, limits
+from keras_vit import hardware
 from keras_vit.data.augmentation.crops import cut, rounded
 from keras_vit.data.decoding import decode, undecodable, upright, with_channels
 from keras_vit.data.examine import broken_message
 from keras_vit.data.image_set import Split
 from keras_vit.errors import UserError
 from keras_vit.progress import track
-from keras_vit.untrusted import read_bytes
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import read_bytes
 
 _SHARE = 0.25  # of the free memory, what "auto" may fill
 _CHUNK = 512  # images that are decoded between two signs of life

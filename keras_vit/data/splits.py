@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit import limits
 from keras_vit.data.cache import examine_known
 from keras_vit.data.examine import broken_message
 from keras_vit.data.image_set import ImageSet, Split
@@ -18,8 +17,9 @@ from keras_vit.data.listing import encode
 from keras_vit.data.sources import find, root_of
 from keras_vit.errors import UserError
 from keras_vit.files import replacing, write_text
-from keras_vit.text import csv_cell, from_csv_cell
-from keras_vit.untrusted import parse_json, read_bytes
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import parse_json, read_bytes
+from keras_vit.untrusted.text import csv_cell, from_csv_cell
 
 FILE = "split.csv"
 _COLUMNS = ("path", "split", "label")

@@ -8,9 +8,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.web import web_alone
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.web import web_alone
 
 _CHUNK = 2**16
 

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from keras_vit import limits
-from keras_vit.schema import Between, Sized, check
-from keras_vit.text import Line
-from keras_vit.untrusted import parse_json, read_bytes
-from keras_vit.zips import ends_in_zip, open_zip, read_member
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import parse_json, read_bytes
+from keras_vit.untrusted.schema import Between, Sized, check
+from keras_vit.untrusted.text import Line
+from keras_vit.untrusted.zips import ends_in_zip, open_zip, read_member
 
 _FILE = "metadata.json"
 _LABELS = "labels.txt"

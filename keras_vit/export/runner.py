@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit import limits
 from keras_vit.errors import UserError, not_installed
-from keras_vit.untrusted import check_regular
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import check_regular
 
 Runner = Callable[[np.ndarray], np.ndarray]
 TENSORFLOW_FREE = ("litert", "onnx")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_vit.errors import UserError
-from keras_vit.untrusted import check_regular, read_bytes
+from keras_vit.untrusted.reading import check_regular, read_bytes
 
 _GRAPH_BYTES = 2**31 - 1  # the most that the format itself allows
 _FILES = 10_000  # in the folder: weights are cut into a few hundred at the most

@@ -6,10 +6,10 @@ import zipfile
 
 import keras
 
-from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.untrusted import open_regular
-from keras_vit.zips import check_zip
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import open_regular
+from keras_vit.untrusted.zips import check_zip
 
 _REASON = 300  # characters of what Keras says
 
@@ -24,8 +24,9 @@ def load_keras(path: str | os.PathLike) -> keras.Model:
         The model that is in it.
 
     Raises:
-        UserError: for a file that is damaged, unpacks to more than `keras_vit.limits.KERAS`, or
-            holds Python code (a `Lambda` layer), which is never run.
+        UserError: for a file that is damaged, unpacks to more than
+            `keras_vit.untrusted.limits.KERAS`, or holds Python code (a `Lambda` layer), which is
+            never run.
     """
     with open_regular(path) as file:
         if not zipfile.is_zipfile(file):  # Keras would say that there is no such file

@@ -3,7 +3,7 @@
 
 import dataclasses
 
-from keras_vit.fields import check_fields
+from keras_vit.untrusted.fields import check_fields
 
 CROPS = ("none", "pad", "inception")
 INTERPOLATIONS = ("triangle", "bicubic")

@@ -9,12 +9,12 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from keras_vit import schema, untrusted
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError, unknown
 from keras_vit.recipes.objectives import Reconstruct
 from keras_vit.recipes.optimization import Schedule
 from keras_vit.recipes.schema import Recipe
+from keras_vit.untrusted import reading, schema
 
 DEBUG_FILES = 64
 
@@ -96,7 +96,7 @@ def of_run(workdir: str | os.PathLike) -> Recipe:
             f"{workdir}: expected the folder of a run (with recipe.json). "
             "`keras-vit train` makes one."
         )
-    values = untrusted.read_json(file, dict[str, Any], follow=False)
+    values = reading.read_json(file, dict[str, Any], follow=False)
     try:
         return from_dict(values)
     except UserError as error:

@@ -3,9 +3,9 @@
 
 import dataclasses
 
-from keras_vit import schema
 from keras_vit.errors import UserError
-from keras_vit.fields import check_fields
+from keras_vit.untrusted import schema
+from keras_vit.untrusted.fields import check_fields
 
 LOSSES = ("softmax", "sigmoid", "bce")
 

@@ -4,9 +4,9 @@
 import dataclasses
 import re
 
-from keras_vit import schema
 from keras_vit.errors import UserError
-from keras_vit.fields import check_fields, within
+from keras_vit.untrusted import schema
+from keras_vit.untrusted.fields import check_fields, within
 
 # The fields that act on each optimizer, beside those that act on all, and their defaults.
 OPTIMIZERS: dict[str, dict[str, float | bool]] = {

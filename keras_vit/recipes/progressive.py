@@ -5,10 +5,10 @@ import dataclasses
 import itertools
 from typing import Any
 
-from keras_vit import schema
 from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError
-from keras_vit.fields import within
+from keras_vit.untrusted import schema
+from keras_vit.untrusted.fields import within
 
 Progressive = tuple[tuple[float, tuple[int, int]], ...]
 

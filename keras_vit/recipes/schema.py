@@ -4,16 +4,16 @@
 import dataclasses
 from typing import Annotated
 
-from keras_vit import limits
 from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError
-from keras_vit.fields import check_fields
 from keras_vit.recipes.augmentation import Augmentation
 from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
 from keras_vit.recipes.progressive import Phase, Progressive, phases_of, progressive_of
-from keras_vit.schema import Sized
-from keras_vit.text import Line
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.fields import check_fields
+from keras_vit.untrusted.schema import Sized
+from keras_vit.untrusted.text import Line
 
 CACHES = ("auto", "memory", "none")
 ON_BAD = ("error", "skip")

@@ -2,7 +2,7 @@
 """What is wrong with a data set, as text."""
 
 from keras_vit.data.audit import Audit
-from keras_vit.text import visible
+from keras_vit.untrusted.text import visible
 
 _SHOWN = 10  # lines of a warning; those of a problem are all shown
 

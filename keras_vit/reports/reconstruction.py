@@ -4,11 +4,11 @@
 import os
 from pathlib import Path
 
-from keras_vit import limits
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
-from keras_vit.npy import read_npz
-from keras_vit.text import markdown, visible
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.npy import read_npz
+from keras_vit.untrusted.text import markdown, visible
 
 
 def draw_reconstruction(workdir: str | os.PathLike) -> Path:

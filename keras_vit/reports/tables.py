@@ -8,8 +8,8 @@ from pathlib import Path
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
-from keras_vit.text import markdown, visible
 from keras_vit.training.run_files import read_report
+from keras_vit.untrusted.text import markdown, visible
 
 _COLUMNS = ("agrees", "max |d logit|", "size", "ms/image (batch 1, median)")
 

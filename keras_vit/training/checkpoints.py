@@ -28,13 +28,13 @@ from typing import IO, Any, TypedDict
 
 import numpy as np
 
-from keras_vit import limits
 from keras_vit.errors import UserError
 from keras_vit.files import check_own, remove, replacing
-from keras_vit.npy import read_npz
-from keras_vit.text import visible
 from keras_vit.training.exceptions import WriteFailed
-from keras_vit.untrusted import check_regular, open_regular, read_json
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.npy import read_npz
+from keras_vit.untrusted.reading import check_regular, open_regular, read_json
+from keras_vit.untrusted.text import visible
 
 try:
     import fcntl

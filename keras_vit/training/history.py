@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_vit.files import replacing, write_text
-from keras_vit.untrusted import read_text
+from keras_vit.untrusted.reading import read_text
 
 # What a log may hold beside the loss: with one class to an image, with several.
 SCORES = ("accuracy", "average_precision")

@@ -10,12 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vit import hardware, untrusted
+from keras_vit import hardware
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, write_text
 from keras_vit.layers import TransformerBlock
 from keras_vit.training.distribution import gpu_compute_capabilities
+from keras_vit.untrusted import reading
 
 FORMATS = ("float32", "mixed_bfloat16")
 # Narrower models spend their time outside of matrix products.
@@ -117,6 +118,6 @@ def _block(config: ViTConfig, policy: str) -> keras.Model:
 
 def _read(record: Path) -> dict[str, dict[str, float]]:
     try:
-        return untrusted.read_json(record, dict[str, dict[str, float]])
+        return reading.read_json(record, dict[str, dict[str, float]])
     except UserError:  # there is none, or it is damaged: it is made anew
         return {}

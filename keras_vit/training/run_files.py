@@ -4,9 +4,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from keras_vit.schema import Between, check
 from keras_vit.training.checkpoints import Checkpoint
-from keras_vit.untrusted import read_json
+from keras_vit.untrusted.reading import read_json
+from keras_vit.untrusted.schema import Between, check
 
 _Count = Annotated[int, Between(0, 2**63)]
 _Share = Annotated[float, Between(0, 1)]

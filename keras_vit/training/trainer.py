@@ -21,7 +21,6 @@ from keras_vit.errors import UserError
 from keras_vit.files import check_free, check_own, next_run_folder, remove, write_text
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Recipe
-from keras_vit.text import visible
 from keras_vit.training.callbacks import SaveBest
 from keras_vit.training.candidates import FORMATS
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
@@ -31,6 +30,7 @@ from keras_vit.training.run_files import check_progress, read_environment, read_
 from keras_vit.training.session import Session
 from keras_vit.training.starting import check_view
 from keras_vit.training.tasks import metadata_of
+from keras_vit.untrusted.text import visible
 
 _INDEX = "data_index.json.gz"
 

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from keras_vit import limits, schema
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder, write_text
 from keras_vit.progress import step
-from keras_vit.web import web_alone
+from keras_vit.untrusted import limits, schema
+from keras_vit.untrusted.web import web_alone
 from keras_vit.weights.formats.sidecar import read_json
 
 TRIES = 5
@@ -55,7 +55,8 @@ def fetch(url: str, folder: str | os.PathLike | None = None, name: str | None = 
 
     Raises:
         UserError: when it cannot be had (offline, 404), is not what it was, or has more bytes than
-            the server said, than the disk has room for, or than `keras_vit.limits` allows.
+            the server said, than the disk has room for, or than `keras_vit.untrusted.limits`
+            allows.
     """
     try:
         parts = urllib.parse.urlsplit(url)

@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from keras_vit import limits
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.schema import Between, Sized, check
-from keras_vit.untrusted import parse_json
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import parse_json
+from keras_vit.untrusted.schema import Between, Sized, check
 from keras_vit.weights.architectures import POOLS, architecture_row, row_facts
 from keras_vit.weights.formats.sidecar import read_json
 

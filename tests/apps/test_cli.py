@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from keras_vit.apps import cli, train
 
-from keras_vit import untrusted
+from keras_vit.untrusted import reading
 from keras_vit.weights.catalog import CATALOG
 
 WITHOUT_KERAS = "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None\n"
@@ -121,7 +121,7 @@ def examples(command):
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_example_of_every_help_is_understood(command, monkeypatch):
     """Its flags parse, and those of `train` make a recipe."""
-    monkeypatch.setattr(untrusted, "read_json", lambda path, kind: {"epochs": 3})
+    monkeypatch.setattr(reading, "read_json", lambda path, kind: {"epochs": 3})
     found = list(examples(command))
     assert found
     for name, *arguments in found:

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keras_vit import UserError, data, limits
+from keras_vit import UserError, data
 from keras_vit.data import archives
+from keras_vit.untrusted import limits
 
 
 @pytest.fixture(autouse=True)

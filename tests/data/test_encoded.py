@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_vit.data import read_image
 from keras_vit.data.encoded import declared_pixels, jpeg_orientation, read_encoded
-from keras_vit.limits import IMAGE_PIXELS
+from keras_vit.untrusted.limits import IMAGE_PIXELS
 
 SIZE = (16, 24)
 

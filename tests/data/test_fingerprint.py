@@ -6,10 +6,10 @@ import gzip
 import numpy as np
 import pytest
 
-from keras_vit import limits
 from keras_vit.data import from_arrays
 from keras_vit.data.fingerprint import changes_since, fingerprint, write_fingerprint
 from keras_vit.errors import UserError
+from keras_vit.untrusted import limits
 
 
 @pytest.fixture

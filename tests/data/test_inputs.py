@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit import limits
 from keras_vit.data import web
 from keras_vit.data.folders import find_images
 from keras_vit.data.images import read_image
 from keras_vit.data.inputs import is_one_image, name_of, read_any
 from keras_vit.errors import UserError
+from keras_vit.untrusted import limits
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype="uint8")
 HOW = ((8, 8), 3, 0.9)

@@ -26,7 +26,7 @@ def model_of(**options):
     return model
 
 
-@pytest.mark.parametrize("name", ["plain", "average", "map", "distillation", "representation"])
+@pytest.mark.parametrize("name", ["plain", "average", "map", "distillation", "representation_size"])
 def test_float16_is_near_float32(name):
     model = model_of(**ALL[name])
     found = half_logits(fold(model), IMAGES)

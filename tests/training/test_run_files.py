@@ -90,7 +90,8 @@ DAMAGES = {
     "large": lambda path: (path.touch(), os.truncate(path, 10**12)),
     "not text": lambda path: path.write_bytes(b"\xff\xfe\x00\x80" * 100),
 }
-# A few ways by each reader of a run; the reader that they share has the rest in test_untrusted.py.
+# A few ways by each reader of a run; the reader that they share has the rest in
+# tests/untrusted/test_reading.py.
 WAYS = [
     way if way in ("link", "pipe", "deep") else pytest.param(way, marks=pytest.mark.slow)
     for way in DAMAGES

@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from keras_vit import UserError, limits
+from keras_vit import UserError
 from keras_vit.files import cache_folder
+from keras_vit.untrusted import limits
 from keras_vit.weights import download
 from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository

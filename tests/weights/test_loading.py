@@ -175,7 +175,7 @@ def test_a_new_head_starts_from_zero_and_says_so(caplog):
     with caplog.at_level(logging.WARNING):
         model = load_model(path, num_classes=3)
     assert "7 classes and the tanh layer before it is replaced by one for 3" in caplog.text
-    assert config_of(model).representation == 0
+    assert config_of(model).representation_size == 0
     assert np.array_equal(run(model, pixels), np.zeros((2, 3)))
     assert load_model(path, num_classes=7).output.shape == (None, 7)
 

@@ -5,8 +5,8 @@ import os
 import re
 from pathlib import Path
 
-from keras_vit import limits
 from keras_vit.errors import UserError
+from keras_vit.untrusted import limits
 from keras_vit.weights.formats.checkpoint import Checkpoint as Checkpoint
 from keras_vit.weights.formats.checkpoint import Spec as Spec
 from keras_vit.weights.formats.checkpoint import merged

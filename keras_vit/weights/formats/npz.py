@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit import limits
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
-from keras_vit.npy import read_array, read_header
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.npy import read_array, read_header
+from keras_vit.untrusted.zips import open_zip
 from keras_vit.weights.formats.checkpoint import Checkpoint, Spec, check_name, from_bfloat16
-from keras_vit.zips import open_zip
 
 
 def open_npz(path: str | os.PathLike) -> Checkpoint:

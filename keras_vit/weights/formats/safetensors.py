@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit import limits
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
-from keras_vit.untrusted import open_regular, parse_json, read_at_most
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import open_regular, parse_json, read_at_most
 from keras_vit.weights.formats.checkpoint import (
     Checkpoint,
     Spec,

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from keras_vit.schema import Between
-from keras_vit.untrusted import read_json as read_untrusted_json
+from keras_vit.untrusted.reading import read_json as read_untrusted_json
+from keras_vit.untrusted.schema import Between
 
 _Side = int | list[int] | None
 

@@ -6,11 +6,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.untrusted import check_regular
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import check_regular
+from keras_vit.untrusted.zips import check_zip
 from keras_vit.weights.formats.checkpoint import Checkpoint, Spec, check_name, check_shape
-from keras_vit.zips import check_zip
 
 # Where training programs put the state dict inside what they save.
 _NESTED = ("state_dict", "model", "model_ema", "teacher", "student")

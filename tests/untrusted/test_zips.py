@@ -6,9 +6,9 @@ import zipfile
 
 import pytest
 
-from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.zips import check_zip, open_zip, read_member
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.zips import check_zip, open_zip, read_member
 
 SMALL = limits.Zip(members=10, member=1000, total=5000, ratio=10, harmless=4000)
 

@@ -3,7 +3,7 @@
 
 Opening a pipe waits for ever, reading a device never ends, a symbolic link leads elsewhere, a small
 file unpacks to a large one and a nested list overflows the stack. Whoever opens a file that this
-program has not just written does it here. The limits are those of `keras_vit.limits`.
+program has not just written does it here. The limits are those of `keras_vit.untrusted.limits`.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from keras_vit import limits, schema
 from keras_vit.errors import UserError
+from keras_vit.untrusted import limits, schema
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -87,7 +87,8 @@ def read_json(
 
     Args:
         path: the file.
-        kind: the type that it must have, see `keras_vit.schema.check`; anything if not given.
+        kind: the type that it must have, see `keras_vit.untrusted.schema.check`; anything if not
+            given.
         limit: bytes.
         follow: see `open_regular`.
 

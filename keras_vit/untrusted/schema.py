@@ -4,7 +4,7 @@
 A type annotation is the schema:
 
     from typing import Annotated, NotRequired, TypedDict
-    from keras_vit.schema import Between, Sized, check
+    from keras_vit.untrusted.schema import Between, Sized, check
 
     class Metadata(TypedDict):
         labels: Annotated[list[str], Sized(1, 1_000_000)]

@@ -5,8 +5,8 @@ import dataclasses
 import typing
 from typing import Any
 
-from keras_vit import schema
 from keras_vit.errors import UserError, unknown
+from keras_vit.untrusted import schema
 
 # Lowest and highest value of a number, or of each number of a tuple.
 Bounds = dict[str, tuple[float, float]]

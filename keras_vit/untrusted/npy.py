@@ -12,11 +12,11 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.schema import shown
-from keras_vit.untrusted import read_at_most
-from keras_vit.zips import open_zip
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import read_at_most
+from keras_vit.untrusted.schema import shown
+from keras_vit.untrusted.zips import open_zip
 
 _MAX_RANK = 8
 _READERS = {

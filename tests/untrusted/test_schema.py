@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 import pytest
 
 from keras_vit.errors import UserError
-from keras_vit.schema import Between, Sized, check
+from keras_vit.untrusted.schema import Between, Sized, check
 
 
 @dataclasses.dataclass(frozen=True)

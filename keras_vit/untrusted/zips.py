@@ -10,9 +10,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
-from keras_vit import limits
 from keras_vit.errors import UserError
-from keras_vit.untrusted import open_regular, opened, read_at_most, too_large
+from keras_vit.untrusted import limits
+from keras_vit.untrusted.reading import open_regular, opened, read_at_most, too_large
 
 _ENCRYPTED = 1  # bit of a member's flags
 _MEMBER = b"PK\1\2"  # starts each entry of the table of contents

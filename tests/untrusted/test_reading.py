@@ -8,7 +8,7 @@ import os
 import pytest
 
 from keras_vit.errors import UserError
-from keras_vit.untrusted import (
+from keras_vit.untrusted.reading import (
     check_regular,
     open_regular,
     parse_json,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_vit.text import (
+from keras_vit.untrusted.text import (
     ESCAPING,
     Line,
     csv_cell,

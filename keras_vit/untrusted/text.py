@@ -57,7 +57,7 @@ def from_csv_cell(cell: str) -> str:
 class Line:
     """Whether text may name something: one line that a terminal and a file can hold as it is.
 
-    For `keras_vit.schema`, as in `Annotated[str, Line()]`.
+    For `keras_vit.untrusted.schema`, as in `Annotated[str, Line()]`.
     """
 
     def __call__(self, text: str) -> bool:
