@@ -13,7 +13,7 @@ name (`keras-vit list models`, random weights) is timed in every runtime that is
 not exported yet is written to a temporary folder, with a batch above 1 as a file for any batch.
 .tflite and .onnx files are timed without TensorFlow. The peak is that of a product of 1024 x 1024
 matrices in NumPy. GFLOPs are those of the trained model, a multiplication and its addition 2, also
-where an export needs fewer: behind the last attention only the class token counts.
+where an export needs fewer: after the last attention only the class token counts.
 
 `data` runs growing parts of the training pipeline: read, decode and crop, each augmentation,
 and once more with images in memory. Each row is the pipeline up to that stage: images/s by the
@@ -120,7 +120,7 @@ def _time_data(args):
 
     if len(args.subject) != 2:
         raise UserError(
-            f"benchmark data: expected one folder of images, tfds:NAME or digits behind it, "
+            f"benchmark data: expected one folder of images, tfds:NAME or digits after it, "
             f"received {len(args.subject) - 1}. A run called data is ./data."
         )
     source = args.subject[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Export a trained model, and run each export beside it to prove that they agree.
+"""Export a trained model, and run each export next to it to prove that they agree.
 
 examples:
   keras-vit export runs/photos-1 --format litert --out phone/

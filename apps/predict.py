@@ -7,7 +7,7 @@ examples:
   find . -name '*.jpg' | keras-vit predict runs/photos-1/export/model.tflite - --format jsonl
 
 A .tflite or .onnx file is run without TensorFlow. An image that cannot be read is reported on
-standard error and left behind; the exit code is then 1. In CSV, a ' stands before a name
+standard error and left out; the exit code is then 1. In CSV, a ' stands before a name
 that a spreadsheet would take for a formula.
 """
 

@@ -125,7 +125,7 @@ def add_flags(parser):
         "at most every 10 seconds",
     )
     parser.add_argument(
-        "--checkpoint_steps", type=int, help="train steps between checkpoints, in place of a time"
+        "--checkpoint_steps", type=int, help="train steps between checkpoints, instead of a time"
     )
     parser.add_argument(
         "--keep_checkpoints", type=int, default=2, help="how many of the newest stay; default: 2"

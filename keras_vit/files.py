@@ -15,7 +15,7 @@ _MANY = 1000  # files, flushed together
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; on success it takes the place of `path`.
+    """Gives a temporary path next to `path`; on success it replaces `path`.
 
     The temporary file (or folder) is flushed to the disk and then renamed, so that a crash, a full
     disk or `kill -9` at any moment leaves either the old file or the new one. On an exception the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Values on a line at other places, as a matrix: serves any axis, any size and its own inverse."""
+"""Resampling along one axis, as a matrix: it serves any axis and any size, and can be inverted."""
 
 import numpy as np
 

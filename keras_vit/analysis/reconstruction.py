@@ -18,7 +18,7 @@ def reconstruct(model: MaskedAutoencoder, images: np.ndarray) -> tuple[np.ndarra
         images: `(n, height, width, channels)`, 0 to 255.
 
     Returns:
-        The images with grey in place of the hidden patches, and with the predicted pixels there;
+        The images with grey instead of the hidden patches, and with the predicted pixels there;
         float32 of the same shape, 0 to 255.
     """
     encoder = model.encoder

@@ -13,7 +13,7 @@ def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
         k: 1 or more; with at least as many as there are classes, the result is 1.
 
     Returns:
-        0 to 1. The label counts as ranked behind every other class with an equal logit, so that a
+        0 to 1. The label counts as ranked after every other class with an equal logit, so that a
         model that says the same of every class gets nothing for it.
     """
     own = np.take_along_axis(logits, labels[:, None], axis=1)

@@ -6,7 +6,7 @@ Everything is linear algebra in float64 that changes no output (up to rounding):
 * the normalisation of pixels goes into the patch projection (not in front of a ResNet stem, whose
   padding would see other zeros);
 * class token, registers, positions and the projection's bias become one table;
-* the scale and offset of a LayerNorm go into the matrices behind it;
+* the scale and offset of a LayerNorm go into the matrices after it;
 * what is written to the residual stream loses its mean over the channels: every reader of that
   stream is a LayerNorm, which removes the mean anyway and now need not;
 * the stream is divided by a power of two where float16 would overflow
@@ -103,7 +103,7 @@ def _affine(norm) -> tuple[np.ndarray, np.ndarray]:
     return _array(norm.gamma), _array(norm.beta)
 
 
-def _behind(norm, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _after_norm(norm, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The dense layer that gives (x * gamma + beta) @ kernel + bias from x."""
     gamma, beta = _affine(norm)
     return gamma[:, None] * kernel, bias + beta @ kernel
@@ -128,7 +128,7 @@ def _patch_encoder(model: keras.Model, config: ViTConfig) -> dict[str, np.ndarra
 
 
 def _token_table(encoder, config: ViTConfig, bias: np.ndarray) -> np.ndarray:
-    """What is added to the projected patches behind `num_prefix_tokens` rows of zeros."""
+    """What is added to the projected patches, after `num_prefix_tokens` rows of zeros."""
     prefix = config.num_prefix_tokens
     table = np.zeros((config.num_tokens, config.width))
     table[prefix:] = bias
@@ -159,9 +159,9 @@ def _block(block, config: ViTConfig) -> dict[str, np.ndarray]:
         out = [part * _array(block.attention_branch[0].gamma) for part in out]
         output = [part * _array(block.mlp_branch[0].gamma) for part in output]
     folded = {
-        **_dense(f"{name}/qkv", *_behind(block.attention_norm, *qkv)),
+        **_dense(f"{name}/qkv", *_after_norm(block.attention_norm, *qkv)),
         **_dense(f"{name}/attention_output", *map(_centred, out)),
-        **_dense(f"{name}/mlp_hidden", *_behind(block.mlp_norm, *hidden)),
+        **_dense(f"{name}/mlp_hidden", *_after_norm(block.mlp_norm, *hidden)),
         **_dense(f"{name}/mlp_output", *map(_centred, output)),
     }
     if config.qk_norm:
@@ -201,15 +201,15 @@ def _qk_norm(folded: dict, attention, config: ViTConfig, name: str) -> dict[str,
 
 
 def _output(model: keras.Model, config: ViTConfig) -> dict[str, np.ndarray]:
-    """Everything behind the last block."""
+    """Everything after the last block."""
     norm, pool, folded = model.get_layer("encoder_norm"), model.get_layer("pool"), {}
-    reads_norm = config.pool != "map"  # whether the next dense layer stands behind encoder_norm
+    reads_norm = config.pool != "map"  # whether the next dense layer reads encoder_norm
     if config.pool == "map":
         folded |= _attention_pool(pool, norm, config)
     if config.representation_size:
         layer = model.get_layer("pre_logits")
         dense = _array(layer.kernel), _array(layer.bias)
-        folded |= _dense("pre_logits", *(_behind(norm, *dense) if reads_norm else dense))
+        folded |= _dense("pre_logits", *(_after_norm(norm, *dense) if reads_norm else dense))
     elif reads_norm:
         gamma, beta = _affine(norm)
         folded |= {"features/gamma": gamma, "features/beta": beta}
@@ -217,7 +217,7 @@ def _output(model: keras.Model, config: ViTConfig) -> dict[str, np.ndarray]:
         names = ("head", "distillation_head") if config.distillation_token else ("head",)
         heads = [_head(model.get_layer(name)) for name in names]
         if reads_norm and not config.representation_size:
-            heads = [_behind(norm, *head) for head in heads]
+            heads = [_after_norm(norm, *head) for head in heads]
         # Side by side in the input, so that the product is the sum of the heads.
         kernel = np.concatenate([kernel for kernel, _ in heads]) / len(heads)
         folded |= _dense("head", kernel, sum(bias for _, bias in heads) / len(heads))
@@ -239,10 +239,10 @@ def _attention_pool(pool, norm, config: ViTConfig) -> dict[str, np.ndarray]:
     hidden = _array(mlp.hidden.kernel), _array(mlp.hidden.bias)
     output = _array(mlp.output_projection.kernel), _array(mlp.output_projection.bias)
     return {
-        **_dense("pool/scores", *_behind(norm, scores, np.zeros(config.num_heads))),
-        **_dense("pool/values", *_behind(norm, *values)),
+        **_dense("pool/scores", *_after_norm(norm, scores, np.zeros(config.num_heads))),
+        **_dense("pool/values", *_after_norm(norm, *values)),
         **_dense("pool/attention_output", *_attention_output(attention)),
-        **_dense("pool/mlp_hidden", *_behind(pool.mlp_norm, *hidden)),
+        **_dense("pool/mlp_hidden", *_after_norm(pool.mlp_norm, *hidden)),
         **_dense("pool/mlp_output", *output),
     }
 

@@ -26,8 +26,8 @@ def forward(ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits"
         outputs: what is wanted, of
 
             * "logits": `(batch, classes)`; the representation for a model without a head;
-            * "features": the representation, `(batch, D)`, or `(batch, representation)` behind the
-              tanh layer;
+            * "features": the representation, `(batch, D)`, or `(batch, representation_size)` after
+              the tanh layer;
             * "attention": weights of the last block, `(batch, heads, tokens, tokens)`.
 
     Returns:
@@ -40,7 +40,7 @@ def forward(ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits"
         if last and is_short(config, "attention" in outputs):
             x = _short_block(ops, config, x, name)
             continue
-        # Behind the last attention only the class token (and the distillation token) is read.
+        # After the last attention only the class token (and the distillation token) is read.
         kept = _tokens_read(config) if last else config.num_tokens
         x, attention = _block(ops, config, x, name, kept, last and "attention" in outputs)
     if "attention" in outputs:
@@ -125,7 +125,7 @@ def _short_block(ops, config: ViTConfig, x, name: str):
     """The last block for the tokens that are read, which needs no keys and values of the others.
 
     With scores (q W_K^T) x^T instead of q (x W_K)^T, and (A x) W_V instead of A (x W_V), both
-    matrices meet a row for each head in place of one for each token. Softmax does not see the bias
+    matrices meet a row for each head instead of one for each token. Softmax does not see the bias
     of the keys.
     """
     tokens, heads, width = config.num_tokens, config.num_heads, config.width

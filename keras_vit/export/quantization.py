@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Numbers of fewer bits: the modes, selective static int8, and what each layer loses."""
+"""Quantisation: the modes, selective static int8, and what each layer loses."""
 
 import contextlib
 import dataclasses

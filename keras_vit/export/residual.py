@@ -23,7 +23,7 @@ _WRITERS = re.compile(r"(patches|tokens|block_\d+/(attention_output|mlp_output))
 def residual_scale(model: keras.Model) -> float:
     """The power of two, at most 1, that leaves the residual stream at 64 or less.
 
-    Measured behind every block, on an image of noise and a grey one: channels that are large are
+    Measured after every block, on an image of noise and a grey one: channels that are large are
     so for every image.
 
     Args:
@@ -33,7 +33,7 @@ def residual_scale(model: keras.Model) -> float:
     streams = keras.Function(model.input, [layer.output for layer in layers])
     streams = streams(_pictures(model.input.shape[1:]))
     largest = max(float(np.max(np.abs(keras.ops.convert_to_numpy(x)))) for x in streams)
-    if not _LARGEST < largest < np.inf:  # weights of NaN are told by others
+    if not _LARGEST < largest < np.inf:  # weights that are NaN are reported elsewhere
         return 1.0
     return 2.0 ** -np.ceil(np.log2(largest / _LARGEST))
 

@@ -143,7 +143,7 @@ def _read_batch(image_bytes, read: Callable, shape: tuple[int, int, int]):
     images = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
     images = images.map(lambda i, contents: (i, read(contents)), tf.data.AUTOTUNE)
     images = images.ignore_errors()
-    # One more behind the last, so that there is a batch even if no file can be read.
+    # One more after the last, so that there is a batch even if no file can be read.
     images = images.concatenate(tf.data.Dataset.from_tensors((count, tf.zeros(shape))))
     places, pixels = images.batch(count + 1).get_single_element()
     places = places[:, None]

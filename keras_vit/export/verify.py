@@ -39,7 +39,7 @@ class Agreement:
 
     @property
     def ok(self) -> bool:
-        """Whether the export may be used in place of the original."""
+        """Whether the export may be used instead of the original."""
         return self.finite and self.max_rel_diff <= self.tolerance and not self.disagreeing
 
 

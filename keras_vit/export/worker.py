@@ -176,7 +176,7 @@ class Worker:
         return data
 
     def _death(self) -> UserError:
-        """Says of what the process died."""
+        """Says what the process died of."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_LAST_WORDS)
         self._process.kill()

@@ -70,7 +70,7 @@ def test_a_name_is_timed(in_process):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["data"], "data: expected one folder of images, tfds:NAME or digits behind it, rec"),
+        (["data"], "data: expected one folder of images, tfds:NAME or digits after it, rec"),
         (["data", "digits", "--threads", "1"], "--threads: does not go with `benchmark` of data"),
         (["S/16", "--recipe", "digits"], "--recipe: does not go with `benchmark` of models"),
         (["S/16", "--runtime", "torch"], "unknown runtime 'torch'"),
