@@ -93,7 +93,7 @@ def main(args) -> int:
 
 def _time_models(args):
     _refuse(args, _OF_DATA, "models")
-    from keras_vit.benchmark import benchmark, make_plan
+    from keras_vit.deploy.benchmark import benchmark, make_plan
 
     plan = make_plan(
         args.subject,

@@ -62,8 +62,8 @@ def add_flags(parser):
 
 def main(args) -> int:
     import_keras()
+    from keras_vit.deploy import ExportOptions, export_run
     from keras_vit.reports import export_table, quantization_table
-    from keras_vit.training import ExportOptions, export_run
 
     batch = None if args.batch == "dynamic" else 1
     options = ExportOptions(args.quantize, args.input, batch, args.attention, args.max_drop)

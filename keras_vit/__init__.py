@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     # Rooms
     from keras_vit import analysis as analysis
     from keras_vit import data as data
+    from keras_vit import deploy as deploy
     from keras_vit import evaluation as evaluation
     from keras_vit import export as export
     from keras_vit import layers as layers
@@ -53,6 +54,7 @@ _HOME = {
     "create": "zoo",
     "analysis": "",
     "data": "",
+    "deploy": "",
     "evaluation": "",
     "export": "",
     "layers": "",

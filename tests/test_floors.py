@@ -20,7 +20,6 @@ FLOORS = (
     {"predictor", "zoo"},
     {"deploy", "loading", "measuring"},
     {"training"},
-    {"benchmark"},
     {"reports"},
     {"apps"},
 )

@@ -10,8 +10,8 @@ import keras_vit
 
 NAMES = {
     *("Predictor", "UserError", "ViTConfig", "__version__", "analysis", "config_of", "create"),
-    *("data", "evaluation", "export", "layers", "load_model", "models", "recipes", "reports"),
-    *("train", "training", "vit", "weights"),
+    *("data", "deploy", "evaluation", "export", "layers", "load_model", "models", "recipes"),
+    *("reports", "train", "training", "vit", "weights"),
 }
 
 ROOMS = {
@@ -20,15 +20,14 @@ ROOMS = {
         "Audit Finding ImageSet Split audit_files evaluation_batches from_arrays load read_image "
         "training_batches"
     ),
+    "deploy": "Agreement ExportOptions compare export_run",
     "evaluation": (
         "ClassScores Confusion Reliability average_precision class_places class_scores "
         "confusion_matrix few_shot_accuracy headline knn_accuracy mean_average_precision "
         "most_confused predicted_classes real_accuracy real_labels reliability "
         "ridge_scores sigmoid softmax summarize summarize_multilabel top_k_accuracy wilson_interval"
     ),
-    "export": (
-        "Agreement Metadata Worker compare open_runner operators to_onnx to_saved_model to_tflite"
-    ),
+    "export": ("Metadata Worker open_runner operators to_onnx to_saved_model to_tflite"),
     "layers": (
         "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
         "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
@@ -46,8 +45,8 @@ ROOMS = {
         "quantization_table write_report"
     ),
     "training": (
-        "ExportOptions Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp "
-        "WriteFailed export_run rehearse resume train"
+        "Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp WriteFailed rehearse "
+        "resume train"
     ),
     "weights": "certify convert inspect load_model open_source save",
 }

@@ -4,7 +4,7 @@
     python benchmarks/export/latency.py --variant Ti/16 --repeats 3
 
 Every contender is a process of its own on the same core and gets a quarter of a second at a time,
-in turns (`keras_vit.export.latency.measure`); each repeat starts the processes again. Ratios are
+in turns (`keras_vit.deploy.latency.measure`); each repeat starts the processes again. Ratios are
 those of the median CPU time of a call, which on one pinned thread is the wall clock without the
 other jobs of the machine.
 
@@ -159,7 +159,7 @@ def _runnable(names: list[str], folder: Path) -> tuple[list[str], dict[str, str]
 
 def _measure(names: list[str], folder: Path, seconds: float) -> dict:
     from keras_vit import ViTConfig
-    from keras_vit.export.latency import measure
+    from keras_vit.deploy.latency import measure
 
     values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = ViTConfig.from_dict(values)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from keras_vit.export.onnx import to_onnx as to_onnx
     from keras_vit.export.runner import open_runner as open_runner
     from keras_vit.export.saved_model import to_saved_model as to_saved_model
-    from keras_vit.export.verify import Agreement as Agreement
-    from keras_vit.export.verify import compare as compare
     from keras_vit.export.worker import Worker as Worker
 
 _HOME = {
@@ -23,8 +21,6 @@ _HOME = {
     "open_runner": "runner",
     "to_onnx": "onnx",
     "to_saved_model": "saved_model",
-    "Agreement": "verify",
-    "compare": "verify",
     "Worker": "worker",
 }
 __getattr__, __dir__ = attributes(__name__, _HOME)  # a .tflite file runs without TensorFlow

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
-    from keras_vit.training.candidates import ExportOptions as ExportOptions
-    from keras_vit.training.delivery import export_run as export_run
     from keras_vit.training.exceptions import Interrupted as Interrupted
     from keras_vit.training.exceptions import NonFiniteLoss as NonFiniteLoss
     from keras_vit.training.exceptions import Stopped as Stopped
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from keras_vit.training.trainer import train as train
 
 _HOME = {
-    "ExportOptions": "candidates",
-    "export_run": "delivery",
     "Interrupted": "exceptions",
     "NonFiniteLoss": "exceptions",
     "Stopped": "exceptions",

@@ -15,6 +15,7 @@ from keras_vit.analysis import reconstruct
 from keras_vit.data import ImageSet, evaluation_batches, load
 from keras_vit.data.images import split_batches
 from keras_vit.data.unlabelled import load_unlabelled, without_labels
+from keras_vit.deploy.export import export_and_check
 from keras_vit.errors import UserError
 from keras_vit.export import Metadata
 from keras_vit.files import replacing, size_in_bytes
@@ -22,7 +23,6 @@ from keras_vit.models import MaskedAutoencoder, config_of, num_visible, vit
 from keras_vit.models.keras_file import load_keras
 from keras_vit.progress import step
 from keras_vit.recipes import Recipe
-from keras_vit.training.delivery import export_and_check
 from keras_vit.training.distillation import Distiller, check_teacher, open_teacher
 from keras_vit.training.objectives import check_task, make_loss, make_metrics
 

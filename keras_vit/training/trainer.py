@@ -17,12 +17,12 @@ from keras_vit.data import ImageSet
 from keras_vit.data.fingerprint import changes_since, fingerprint, write_fingerprint
 from keras_vit.data.sources import check_source
 from keras_vit.data.splits import write_records
+from keras_vit.deploy.candidates import FORMATS
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, check_own, next_run_folder, remove, write_text
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Recipe
 from keras_vit.training.callbacks import SaveBest
-from keras_vit.training.candidates import FORMATS
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import resume_command
 from keras_vit.training.loop import Job, first_batch, fit, make_job

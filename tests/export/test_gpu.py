@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, vit
+from keras_vit.deploy import gpu_check
+from keras_vit.deploy.candidates import Candidate
 from keras_vit.export import gpu, open_runner, to_tflite
 from keras_vit.export.quantization import signal_to_noise
-from keras_vit.training import gpu_check
-from keras_vit.training.candidates import Candidate
 from tests.contracts import randomize
 from tests.export.test_forward import ALL, relative
 from tests.models.test_vit import tiny

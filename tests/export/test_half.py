@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_vit import vit
+from keras_vit.deploy.gpu_check import in_half
 from keras_vit.export import folding, open_runner, to_onnx, to_tflite
 from keras_vit.export.folding import fold
 from keras_vit.export.forward import forward
@@ -11,7 +12,6 @@ from keras_vit.export.half import half_logits
 from keras_vit.export.residual import residual_scale
 from keras_vit.export.tensorflow_ops import TensorFlowOps
 from keras_vit.models import blocks
-from keras_vit.training.gpu_check import in_half
 from tests.contracts import randomize, to_numpy
 from tests.export.test_forward import ALL
 from tests.models.test_vit import tiny

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, recipes, vit
-from keras_vit.benchmark import benchmark, make_plan
+from keras_vit.deploy import export_run
+from keras_vit.deploy.benchmark import benchmark, make_plan
 from keras_vit.models.keras_file import load_keras
 from keras_vit.predictor import Predictor
 from keras_vit.reports import draw_attention
-from keras_vit.training import export_run
 from tests.models.test_vit import tiny
 
 

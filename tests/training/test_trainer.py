@@ -16,8 +16,9 @@ from keras_vit.apps import train as app
 
 from keras_vit import UserError, ViTConfig, config_of, recipes
 from keras_vit.data import sources
+from keras_vit.deploy import export as delivery
 from keras_vit.export import open_runner
-from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, delivery, resume, train, trainer
+from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, resume, train, trainer
 from keras_vit.training.checkpoints import Checkpoints
 from tests.contracts import to_numpy
 

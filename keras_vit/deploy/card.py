@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from keras_vit.deploy.candidates import Candidate
 from keras_vit.export.folding import fold
 from keras_vit.export.quantization import layer_signal_to_noise
-from keras_vit.training.candidates import Candidate
 
 SLOWER = 1.1  # times of float32 that count as slower, above the noise of the measurement
 _WORST = 5
@@ -28,7 +28,7 @@ def quantization_card(
     Args:
         model: the Keras model.
         candidates: the files, where they were written.
-        entries: what `keras_vit.training.delivery` found of each, by name.
+        entries: what `keras_vit.deploy.export` found of each, by name.
         images: pixels, 0 to 255.
         attention: whether the files have the attention of the last block as an output.
 

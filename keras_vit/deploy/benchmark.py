@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.config import ViTConfig
+from keras_vit.deploy.latency import Latency, check_numbers, measure
 from keras_vit.errors import UserError, not_installed, unknown
-from keras_vit.export.latency import Latency, check_numbers, measure
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.quantization import MODES, MODES_OF
 from keras_vit.export.runner import format_of
@@ -43,7 +43,7 @@ class BenchmarkPlan:
             `.keras` file, or the configuration of a model with random weights.
         runtimes: what models are exported to.
         modes: how models are quantised, in the runtimes that have the mode.
-        threads, batches, seconds, unsafe: see `keras_vit.export.latency.measure`.
+        threads, batches, seconds, unsafe: see `keras_vit.deploy.latency.measure`.
     """
 
     files: dict[str, Path]
@@ -87,7 +87,7 @@ def make_plan(
             names of models as `keras-vit list models` shows them.
         runtimes: of `RUNTIMES`; None for those of the files, and for models all that are installed.
         modes: of `keras_vit.export.quantization.MODES`, for models; None for float32.
-        threads, batches, seconds, unsafe: see `keras_vit.export.latency.measure`.
+        threads, batches, seconds, unsafe: see `keras_vit.deploy.latency.measure`.
         image_size: height and width in pixels of models that are named; None for 224.
 
     Raises:
@@ -137,7 +137,7 @@ def benchmark(plan: BenchmarkPlan) -> list[Latency]:
         plan: what is timed.
 
     Returns:
-        See `keras_vit.export.latency.measure`. A model's files are named by runtime and mode, with
+        See `keras_vit.deploy.latency.measure`. A model's files are named by runtime and mode, with
         the model in front where there is more than one subject.
 
     Raises:
@@ -233,9 +233,9 @@ def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
 
 def _exported(source: Path | ViTConfig, plan: BenchmarkPlan, scratch: Path) -> dict[str, _Timed]:
     """A model's files, by runtime and mode; those that are not there yet are written."""
+    from keras_vit.deploy.candidates import FORMATS, Candidate, ExportOptions, write
     from keras_vit.models import config_of, vit
     from keras_vit.models.keras_file import load_keras
-    from keras_vit.training.candidates import FORMATS, Candidate, ExportOptions, write
 
     print("exporting what is to be timed", file=sys.stderr)
     model = vit(source) if isinstance(source, ViTConfig) else load_keras(locate(source)[0])
@@ -265,7 +265,7 @@ def _exported(source: Path | ViTConfig, plan: BenchmarkPlan, scratch: Path) -> d
 
 def _existing(source: Path | ViTConfig, runtime: str, mode: str, batch: int | None) -> Path | None:
     """The file that a run has already, if it is of this mode and takes this batch."""
-    from keras_vit.training.candidates import FORMATS
+    from keras_vit.deploy.candidates import FORMATS
 
     if isinstance(source, ViTConfig) or mode != "none":
         return None

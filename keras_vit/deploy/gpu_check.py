@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_vit.deploy.candidates import same_logits
 from keras_vit.errors import UserError
 from keras_vit.export.folding import fold
 from keras_vit.export.gpu import run_on_gpu
 from keras_vit.export.half import half_logits
-from keras_vit.training.candidates import same_logits
 
 _NO_DEVICE = "not run: no Vulkan device here"
 
@@ -22,7 +22,7 @@ def check_gpu(entries: Sequence[dict], images: np.ndarray) -> None:
     problem: it is then run on a CPU, and right.
 
     Args:
-        entries: what `keras_vit.training.delivery` found of each file.
+        entries: what `keras_vit.deploy.export` found of each file.
         images: the first of those that `logits` of an entry are for, `(n, height, width,
             channels)`.
     """

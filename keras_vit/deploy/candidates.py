@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from keras_vit.data.encoded import read_encoded
+from keras_vit.deploy.comparison import Agreement, compare
 from keras_vit.errors import UserError, unknown
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite
 from keras_vit.export.quantization import AUTO, MODES, MODES_OF, signal_to_noise
-from keras_vit.export.verify import Agreement, compare
 from keras_vit.files import size_in_bytes
 from keras_vit.models import config_of
 from keras_vit.progress import step

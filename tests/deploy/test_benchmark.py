@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is timed; how is tests/export/test_latency.py's."""
+"""What is timed; how is tests/deploy/test_latency.py's."""
 
 import json
 import shutil
@@ -7,8 +7,9 @@ import shutil
 import keras
 import pytest
 
-from keras_vit import UserError, ViTConfig, benchmark, hardware, recipes, vit
-from keras_vit.benchmark import make_plan
+from keras_vit import UserError, ViTConfig, hardware, recipes, vit
+from keras_vit.deploy import benchmark
+from keras_vit.deploy.benchmark import make_plan
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite
 from keras_vit.export.runner import format_of, open_runner
 from tests.models.test_vit import tiny

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, vit
+from keras_vit.deploy import ExportOptions, candidates
+from keras_vit.deploy import export as delivery
+from keras_vit.deploy.export import export_and_check, export_run
 from keras_vit.export import Metadata, open_runner
 from keras_vit.export.runner import keras_runner
 from keras_vit.reports import quantization_table
-from keras_vit.training import ExportOptions, candidates, delivery
-from keras_vit.training.delivery import export_and_check, export_run
 from tests.contracts import randomize
 from tests.models.test_vit import tiny
 

@@ -13,19 +13,7 @@ import numpy as np
 
 from keras_vit.data.image_set import Split
 from keras_vit.data.images import split_batches
-from keras_vit.errors import UserError
-from keras_vit.evaluation import headline
-from keras_vit.export import Metadata, compare, open_runner
-from keras_vit.export.latency import measure
-from keras_vit.export.quantization import MODES, signal_to_noise
-from keras_vit.export.runner import TENSORFLOW_FREE, keras_runner
-from keras_vit.export.verify import Agreement, median_milliseconds
-from keras_vit.export.worker import run_in_new_process
-from keras_vit.files import size_in_bytes, write_text
-from keras_vit.predictor import Predictor, locate, open_keras, test_split, training_split
-from keras_vit.progress import step
-from keras_vit.quiet import without_lines
-from keras_vit.training.candidates import (
+from keras_vit.deploy.candidates import (
     FORMATS,
     Candidate,
     ExportOptions,
@@ -34,8 +22,20 @@ from keras_vit.training.candidates import (
     same_logits,
     write,
 )
-from keras_vit.training.gpu_check import check_gpu, in_half
-from keras_vit.training.quantization_card import SLOWER, quantization_card
+from keras_vit.deploy.card import SLOWER, quantization_card
+from keras_vit.deploy.comparison import Agreement, compare, median_milliseconds
+from keras_vit.deploy.gpu_check import check_gpu, in_half
+from keras_vit.deploy.latency import measure
+from keras_vit.errors import UserError
+from keras_vit.evaluation import headline
+from keras_vit.export import Metadata, open_runner
+from keras_vit.export.quantization import MODES, signal_to_noise
+from keras_vit.export.runner import TENSORFLOW_FREE, keras_runner
+from keras_vit.export.worker import run_in_new_process
+from keras_vit.files import size_in_bytes, write_text
+from keras_vit.predictor import Predictor, locate, open_keras, test_split, training_split
+from keras_vit.progress import step
+from keras_vit.quiet import without_lines
 
 _TIMED_IMAGES = 64
 _TIMED_SECONDS = 2.0  # of each file, where the fastest is looked for

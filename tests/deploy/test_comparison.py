@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-from keras_vit.export import Metadata, compare
-from keras_vit.export.verify import median_milliseconds
+from keras_vit.deploy import compare
+from keras_vit.deploy.comparison import median_milliseconds
+from keras_vit.export import Metadata
 
 
 def test_compare_says_where():

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from keras_vit import UserError, hardware, vit
+from keras_vit.deploy.latency import measure
 from keras_vit.export import Metadata, to_tflite
-from keras_vit.export.latency import measure
 from tests.models.test_vit import tiny
 
 SHAPE = (16, 24, 3)
