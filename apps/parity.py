@@ -35,7 +35,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     import_keras()
-    from keras_vit.weights.parity import certify
+    from keras_vit.weights.parity.certificate import certify
 
     found = certify(
         args.path,

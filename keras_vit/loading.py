@@ -11,7 +11,7 @@ from keras_vit import predictor, zoo
 from keras_vit.errors import UserError
 from keras_vit.export.runner import format_of
 from keras_vit.models.keras_file import load_keras
-from keras_vit.weights import loading as checkpoints
+from keras_vit.weights import load as checkpoints
 
 
 def load_model(source: str | os.PathLike, **options: Any) -> keras.Model:

@@ -13,7 +13,7 @@ from keras_vit.models import config_of, vit
 from keras_vit.weights.catalog import CATALOG, check_named
 from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository
-from keras_vit.weights.loading import load_model
+from keras_vit.weights.load import load_model
 
 _SIZES = ("width", "depth", "mlp_dim", "num_heads", "resnet_stages")
 

@@ -18,7 +18,7 @@ from keras_vit.models import vit
 from keras_vit.recipes import Recipe, model_for
 from keras_vit.training.optimizers import found
 from keras_vit.untrusted.reading import read_text
-from keras_vit.weights.loading import fill
+from keras_vit.weights.load import fill
 from keras_vit.weights.opening import open_fitted
 
 _HEADS = ("pre_logits", "head", "distillation_head")

@@ -12,16 +12,16 @@ from keras_vit.lazy import attributes
 if TYPE_CHECKING:
     from keras_vit.weights.conversion import convert as convert
     from keras_vit.weights.inspection import inspect as inspect
-    from keras_vit.weights.loading import load_model as load_model
-    from keras_vit.weights.parity import certify as certify
+    from keras_vit.weights.load import load_model as load_model
+    from keras_vit.weights.parity.certificate import certify as certify
     from keras_vit.weights.saving import save as save
     from keras_vit.weights.source import open_source as open_source
 
 _HOME = {
     "convert": "conversion",
     "inspect": "inspection",
-    "load_model": "loading",
-    "certify": "parity",
+    "load_model": "load",
+    "certify": "parity.certificate",
     "save": "saving",
     "open_source": "source",
 }

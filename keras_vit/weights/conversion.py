@@ -44,7 +44,7 @@ def convert(
     if Path(destination).suffix != ".keras":
         raise UserError(f"{destination}: expected a file that ends in .keras.")
     from keras_vit.models import config_of
-    from keras_vit.weights.loading import load_model
+    from keras_vit.weights.load import load_model
 
     model = load_model(source, **options)
     with step(f"writing {destination}"), replacing(destination) as temporary:

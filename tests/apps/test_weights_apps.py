@@ -129,7 +129,7 @@ def test_a_file_of_nothing_known(tmp_path):
 def test_parity_takes_a_file_of_ours_to_the_reference(tmp_path, monkeypatch):
     """Written in the dialect of the reference, which is asked as for a published file."""
     from keras_vit import UserError, ViTConfig, vit
-    from keras_vit.weights import references
+    from keras_vit.weights.parity import references
 
     def asked(reference, source, images):
         raise UserError(f"{reference} was asked, with {images.shape}")

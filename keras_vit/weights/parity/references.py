@@ -238,7 +238,7 @@ def _run_flax(source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]
     import flax
     import jax
 
-    from keras_vit.weights.flax_reference import run
+    from keras_vit.weights.parity.flax_reference import run
 
     return run(source, images), _versions(flax, jax)
 

@@ -19,7 +19,7 @@ from keras_vit.files import replacing
 from keras_vit.models import blocks, config_of
 from keras_vit.progress import step
 from keras_vit.weights.formats import open_npz
-from keras_vit.weights.loading import load_model
+from keras_vit.weights.load import load_model
 from keras_vit.weights.opening import own_file
 from keras_vit.weights.saving import save
 from keras_vit.weights.source import open_source
@@ -125,7 +125,7 @@ def certify(
             raise UserError(f"{stored}: expected images and logits, received {sorted(theirs)}.")
         images = theirs.pop("images")
     else:
-        from keras_vit.weights.references import run_reference  # imports what it runs
+        from keras_vit.weights.parity.references import run_reference  # imports what it runs
 
         shape = (batch, *config.image_size, config.channels)
         images = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
