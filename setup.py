@@ -23,7 +23,9 @@ setup(
     # apps/ is installed as keras_vit.apps: one piece of code for the command and for the scripts.
     packages=[*find_packages(include=["keras_vit", "keras_vit.*"]), "keras_vit.apps"],
     package_dir={"keras_vit": "keras_vit", "keras_vit.apps": "apps"},
-    package_data={"keras_vit": ["py.typed", "data/bundled/*", "weights/architectures.json"]},
+    package_data={
+        "keras_vit": ["py.typed", "data/sources/bundled/*", "weights/architectures.json"],
+    },
     # The lowest version that the tests pass with, and what no version is known of yet. A package
     # whose private names are used (tests/test_private_names.py) is held within its minor version.
     # Packages that read files of strangers have a floor without the holes that are known:

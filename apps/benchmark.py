@@ -115,7 +115,7 @@ def _time_models(args):
 def _time_data(args):
     _refuse(args, _OF_MODELS, "data")
     from keras_vit import recipes
-    from keras_vit.data.sources import check_source
+    from keras_vit.data.sources.resolve import check_source
     from keras_vit.errors import UserError
 
     if len(args.subject) != 2:
@@ -130,7 +130,7 @@ def _time_data(args):
 
     import_keras()
     from keras_vit.data import load
-    from keras_vit.data.timing import time_pipeline
+    from keras_vit.data.pipeline.timing import time_pipeline
     from keras_vit.reports import pipeline_table
 
     images = load(source, args.data_dir, decode=False)

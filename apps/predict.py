@@ -40,7 +40,7 @@ def add_flags(parser):
 
 
 def main(args) -> int:
-    from keras_vit.data.folders import find_images
+    from keras_vit.data.sources.folder import find_images
     from keras_vit.errors import UserError
     from keras_vit.predictor import Predictor
     from keras_vit.progress import aside, say, track

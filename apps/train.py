@@ -136,7 +136,7 @@ def add_flags(parser):
 
 
 def main(args) -> int:
-    from keras_vit.data.sources import check_source
+    from keras_vit.data.sources.resolve import check_source
     from keras_vit.errors import UserError
     from keras_vit.files import check_free
     from keras_vit.predictor import find_teacher

@@ -35,7 +35,7 @@ def main(args) -> int:
     if args.count < 1:
         raise UserError(f"--count: expected a whole number of at least 1, received {args.count}.")
     import_keras()
-    from keras_vit.data.folders import find_images
+    from keras_vit.data.sources.folder import find_images
     from keras_vit.reports import draw_attention, draw_test_attention
 
     if args.images:

@@ -129,8 +129,8 @@ def _cpu_seconds() -> float:
 def _ours(paths, cores, **options):
     import numpy as np
 
-    from keras_vit.data.image_set import Split
-    from keras_vit.data.pipeline import training_batches
+    from keras_vit.data.dataset import Split
+    from keras_vit.data.pipeline.batches import training_batches
     from keras_vit.recipes import Augmentation
 
     plan = Augmentation(

@@ -23,12 +23,12 @@ import numpy as np
 from PIL import Image
 
 from keras_vit import recipes
-from keras_vit.data.archives import _BROKEN, _tar_members, _zip_members
-from keras_vit.data.arrays import npz_splits
-from keras_vit.data.examine import examine
-from keras_vit.data.fingerprint import changes_since
+from keras_vit.data.checks.examine import examine
+from keras_vit.data.checks.fingerprint import changes_since
 from keras_vit.data.images import read_image
-from keras_vit.data.manifest import list_manifest
+from keras_vit.data.sources.archive import _BROKEN, _tar_members, _zip_members
+from keras_vit.data.sources.arrays import npz_splits
+from keras_vit.data.sources.manifest import list_manifest
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
 from keras_vit.untrusted import limits

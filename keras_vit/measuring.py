@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.image_set import Split
-from keras_vit.data.images import split_batches
-from keras_vit.data.sources import load
+from keras_vit.data.by_name import load
+from keras_vit.data.dataset import Split, split_batches
 from keras_vit.errors import UserError
 from keras_vit.evaluation import few_shot_accuracy, knn_accuracy, wilson_interval
 from keras_vit.evaluation.imagenet import class_places, real_accuracy, real_labels

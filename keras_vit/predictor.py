@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.data import splits
-from keras_vit.data.image_set import Split
-from keras_vit.data.images import split_batches
+from keras_vit.data import split_record
+from keras_vit.data.by_name import load, load_for_test
+from keras_vit.data.dataset import Split, split_batches
 from keras_vit.data.inputs import check_several, is_one_image, name_of, read_any
-from keras_vit.data.sources import load, load_for_test
 from keras_vit.errors import UserError
 from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilabel
 from keras_vit.export.metadata import Metadata
@@ -383,9 +382,11 @@ def run_split(
         return None
     plan, run = recipe.data, _run_folder(path)
     data_dir = data_dir or plan.data_dir
-    if (run / splits.FILE).exists():
+    if (run / split_record.FILE).exists():
         metadata = metadata_of(target)
-        split = splits.read_split(run, name, plan.source, metadata.labels, metadata.task, data_dir)
+        split = split_record.read_split(
+            run, name, plan.source, metadata.labels, metadata.task, data_dir
+        )
         return plan.source, metadata.labels, split
     images = load(
         plan.source,

@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING
 from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
-    from keras_vit.data.arrays import from_arrays as from_arrays
-    from keras_vit.data.audit import Audit as Audit
-    from keras_vit.data.audit import Finding as Finding
-    from keras_vit.data.image_set import ImageSet as ImageSet
-    from keras_vit.data.image_set import Split as Split
+    from keras_vit.data.by_name import audit_files as audit_files
+    from keras_vit.data.by_name import load as load
+    from keras_vit.data.checks.audit import Audit as Audit
+    from keras_vit.data.checks.audit import Finding as Finding
+    from keras_vit.data.dataset import ImageSet as ImageSet
+    from keras_vit.data.dataset import Split as Split
     from keras_vit.data.images import read_image as read_image
-    from keras_vit.data.pipeline import evaluation_batches as evaluation_batches
-    from keras_vit.data.pipeline import training_batches as training_batches
-    from keras_vit.data.sources import audit_files as audit_files
-    from keras_vit.data.sources import load as load
+    from keras_vit.data.pipeline.batches import evaluation_batches as evaluation_batches
+    from keras_vit.data.pipeline.batches import training_batches as training_batches
+    from keras_vit.data.sources.arrays import from_arrays as from_arrays
 
 _HOME = {
-    "Audit": "audit",
-    "Finding": "audit",
-    "audit_files": "sources",
-    "ImageSet": "image_set",
-    "Split": "image_set",
+    "Audit": "checks.audit",
+    "Finding": "checks.audit",
+    "audit_files": "by_name",
+    "ImageSet": "dataset",
+    "Split": "dataset",
     "read_image": "images",
-    "evaluation_batches": "pipeline",
-    "training_batches": "pipeline",
-    "from_arrays": "arrays",
-    "load": "sources",
+    "evaluation_batches": "pipeline.batches",
+    "training_batches": "pipeline.batches",
+    "from_arrays": "sources.arrays",
+    "load": "by_name",
 }
 __getattr__, __dir__ = attributes(__name__, _HOME)  # the pipeline and TFDS bring TensorFlow

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Reading one image without TensorFlow, to the same pixels that training sees.
 
-What a file may be is decided here: training (`keras_vit.data.decoding`), the audit and predictions
-use `opened` and `pixels_of`, but for plain JPEG in training. The tf.data pipeline decodes that with
-the accurate DCT, as Pillow does: the decoded pixels are equal, and a resized one differs by less
-than 0.001 of 255.
+What a file may be is decided here: training (`keras_vit.data.pipeline.decoding`), the audit and
+predictions use `opened` and `pixels_of`, but for plain JPEG in training. The tf.data pipeline
+decodes that with the accurate DCT, as Pillow does: the decoded pixels are equal, and a resized one
+differs by less than 0.001 of 255.
 """
 
 import contextlib
@@ -18,9 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from keras_vit.data.image_set import Split
 from keras_vit.errors import UserError
-from keras_vit.progress import track
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import open_regular
 
@@ -35,7 +33,6 @@ _ORIENTATION = 0x0112  # tag number in EXIF
 _TURNS = (0, 0, 0, 2, 2, 1, 3, 3, 1)  # quarter turns, counter-clockwise, by orientation
 _MIRRORED = (2, 4, 5, 7)
 _LOCK = threading.Lock()  # what silences warnings is shared by all threads
-_GREY = 4  # of 255: the mean difference of colour channels that is still called grey
 
 
 def read_image(
@@ -228,58 +225,3 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         return np.repeat(pixels, 3, axis=-1)
     grey = Image.fromarray(np.ascontiguousarray(pixels)).convert("L")
     return np.asarray(grey)[..., None]
-
-
-def split_batches(
-    split: Split,
-    size: tuple[int, int],
-    channels: int,
-    crop: float,
-    batch_size: int,
-    doing: str = "reading images",
-) -> Iterator[np.ndarray]:
-    """Every image of a split once, in order, read without TensorFlow.
-
-    Args:
-        split: examples.
-        size, channels, crop: see `read_image`.
-        batch_size: images in a batch; the last may have fewer.
-        doing: what they are read for; see `keras_vit.progress.step`.
-
-    Yields:
-        float32 `(batch, height, width, channels)`, 0 to 255.
-    """
-    starts = range(0, len(split), batch_size)
-    batches = (range(start, min(start + batch_size, len(split))) for start in starts)
-    for indices in track(batches, doing, len(split), size=len):
-        yield np.stack([_read_example(split, i, size, channels, crop) for i in indices])
-
-
-def _read_example(split: Split, index: int, size, channels: int, crop: float) -> np.ndarray:
-    if split.paths is not None:
-        return read_image(split.paths[index], size, channels, crop)
-    if split.encoded is not None:
-        return read_image(io.BytesIO(split.encoded[index]), size, channels, crop)
-    return resize_to_fit(with_channels(split.arrays[index], channels), size, crop)
-
-
-def typical_side(split: Split, sample: int = 100) -> int:
-    """The median length in pixels of the shorter side of the images, from a sample of them."""
-    if split.arrays is not None:
-        return min(split.arrays.shape[1:3])
-    files = split.paths if split.paths is not None else split.encoded
-    sides = []
-    for i in np.linspace(0, len(files) - 1, min(sample, len(files)), dtype=int):
-        file = files[i] if split.paths is not None else io.BytesIO(files[i])
-        with opened(file) as image:  # reads the header alone
-            sides.append(min(image.size))
-    return int(np.median(sides))
-
-
-def shows_colour(split: Split, sample: int = 20) -> bool:
-    """Whether most of the images are coloured, from a sample of them; an RGB file may be grey."""
-    differences = []
-    for i in np.linspace(0, len(split) - 1, min(sample, len(split)), dtype=int):
-        pixels = _read_example(split, i, (64, 64), 3, 1.0)
-        differences.append((pixels.max(-1) - pixels.min(-1)).mean())
-    return bool(np.median(differences) > _GREY)

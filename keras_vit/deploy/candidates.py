@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vit.data.encoded import read_encoded
+from keras_vit.data.pipeline.encoded import read_encoded
 from keras_vit.deploy.comparison import Agreement, compare
 from keras_vit.errors import UserError, unknown
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite

@@ -11,8 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vit.data.image_set import Split
-from keras_vit.data.images import split_batches
+from keras_vit.data.dataset import Split, split_batches
 from keras_vit.deploy.candidates import (
     FORMATS,
     Candidate,

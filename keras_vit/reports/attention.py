@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.analysis import attention_of_the_output
-from keras_vit.data.images import read_image, split_batches
+from keras_vit.data.dataset import split_batches
+from keras_vit.data.images import read_image
 from keras_vit.errors import UserError
 from keras_vit.evaluation import softmax
 from keras_vit.export.runner import keras_runner

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is wrong with a data set, as text."""
 
-from keras_vit.data.audit import Audit
+from keras_vit.data.checks.audit import Audit
 from keras_vit.untrusted.text import visible
 
 _SHOWN = 10  # lines of a warning; those of a problem are all shown

@@ -9,7 +9,7 @@ from keras_vit.deploy.latency import Latency
 from keras_vit.reports.tables import aligned
 
 if TYPE_CHECKING:
-    from keras_vit.data.timing import Stage
+    from keras_vit.data.pipeline.timing import Stage
 
 _PIPELINE_COLUMNS = ("up to", "images/s", "CPU ms/image", "added", "cores")
 

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from keras_vit.data import ImageSet, evaluation_batches, training_batches
-from keras_vit.data.decoding import undecodable
-from keras_vit.data.examine import broken_message
+from keras_vit.data.checks.examine import broken_message
+from keras_vit.data.pipeline.decoding import undecodable
 from keras_vit.errors import UserError
 from keras_vit.progress import say
 from keras_vit.recipes import Data, Phase, Recipe

@@ -12,7 +12,7 @@ import numpy as np
 from keras_vit import zoo
 from keras_vit.config import ViTConfig
 from keras_vit.data import ImageSet
-from keras_vit.data.images import shows_colour, typical_side
+from keras_vit.data.dataset import shows_colour, typical_side
 from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.recipes import Recipe, model_for

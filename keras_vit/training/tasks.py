@@ -13,8 +13,8 @@ import numpy as np
 
 from keras_vit.analysis import reconstruct
 from keras_vit.data import ImageSet, evaluation_batches, load
-from keras_vit.data.images import split_batches
-from keras_vit.data.unlabelled import load_unlabelled, without_labels
+from keras_vit.data.by_name import load_unlabelled
+from keras_vit.data.dataset import split_batches
 from keras_vit.deploy.export import export_and_check
 from keras_vit.errors import UserError
 from keras_vit.export import Metadata
@@ -126,7 +126,7 @@ class Reconstruction(Classification):
     load = staticmethod(load_unlabelled)
 
     def prepare(self, images):
-        return without_labels(images)
+        return images.without_labels()
 
     def check(self, recipe, images):
         num_visible(recipe.model, recipe.objective.mask)

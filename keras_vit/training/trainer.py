@@ -14,9 +14,9 @@ import keras
 
 from keras_vit import hardware, recipes
 from keras_vit.data import ImageSet
-from keras_vit.data.fingerprint import changes_since, fingerprint, write_fingerprint
-from keras_vit.data.sources import check_source
-from keras_vit.data.splits import write_records
+from keras_vit.data.checks.fingerprint import changes_since, fingerprint, write_fingerprint
+from keras_vit.data.sources.resolve import check_source
+from keras_vit.data.split_record import write_records
 from keras_vit.deploy.candidates import FORMATS
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, check_own, next_run_folder, remove, write_text

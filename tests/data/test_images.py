@@ -7,9 +7,9 @@ from PIL import Image, ImageOps
 
 from keras_vit import UserError
 from keras_vit.data import images
-from keras_vit.data.examine import examine, problems_of
-from keras_vit.data.folders import find_images
-from keras_vit.data.image_set import Split
+from keras_vit.data.checks.examine import examine, problems_of
+from keras_vit.data.dataset import Split, split_batches
+from keras_vit.data.sources.folder import find_images
 
 
 @pytest.fixture
@@ -103,6 +103,6 @@ def test_splits_of_every_kind_give_the_same_pixels(tmp_path, pixels):
         Split(labels, encoded=[path.read_bytes()]),
         Split(labels, arrays=pixels[None]),
     ]
-    read = [next(images.split_batches(split, (20, 20), 3, 0.9, 4)) for split in kinds]
+    read = [next(split_batches(split, (20, 20), 3, 0.9, 4)) for split in kinds]
     np.testing.assert_array_equal(read[0], read[1])
     np.testing.assert_array_equal(read[0], read[2])

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from keras_vit.data import web
-from keras_vit.data.folders import find_images
 from keras_vit.data.images import read_image
 from keras_vit.data.inputs import is_one_image, name_of, read_any
+from keras_vit.data.sources.folder import find_images
 from keras_vit.errors import UserError
 from keras_vit.untrusted import limits
 

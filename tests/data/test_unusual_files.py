@@ -11,14 +11,14 @@ import pytest
 from keras_vit.apps import predict
 from PIL import Image
 
-from keras_vit.data import load, splits
-from keras_vit.data.cache import examine_known
-from keras_vit.data.examine import examine
-from keras_vit.data.folders import find_images, list_folder
-from keras_vit.data.image_set import Split
+from keras_vit.data import load, split_record
+from keras_vit.data.by_name import audit_files
+from keras_vit.data.checks.cache import examine_known
+from keras_vit.data.checks.examine import examine
+from keras_vit.data.dataset import Split
 from keras_vit.data.images import read_image
-from keras_vit.data.pipeline import evaluation_batches
-from keras_vit.data.sources import audit_files
+from keras_vit.data.pipeline.batches import evaluation_batches
+from keras_vit.data.sources.folder import find_images, list_folder
 from keras_vit.errors import UserError
 
 NOT_TEXT = os.fsdecode(b"caf\xe9\n=1.png")
@@ -91,11 +91,11 @@ def test_a_file_name_that_is_no_text_and_has_two_lines(folder, tmp_path, capsys)
     split = Split(np.zeros(1, "int64"), [str(path)], np.ones(1, "uint8"))
     ((pixels, _),) = evaluation_batches(split, 1, (9, 9), 3, 1)
     np.testing.assert_array_equal(pixels[0], read_image(path, (9, 9)))
-    splits.write_records(tmp_path, found)
+    split_record.write_records(tmp_path, found)
     back = [
         path
         for name in ("train", "validation", "test")
-        for path in splits.read_split(tmp_path, name, str(folder), found.classes).paths
+        for path in split_record.read_split(tmp_path, name, str(folder), found.classes).paths
     ]
     assert sorted(back) == sorted(everything)
     assert examine_known([str(path)], folder)[0].problem is None
@@ -115,11 +115,11 @@ def test_formulas_in_split_csv_come_back_as_names(folder, tmp_path):
         save(folder / "dog" / f"{name}.png", ord(name[-1]))
     (folder / "dog").rename(folder / "=dog")
     found = load(str(folder), test=0.3, validation=0.3)
-    splits.write_records(tmp_path, found)
+    split_record.write_records(tmp_path, found)
     rows = list(csv.reader(io.StringIO((tmp_path / "split.csv").read_text(), newline="")))
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
     for name in ("train", "validation", "test"):
-        back = splits.read_split(tmp_path, name, str(folder), found.classes)
+        back = split_record.read_split(tmp_path, name, str(folder), found.classes)
         assert back.paths == getattr(found, name).paths
         np.testing.assert_array_equal(back.labels, getattr(found, name).labels)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_vit import vit
 from keras_vit.data import read_image
-from keras_vit.data.encoded import read_encoded
+from keras_vit.data.pipeline.encoded import read_encoded
 from keras_vit.export import Metadata, to_saved_model
 from tests.contracts import randomize, to_numpy
 from tests.models.test_vit import tiny
@@ -198,7 +198,7 @@ WRITE = """
 import sys, keras
 from pathlib import Path
 from keras_vit import ViTConfig, vit
-from keras_vit.data.encoded import read_encoded
+from keras_vit.data.pipeline.encoded import read_encoded
 from keras_vit.export import Metadata
 from keras_vit.export.saved_model import to_saved_model
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_vit import UserError, vit
-from keras_vit.data.encoded import read_encoded
+from keras_vit.data.pipeline.encoded import read_encoded
 from keras_vit.export import Metadata, open_runner, to_saved_model
 from keras_vit.export.saved_model_check import OPERATORS, SAVERS, check_saved_model
 from tests.models.test_vit import tiny

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, recipes
-from keras_vit.data.fingerprint import differences, fingerprint
+from keras_vit.data.checks.fingerprint import differences, fingerprint
 from keras_vit.files import replacing
 from keras_vit.layers import StochasticDepth
 from keras_vit.training import (

@@ -120,6 +120,6 @@ def test_models_for_images(side, count, size, width):
 
 def test_files_are_measured_by_their_headers(photos):
     from keras_vit.data import load
-    from keras_vit.data.images import typical_side
+    from keras_vit.data.dataset import typical_side
 
     assert typical_side(load(str(photos)).train) == 14

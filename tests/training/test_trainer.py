@@ -15,7 +15,6 @@ from keras_vit.apps import cli
 from keras_vit.apps import train as app
 
 from keras_vit import UserError, ViTConfig, config_of, recipes
-from keras_vit.data import sources
 from keras_vit.deploy import export as delivery
 from keras_vit.export import open_runner
 from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, resume, train, trainer
@@ -175,7 +174,7 @@ def test_a_file_that_breaks_in_the_middle_stops_the_run_before_its_first_step(
 
 
 def test_a_file_that_breaks_during_the_run_is_named(broken_photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "DECODED_SECONDS", 0)  # as for a large set
+    monkeypatch.setattr(by_name, "DECODED_SECONDS", 0)  # as for a large set
     with pytest.raises(UserError, match=r"dark/05\.png: .*truncated"):
         train(photo_recipe(broken_photos), tmp_path / "run")
 

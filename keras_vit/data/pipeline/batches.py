@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""tf.data: from a split to batches of (pixels, one-hot labels).
+
+The order is a function of (seed, epoch) and the augmentation of (seed, epoch, index), so that a run
+can be repeated and continued. Every data set has a known cardinality: without one, Keras on
+TensorFlow counts a step too many in each epoch, and the learning rate drifts.
+"""
+
+import tensorflow as tf
+
+from keras_vit.data.dataset import Split
+from keras_vit.data.pipeline.augmentation import augment, works_on_bytes
+from keras_vit.data.pipeline.augmentation.crops import (
+    crop_seed,
+    inception_box,
+    padded_crop,
+    resized,
+    rounded,
+)
+from keras_vit.data.pipeline.augmentation.mixing import mix, mixes
+from keras_vit.data.pipeline.reading import prepared, reader, with_contents
+from keras_vit.recipes import Augmentation
+
+_MIX = 0x6D697875  # keeps the draws of batches apart from those of images
+
+
+def training_batches(
+    split: Split,
+    num_classes: int,
+    size: tuple[int, int],
+    channels: int,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    augmentation: Augmentation,
+    crop: float = 1.0,
+    cache: str = "none",
+    first_step: int = 0,
+) -> tuple[tf.data.Dataset, int]:
+    """All batches of a training run, epoch after epoch.
+
+    Args:
+        split: examples.
+        num_classes: length of a one-hot label.
+        size: height and width of the images in pixels.
+        channels: 1 or 3.
+        batch_size: examples in a batch; a smaller split gives smaller batches.
+        epochs: passes over the split; what does not fill a batch is left out of its epoch.
+        seed: seed of order and augmentation.
+        augmentation: what happens to each image. With r `repeats`, a batch shows its first
+            ceil(batch_size / r) images, then the same ones again until it is full, each time
+            augmented otherwise; an epoch shows (steps * that) different images.
+        crop: see `evaluation_batches`; not with an inception crop.
+        cache: whether images stay in memory (see `keras_vit.recipes.Data`); changes no pixel.
+        first_step: batches to leave out at the start, without reading their images.
+
+    Returns:
+        The data set of float32 `(batch, *size, channels)`, 0 to 255, and float32
+        `(batch, num_classes)`; and the number of batches in an epoch.
+    """
+    batch_size = min(batch_size, len(split))
+    steps = len(split) // batch_size
+    images_in_batch = -(-batch_size // augmentation.repeats)
+    cropped = _cropped(split, size, channels, augmentation, crop, cache)
+
+    def indices(epoch):
+        keys = tf.random.stateless_uniform([len(split)], [seed, epoch], dtype=tf.float64)
+        order = tf.cast(tf.argsort(keys), tf.int64)
+        step, position = tf.meshgrid(tf.range(steps), tf.range(batch_size), indexing="ij")
+        place = tf.reshape(step * images_in_batch + position % images_in_batch, [-1])
+        copy = tf.reshape(position // images_in_batch, [-1])
+        index = tf.gather(order, place)
+        return tf.data.Dataset.from_tensor_slices((tf.fill(tf.shape(index), epoch), index, copy))
+
+    def example(epoch, index, copy):
+        key = tf.random.fold_in(
+            tf.stack([tf.cast(seed, tf.int32), tf.cast(epoch, tf.int32)]), index
+        )
+        if augmentation.repeats > 1:
+            key = tf.random.fold_in(key, copy)
+        image = augment(cropped(index, key), augmentation, key)
+        return tf.ensure_shape(image, (*size, channels)), _one_hot(split, index, num_classes)
+
+    def finished(step, batch):
+        images, labels = tf.cast(batch[0], tf.float32), batch[1]
+        if not mixes(augmentation):
+            return images, labels
+        key = tf.stack([tf.cast(seed, tf.int32) ^ _MIX, tf.cast(step, tf.int32)])
+        return mix(images, labels, augmentation, key)
+
+    dataset = tf.data.Dataset.range(first_step // steps, epochs).flat_map(indices)
+    dataset = dataset.skip(first_step % steps * batch_size)
+    dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+    left = steps * epochs - first_step
+    dataset = dataset.enumerate(first_step).map(finished, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
+    return dataset.prefetch(tf.data.AUTOTUNE), steps
+
+
+def evaluation_batches(
+    split: Split,
+    num_classes: int,
+    size: tuple[int, int],
+    channels: int,
+    batch_size: int,
+    crop: float = 1.0,
+    cache: str = "none",
+) -> tf.data.Dataset:
+    """Every example once, in order.
+
+    Args:
+        split, num_classes, size, channels, batch_size, cache: see `training_batches`; the last
+            batch may be smaller.
+        crop: share of the largest centred box of the right aspect ratio that is kept, above 0 to 1.
+
+    Returns:
+        A data set of float32 pixels, 0 to 255, and float32 one-hot labels.
+    """
+    image_of = prepared(split, size, channels, crop, cache, as_bytes=False)
+
+    def example(index):
+        return tf.cast(image_of(index), tf.float32), _one_hot(split, index, num_classes)
+
+    dataset = tf.data.Dataset.range(len(split))
+    dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _cropped(
+    split: Split,
+    size: tuple[int, int],
+    channels: int,
+    plan: Augmentation,
+    crop: float,
+    cache: str,
+):
+    """Makes the function from an index and a seed to an image of `size`, uint8 or float32."""
+    as_bytes = works_on_bytes(plan)
+    if plan.crop == "inception":
+        read = reader(with_contents(split, cache), channels)
+
+        def inception(index, seed):
+            def box_of(shape):
+                return inception_box(shape, plan.min_area, crop_seed(seed))
+
+            image = resized(read(index, box_of), size, plan.interpolation)
+            return rounded(image) if as_bytes else image
+
+        return inception
+
+    image_of = prepared(split, size, channels, crop, cache, as_bytes)
+    if plan.crop == "pad":
+        return lambda index, seed: padded_crop(image_of(index), plan.pad, size, crop_seed(seed))
+    return lambda index, seed: image_of(index)
+
+
+def _one_hot(split: Split, index, num_classes: int):
+    label = tf.gather(tf.constant(split.labels), index)
+    if split.labels.ndim == 2:  # already one place for each class
+        return tf.cast(label, tf.float32)
+    return tf.one_hot(label, num_classes)

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from keras_vit.data import evaluation_batches, images, load, training_batches
+from keras_vit.data.checks.examine import examine
+from keras_vit.data.dataset import Split
+from keras_vit.data.pipeline import decoding, reading
+from keras_vit.errors import UserError
+from keras_vit.recipes import Augmentation
+
+
+def numbered(count, size=4):
+    """Images that are their own number everywhere."""
+    arrays = np.tile(np.arange(count, dtype="uint8")[:, None, None, None], (1, size, size, 1))
+    return Split(np.arange(count) % 3, arrays=arrays)
+
+
+def train(split, epochs=2, seed=0, augmentation=None, batch_size=4):
+    dataset, steps = training_batches(
+        split, 3, (4, 4), 1, batch_size, epochs, seed, augmentation or Augmentation()
+    )
+    return [(x.numpy(), y.numpy()) for x, y in dataset], steps, int(dataset.cardinality())
+
+
+def test_every_example_comes_once_in_an_epoch():
+    batches, steps, cardinality = train(numbered(12), epochs=3)
+    assert (len(batches), steps, cardinality) == (9, 3, 9)
+    orders = []
+    for epoch in range(3):
+        seen = np.concatenate([x[:, 0, 0, 0] for x, _ in batches[3 * epoch : 3 * epoch + 3]])
+        assert sorted(seen) == list(range(12))
+        orders.append(tuple(seen))
+    assert len(set(orders)) == 3
+
+
+def test_labels_belong_to_their_images():
+    for x, y in train(numbered(12))[0]:
+        np.testing.assert_array_equal(y, np.eye(3)[x[:, 0, 0, 0].astype(int) % 3])
+
+
+def test_what_does_not_fill_a_batch_is_left_out():
+    batches, steps, cardinality = train(numbered(11))
+    assert (len(batches), steps, cardinality) == (4, 2, 4)
+    assert train(numbered(3))[0][0][0].shape == (3, 4, 4, 1)
+
+
+def test_the_order_is_a_function_of_the_seed():
+    plan = Augmentation(crop="pad", pad=2, flip=True)
+    split = load("digits").train.take(np.arange(40))
+
+    def run(seed):
+        dataset, _ = training_batches(split, 10, (8, 8), 1, 8, 2, seed, plan)
+        return np.concatenate([x.numpy() for x, _ in dataset])
+
+    np.testing.assert_array_equal(run(1), run(1))
+    assert not np.array_equal(run(1), run(2))
+
+
+def test_evaluation_is_in_order_and_complete():
+    dataset = evaluation_batches(numbered(11), 3, (4, 4), 1, 4)
+    assert int(dataset.cardinality()) == 3
+    seen = np.concatenate([x.numpy()[:, 0, 0, 0] for x, _ in dataset])
+    np.testing.assert_array_equal(seen, np.arange(11))
+
+
+@pytest.fixture(scope="module")
+def photo():
+    small = np.random.default_rng(0).integers(0, 256, (6, 10, 3)).astype("uint8")
+    return np.asarray(Image.fromarray(small).resize((60, 36)))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.gif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_training_and_prediction_see_the_same_pixels(tmp_path, photo, name, channels):
+    """TensorFlow's decoder and resize here, Pillow's there."""
+    path = tmp_path / name
+    exif = Image.Exif()
+    if name != "a.gif" and name != "a.bmp":
+        exif[0x0112] = 6
+    Image.fromarray(photo).save(path, exif=exif)
+    split = Split(
+        np.zeros(1, "int64"),
+        paths=[str(path)],
+        orientation=np.array([examine(str(path)).orientation], "uint8"),
+    )
+    for size, crop in (((36, 60), 1.0), ((20, 20), 0.875), ((50, 30), 1.0)):
+        (pixels, _), *_ = evaluation_batches(split, 2, size, channels, 1, crop)
+        read = images.read_image(path, size, channels, crop)
+        # Decoded pixels are equal; the two resizes round their weights in float32.
+        np.testing.assert_allclose(pixels.numpy()[0], read, atol=1e-3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_undoes_every_orientation(tmp_path, photo, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photo).save(tmp_path / "a.png", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
+    np.testing.assert_array_equal(decoding.upright(tf.constant(photo), orientation), expected)
+
+
+def test_mixup_in_the_pipeline_can_be_repeated():
+    split = load("digits").train.take(np.arange(40))
+
+    def run(seed):
+        plan = Augmentation(mixup=0.5)
+        dataset, _ = training_batches(split, 10, (8, 8), 1, 8, 2, seed, plan)
+        assert int(dataset.cardinality()) == 10
+        return np.concatenate([y.numpy() for _, y in dataset])
+
+    np.testing.assert_array_equal(run(1), run(1))
+    assert not np.array_equal(run(1)[:40], run(1)[40:])
+    np.testing.assert_allclose(run(1).sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("first_step", [1, 4, 5, 13])
+def test_a_run_can_begin_at_any_step(first_step):
+    """5 steps in each of 3 epochs; the left-out batches draw nothing from those that follow."""
+    split = load("digits").train.take(np.arange(42))
+    plan = Augmentation(crop="pad", pad=2, flip=True, mixup=0.2)
+
+    def batches(first):
+        dataset, steps = training_batches(split, 10, (8, 8), 1, 8, 3, 0, plan, first_step=first)
+        assert steps == 5 and int(dataset.cardinality()) == 15 - first
+        return [(x.numpy(), y.numpy()) for x, y in dataset]
+
+    expected, found = batches(0)[first_step:], batches(first_step)
+    for (x, y), (pixels, labels) in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(pixels, x)
+        np.testing.assert_array_equal(labels, y)
+
+
+EVERYTHING = Augmentation(
+    crop="inception",
+    flip=True,
+    policy="3augment",
+    color_jitter=0.4,
+    erasing=0.5,
+)
+
+
+def seen(split, plan, batch_size, epochs=1, size=(16, 20), **options):
+    """Labels, which number the examples, and pixels of a run."""
+    dataset, _ = training_batches(split, 100, size, 3, batch_size, epochs, 5, plan, **options)
+    x, y = (np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True))
+    return y.argmax(1), x
+
+
+def test_pixels_are_a_function_of_seed_epoch_and_index(files):
+    """Whatever the size of a batch; the parallel map finishes in any order."""
+    split = Split(np.arange(12), paths=files.paths, orientation=files.orientation)
+    labels, small = seen(split, EVERYTHING, 2)
+    others, large = seen(split, EVERYTHING, 6)
+    np.testing.assert_array_equal(labels, others)
+    np.testing.assert_array_equal(small, large)
+    # A part of the split in another place of the order, too: only the index counts.
+    assert not np.array_equal(small, seen(split, EVERYTHING, 2, epochs=2)[1][12:])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, photo):
+    """Twelve files of several kinds, sizes and orientations."""
+    folder = tmp_path_factory.mktemp("files")
+    random = np.random.default_rng(1)
+    paths, orientation = [], []
+    for i in range(12):
+        noise = photo.astype(int) + random.integers(-20, 20, photo.shape)
+        picture = Image.fromarray(noise.clip(0, 255).astype("uint8")).resize((60 + i, 40))
+        exif = Image.Exif()
+        exif[0x0112] = 1 + i % 8
+        suffix, options = [(".png", {}), (".jpg", {"subsampling": i % 3, "quality": 90})][i % 4 > 0]
+        paths.append(str(folder / f"{i}{suffix}"))
+        picture.convert("L" if i == 5 else "RGB").save(paths[-1], exif=exif, **options)
+        orientation.append(1 + i % 8)
+    return Split(np.arange(12) % 3, paths=paths, orientation=np.array(orientation, "uint8"))
+
+
+@pytest.mark.parametrize(
+    ("crop", "size", "options"),
+    [
+        ("none", (40, 60), {}),  # some files have this size: no resize
+        ("pad", (16, 20), {}),
+        ("pad", (16, 20), {"color_jitter": 0.2}),  # rounds before it pads
+        ("inception", (16, 20), {}),
+    ],
+)
+def test_a_cache_changes_no_pixel(files, crop, size, options):
+    plan = Augmentation(crop=crop, **options)
+    _, plain = seen(files, plan, 4, size=size)
+    for cache in ("memory", "auto"):
+        np.testing.assert_array_equal(seen(files, plan, 4, size=size, cache=cache)[1], plain)
+
+
+def test_a_cache_reads_files_once(tmp_path, files):
+    import shutil
+
+    paths = [shutil.copy(path, tmp_path) for path in files.paths]
+    split = Split(files.labels, paths=paths, orientation=files.orientation)
+    runs = []
+    for plan in (Augmentation(), Augmentation(crop="inception")):
+        runs.append(training_batches(split, 3, (16, 20), 3, 4, 2, 0, plan, cache="memory")[0])
+    runs.append(evaluation_batches(split, 3, (16, 20), 3, 4, cache="memory"))
+    shutil.rmtree(tmp_path)
+    assert [len(list(run)) for run in runs] == [6, 6, 3]
+
+
+def test_whole_pixels_are_kept_in_one_byte(files, monkeypatch):
+    """Which is noticed too late when the first images are whole and others are not."""
+    kept = []
+    gather = tf.gather
+    monkeypatch.setattr(
+        tf, "gather", lambda x, *rest, **kw: kept.append(x) or gather(x, *rest, **kw)
+    )
+    monkeypatch.setattr(reading, "_PROBE", 4)
+    small = np.zeros((4, 8, 8, 1), "uint8")
+
+    def prepare(limit):
+        pixels = tf.constant(np.concatenate([small, small + 1]).astype("float32"))
+        return lambda index: gather(pixels, index) + tf.where(index < limit, 0.0, 0.5)
+
+    for limit, dtype in ((8, tf.uint8), (4, tf.float32), (0, tf.float32)):
+        image_of = reading._kept(prepare(limit), 8, 64, "memory")
+        for index in (0, 3, 4, 7):
+            expected = prepare(limit)(tf.constant(index, tf.int64))
+            np.testing.assert_array_equal(image_of(index), expected)
+        assert kept[-1].dtype == dtype
+
+
+def test_the_cache_leaves_memory_free(files, monkeypatch):
+    from keras_vit import hardware
+
+    monkeypatch.setattr(hardware, "free_memory_bytes", lambda: 4 * 12 * 16 * 20 * 3 * 4)
+    just = reading.prepared(files, (16, 20), 3, 1.0, "auto", as_bytes=False)
+    monkeypatch.setattr(hardware, "free_memory_bytes", lambda: 4 * 12 * 16 * 20 * 3 - 4)
+    less = reading.prepared(files, (16, 20), 3, 1.0, "auto", as_bytes=True)
+    assert just.__qualname__.startswith("_kept")
+    assert less.__qualname__.startswith("prepared")
+    assert reading.with_contents(files, "auto").encoded is None
+
+
+def test_a_file_that_breaks_while_it_is_cached_is_named(tmp_path, files):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0" + b"0" * 100)
+    split = Split(
+        files.labels, paths=[*files.paths[:-1], str(broken)], orientation=files.orientation
+    )
+    with pytest.raises(UserError, match=r"broken\.jpg"):
+        evaluation_batches(split, 3, (16, 20), 3, 4, cache="memory")
+
+
+def test_repeats_show_each_image_several_times_in_a_batch():
+    plan = Augmentation(crop="pad", pad=3, repeats=3)
+    split = Split(np.arange(40), arrays=np.random.default_rng(0).integers(
+        0, 256, (40, 16, 20, 3)).astype("uint8"))  # fmt: skip
+    labels, pixels = seen(split, plan, 8, epochs=2)
+    assert len(labels) == 2 * 40
+    for epoch in (labels[:40], labels[40:]):
+        batches = epoch.reshape(5, 8)
+        for batch in batches:
+            np.testing.assert_array_equal(batch, [*batch[:3], *batch[:3], *batch[:2]])
+        assert len(set(epoch)) == 5 * 3  # steps * ceil(8 / 3), as documented
+    first = pixels[labels == labels[0]]
+    assert len({image.tobytes() for image in first[:3]}) > 1
+    again, once_more = seen(split, plan, 8, epochs=2)
+    np.testing.assert_array_equal(again, labels)
+    np.testing.assert_array_equal(once_more, pixels)

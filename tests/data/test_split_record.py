@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_vit import UserError, data
+from keras_vit.data.dataset import stratified
+from keras_vit.data.split_record import read_split, write_records
+
+
+@pytest.fixture
+def copy(photos, tmp_path):
+    root = tmp_path / "photos"
+    shutil.copytree(photos, root)
+    return root
+
+
+def same(ours, theirs):
+    assert ours.paths == theirs.paths
+    for name in ("labels", "orientation", "arrays"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_the_splits_of_a_folder_that_has_grown(copy, tmp_path):
+    images = data.load(str(copy))
+    write_records(tmp_path / "run", images)
+    with (tmp_path / "run" / "split.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 24
+    assert {row["path"] for row in rows} == {f"{p.parent.name}/{p.name}" for p in copy.glob("*/*")}
+    assert all(row["path"].startswith(row["label"] + "/") for row in rows)
+    for i in range(40):
+        shutil.copy(copy / "dark" / "00.png", copy / "dark" / f"0{i}a.png")
+    assert data.load(str(copy)).test.paths != images.test.paths
+    for name in ("train", "validation", "test"):
+        found = read_split(tmp_path / "run", name, str(copy), images.classes)
+        same(found, getattr(images, name))
+
+
+def test_a_file_that_has_gone_is_named(copy, tmp_path):
+    images = data.load(str(copy))
+    write_records(tmp_path, images)
+    (copy / images.test.paths[0]).unlink()
+    with pytest.raises(UserError, match="no such file"):
+        read_split(tmp_path, "test", str(copy), images.classes)
+
+
+def test_examples_that_are_no_files(tmp_path):
+    images = data.load("digits")
+    write_records(tmp_path, images)
+    assert not (tmp_path / "audit.json").exists()
+    same(read_split(tmp_path, "test", "digits", images.classes), images.test)
+    lines = (tmp_path / "split.csv").read_text().splitlines()
+    assert sum(",test," in line for line in lines) == 359
+    for old, new, message in (
+        ("train/", "later/", "not in the data any more"),
+        (",test,", ",other,", "no example of the split test"),
+        (",0\n", ",1\n", "labels in the data are not those"),
+        (",0\n", ",zero\n", "is not a record"),
+    ):
+        text = "\n".join([*lines, ""]).replace(old, new)
+        (tmp_path / "split.csv").write_text(text)
+        with pytest.raises(UserError, match=message):
+            read_split(tmp_path, "test", "digits", images.classes)
+
+
+def test_several_labels_and_odd_names(copy, tmp_path):
+    odd = copy / "dark" / 'a, "b"\n|.png'
+    shutil.copy(copy / "dark" / "00.png", odd)
+    lines = [
+        {"path": str(path), "label": [path.parent.name, "all"] if i % 3 else []}
+        for i, path in enumerate(sorted(copy.glob("*/*.png")))
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    images = data.load(str(tmp_path / "m.jsonl"))
+    assert images.task == "multi" and images.train.labels.shape[1] == 3
+    write_records(tmp_path / "run", images)
+    for name in ("train", "validation", "test"):
+        found = read_split(
+            tmp_path / "run", name, str(tmp_path / "m.jsonl"), images.classes, "multi"
+        )
+        same(found, getattr(images, name))
+
+
+def test_the_audit_of_a_run(copy, tmp_path):
+    shutil.copy(copy / "dark" / "00.png", copy / "light" / "copy.png")
+    images = data.load(str(copy))
+    write_records(tmp_path / "run", images)
+    found = json.loads((tmp_path / "run" / "audit.json").read_text())
+    assert found == json.loads(json.dumps(data.audit_files(str(copy)).to_dict()))
+    assert found["decoded"] and [f["kind"] for f in found["findings"]] == ["two labels"]
+    assert "1 image in more than one class; see audit.json" in images.notes
+
+
+def test_stratified_with_several_classes_to_an_image():
+    random = np.random.default_rng(0)
+    labels = (random.uniform(size=(1000, 6)) < [0.5, 0.3, 0.2, 0.05, 0.02, 0.0]).astype("uint8")
+    held, kept = stratified(labels, 0.2, seed=1)
+    assert sorted([*held, *kept]) == list(range(1000))
+    counts, chosen = labels.sum(axis=0), labels[held].sum(axis=0)
+    # The rare classes exactly; a frequent one may have got more through the rarer ones.
+    assert chosen[3:].tolist() == [round(0.2 * c) for c in counts[3:]]
+    np.testing.assert_allclose(chosen[:3] / counts[:3], 0.2, atol=0.03)
+    none = ~labels.any(axis=1)
+    assert none[held].sum() == round(0.2 * none.sum())
+    np.testing.assert_array_equal(stratified(labels, 0.2, seed=1)[0], held)
+    one = labels.argmax(axis=1)
+    hot = np.eye(6, dtype="uint8")[one]
+    assert len(stratified(hot, 0.2, 1)[0]) == len(stratified(one, 0.2, 1)[0])
