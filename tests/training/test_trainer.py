@@ -15,6 +15,7 @@ from keras_vit.apps import cli
 from keras_vit.apps import train as app
 
 from keras_vit import UserError, ViTConfig, config_of, recipes
+from keras_vit.data import by_name
 from keras_vit.deploy import export as delivery
 from keras_vit.export import open_runner
 from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, resume, train, trainer
