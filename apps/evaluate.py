@@ -56,18 +56,17 @@ def add_flags(parser):
 
 def main(args) -> int:
     from keras_vit.measuring import measure, probe
-    from keras_vit.predictor import Predictor
     from keras_vit.reports import evaluation_table, probe_table
+    from keras_vit.run_folder import ModelFile
 
-    if Predictor.needs_keras(args.model):
+    model = ModelFile.find(args.model)
+    if model.needs_keras:
         import_keras()
     if args.probe or args.knn:
-        result = probe(args.model, args.data, args.data_dir, args.probe, args.knn)
+        result = probe(model, args.data, args.data_dir, args.probe, args.knn)
         table = probe_table
     else:
-        result = measure(
-            args.model, args.data, args.data_dir, args.classes, args.labels, args.unsafe
-        )
+        result = measure(model, args.data, args.data_dir, args.classes, args.labels, args.unsafe)
         table = evaluation_table
     print(json.dumps(result) if args.format == "json" else table(result))
     return 0

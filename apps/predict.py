@@ -44,12 +44,14 @@ def main(args) -> int:
     from keras_vit.errors import UserError
     from keras_vit.predictor import Predictor
     from keras_vit.progress import aside, say, track
+    from keras_vit.run_folder import ModelFile
 
     if args.top_k is not None and args.top_k < 1:
         raise UserError(f"--top_k: expected a whole number of at least 1, received {args.top_k}.")
-    if Predictor.needs_keras(args.model):
+    model = ModelFile.find(args.model)
+    if model.needs_keras:
         import_keras()
-    predictor = Predictor.open(args.model, args.unsafe)
+    predictor = Predictor.open(model, args.unsafe)
     paths = find_images(_names_on_stdin() if args.images == ["-"] else args.images)
     metadata = predictor.metadata
     columns = len(metadata.labels) if metadata.task == "multi" else 1

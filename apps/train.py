@@ -139,7 +139,7 @@ def main(args) -> int:
     from keras_vit.data.sources.resolve import check_source
     from keras_vit.errors import UserError
     from keras_vit.files import check_free
-    from keras_vit.predictor import find_teacher
+    from keras_vit.training.teacher import find_teacher
     from keras_vit.weights.catalog import check_named
 
     if args.all and not args.dry_run:
@@ -207,6 +207,7 @@ def _resumed_recipe(args):
     """The recipe of the run; an error where flags say otherwise."""
     from keras_vit import recipes
     from keras_vit.errors import UserError
+    from keras_vit.run_folder import RunFolder
 
     for flag in ("recipe", "debug", "workdir", "dry_run"):
         if getattr(args, flag):
@@ -214,7 +215,7 @@ def _resumed_recipe(args):
                 f"--{flag}: does not go with --resume, which takes everything from {args.resume}. "
                 "Leave it out, or leave --resume out to start a new run."
             )
-    recipe = recipes.of_run(args.resume)
+    recipe = RunFolder.open(args.resume).recipe
     asked = _stages(recipe, args)[-1][1]
     if asked != recipe:
         rows = [row for row in recipes.explain(recipe, ("flags", asked)) if row[2] == "flags"]

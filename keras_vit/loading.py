@@ -7,10 +7,11 @@ from typing import Any
 
 import keras
 
-from keras_vit import predictor, zoo
+from keras_vit import zoo
 from keras_vit.errors import UserError
 from keras_vit.export.runner import format_of
 from keras_vit.models.keras_file import load_keras
+from keras_vit.run_folder import ModelFile
 from keras_vit.weights import load as checkpoints
 
 
@@ -51,11 +52,10 @@ def load_model(source: str | os.PathLike, **options: Any) -> keras.Model:
         )
     if format != "keras":
         return _labelled(checkpoints.load_model(path, **{**told, **options}), None)
-    path, _ = predictor.locate(source if Path(source).exists() else path)
-    model = checkpoints.load_model(path, **options) if options else load_keras(path)
-    labels = predictor.labels_of(path)
-    fitting = labels is not None and model.output_shape == (None, len(labels))
-    return _labelled(model, labels if fitting else None)
+    file = ModelFile.find(source if Path(source).exists() else path)
+    model = checkpoints.load_model(file.path, **options) if options else load_keras(file.path)
+    fitting = file.labels is not None and model.output_shape == (None, len(file.labels))
+    return _labelled(model, file.labels if fitting else None)
 
 
 def _labelled(model: keras.Model, labels: tuple[str, ...] | None) -> keras.Model:

@@ -12,14 +12,15 @@ from keras_vit.data.dataset import Split, split_batches
 from keras_vit.errors import UserError
 from keras_vit.evaluation import few_shot_accuracy, knn_accuracy, wilson_interval
 from keras_vit.evaluation.imagenet import class_places, real_accuracy, real_labels
-from keras_vit.predictor import Predictor, open_keras, run_split, test_split
+from keras_vit.predictor import Predictor
 from keras_vit.progress import step
+from keras_vit.run_folder import ModelFile
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import read_json
 
 
 def measure(
-    target: str | os.PathLike,
+    target: str | os.PathLike | ModelFile,
     source: str | None = None,
     data_dir: str | None = None,
     classes: str = "names",
@@ -29,7 +30,8 @@ def measure(
     """What `keras-vit evaluate` finds.
 
     Args:
-        target, source, data_dir: see `keras_vit.predictor.test_split`.
+        target: see `ModelFile.find`.
+        source, data_dir: see `ModelFile.test_split`.
         classes: "names" where the data have all classes of the model or some of them, else what the
             folders are called by; see `keras_vit.evaluation.class_places`.
         labels: a ReaL file (see `keras_vit.evaluation.real_labels`), whose labels take the place of
@@ -40,8 +42,9 @@ def measure(
         `model`, `data`, and what `Predictor.evaluate` returns; with `labels` in place of that
         `images`, `top1` and `top1_interval` of the images that have labels, and `unlabelled`.
     """
-    predictor = Predictor.open(target, unsafe)
-    name, found, split = test_split(target, source, data_dir)
+    file = ModelFile.find(target)
+    predictor = Predictor.open(file, unsafe)
+    name, found, split = file.test_split(source, data_dir)
     result = {"model": str(predictor.path), "data": name}
     if labels is not None:
         return result | _measure_real(predictor, split, Path(labels))
@@ -54,7 +57,7 @@ def measure(
 
 
 def probe(
-    target: str | os.PathLike,
+    target: str | os.PathLike | ModelFile,
     source: str | None = None,
     data_dir: str | None = None,
     ridge: bool = True,
@@ -76,15 +79,18 @@ def probe(
     """
     import keras
 
-    model, metadata = open_keras(target)
-    recorded = run_split(target, "train", source, data_dir)
-    if recorded is not None:
-        name, splits = recorded[0], (recorded[2], run_split(target, "test", source, data_dir)[2])
+    file = ModelFile.find(target)
+    model, metadata = file.load(), file.metadata()
+    if file.is_of(source):
+        (name, _, train), (_, _, test) = (file.run.split(n, data_dir) for n in ("train", "test"))
+        splits = train, test
     elif source is not None:
         images = load(source, data_dir)
         name, splits = images.name, (images.train, images.test)
     else:
-        raise UserError(f"{target} does not stand in a run folder. Name a data set to probe it on.")
+        raise UserError(
+            f"{file.path} does not stand in a run folder. Name a data set to probe it on."
+        )
     if splits[0].labels.ndim != 1:
         raise UserError(f"{name}: expected one class to an image, which is what a probe answers.")
     features = keras.Model(model.input, model.get_layer("head").input)
@@ -97,7 +103,7 @@ def probe(
     train, test = map(values, splits)
     arguments = (train, splits[0].labels, test, splits[1].labels)
     result = {
-        "model": str(target),
+        "model": str(file.path),
         "data": name,
         "train": len(train),
         "test": len(test),

@@ -6,7 +6,6 @@ A `.tflite` or `.onnx` file is used without importing TensorFlow or Keras.
 
 import dataclasses
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -14,19 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.data import split_record
-from keras_vit.data.by_name import load, load_for_test
 from keras_vit.data.dataset import Split, split_batches
 from keras_vit.data.inputs import check_several, is_one_image, name_of, read_any
 from keras_vit.errors import UserError
 from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilabel
 from keras_vit.export.metadata import Metadata
-from keras_vit.export.runner import Runner, check_path, format_of, open_runner
+from keras_vit.export.runner import Runner, check_path, open_runner
 from keras_vit.export.worker import Worker
 from keras_vit.progress import step
-from keras_vit.recipes import Distill, Recipe, of_run
-from keras_vit.untrusted.reading import read_text
-from keras_vit.untrusted.text import visible
+from keras_vit.run_folder import ModelFile
 
 _BATCH_BYTES = 1_000_000_000  # of pixels in memory at a time
 
@@ -64,13 +59,13 @@ class Predictor:
     path: Path
 
     @classmethod
-    def open(cls, target: str | os.PathLike, unsafe: bool = False) -> "Predictor":
+    def open(cls, target: str | os.PathLike | ModelFile, unsafe: bool = False) -> "Predictor":
         """Opens a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
 
         All but `.keras` files run in a process of their own, see `keras_vit.export.Worker`.
 
         Args:
-            target: what to open.
+            target: what to open; see `ModelFile.find`.
             unsafe: whether a SavedModel is run even if it is a program: it may then do all that
                 the user may.
 
@@ -78,26 +73,19 @@ class Predictor:
             UserError: for anything else, saying what was expected, and for a file that is damaged
                 or whose metadata are those of another model.
         """
-        path, recipe = locate(target)
-        in_keras = check_path(path) == "keras"
-        with step(f"opening {path.name}"):
-            run = open_runner(path) if in_keras else Worker(path, unsafe=unsafe)
-        own = run.metadata if path.suffix == ".onnx" else None
-        metadata = None if in_keras else Metadata.read(path, own)
-        metadata = metadata or _metadata_beside(path, recipe)
+        file = ModelFile.find(target)
+        check_path(file.path)
+        with step(f"opening {file.path.name}"):
+            run = open_runner(file.path) if file.needs_keras else Worker(file.path, unsafe=unsafe)
+        metadata = file.metadata(run.metadata if file.format == "onnx" else None)
         size = (*metadata.image_size, metadata.channels)
         takes = run.input_shape[1:]
         if any(a not in (None, b) for a, b in zip(takes, size, strict=True)):
             raise UserError(
-                f"{path}: takes images of shape {takes}, and its metadata say {size}. Export it "
-                "again."
+                f"{file.path}: takes images of shape {takes}, and its metadata say {size}. Export "
+                "it again."
             )
-        return cls(run, metadata, path)
-
-    @staticmethod
-    def needs_keras(target: str | os.PathLike) -> bool:
-        """Whether opening a target imports Keras into this process, which takes seconds."""
-        return format_of(locate(target)[0]) == "keras"
+        return cls(run, metadata, file.path)
 
     def predict(
         self, images: Any, top_k: int | None = None, batch_size: int = 32
@@ -262,184 +250,3 @@ class Predictor:
                 tuple(self.metadata.labels[i] for i in order),
                 tuple(float(row[i]) for i in order),
             )
-
-
-def locate(target: str | os.PathLike) -> tuple[Path, Recipe | None]:
-    """Finds the model file of a target, and the recipe of the run that it belongs to.
-
-    Args:
-        target: a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
-    """
-    target = Path(target)
-    if not target.exists():
-        raise UserError(f"{target}: no such file or folder. Train a model with `keras-vit train`.")
-    path = target
-    if target.is_dir() and (target / "recipe.json").exists():
-        path = target / "model.keras"
-        if not path.exists():
-            raise UserError(
-                f"{target}: this run has no model.keras; it ended before its first epoch."
-            )
-    if format_of(path) is None:
-        raise UserError(
-            f"{target}: expected a run folder (with recipe.json), a .keras, .tflite or .onnx "
-            "file, or a SavedModel folder (with saved_model.pb)."
-        )
-    return path, _recipe_of(path)
-
-
-def find_teacher(recipe: Recipe) -> None:
-    """Raises the error of a recipe whose teacher is not there, without Keras."""
-    objective = recipe.objective
-    if isinstance(objective, Distill):
-        if objective.teacher is None:
-            raise UserError(
-                "objective.teacher: expected the run folder or model file of the teacher. Name it "
-                "with --set objective.teacher=runs/teacher."
-            )
-        locate(objective.teacher)
-
-
-def metadata_of(target: str | os.PathLike) -> Metadata:
-    """Labels and input size of a target, from the file itself or from the run folder around it."""
-    path, recipe = locate(target)
-    metadata = Metadata.read(path) if format_of(path) != "keras" else None
-    return metadata or _metadata_beside(path, recipe)
-
-
-def open_keras(target: str | os.PathLike, lone: bool = False) -> tuple["keras.Model", Metadata]:  # noqa: F821
-    """Loads the Keras model of a run folder or `.keras` file, with its metadata.
-
-    Args:
-        target: a run folder or a `.keras` file.
-        lone: whether a file outside of a run folder is accepted; its classes are then numbered.
-    """
-    from keras_vit.models.keras_file import load_keras
-
-    path, recipe = locate(target)
-    if format_of(path) != "keras":
-        raise UserError(f"{path}: expected a run folder or a .keras file.")
-    with step(f"opening {path.name}"):
-        model = load_keras(path)
-    if lone and recipe is None:
-        return model, _numbered(model, path)
-    return model, metadata_of(target)
-
-
-def labels_of(target: str | os.PathLike) -> tuple[str, ...] | None:
-    """Class names of the run that a model belongs to; None where there is no run, or no class."""
-    path, recipe = locate(target)
-    file = path.parent / "labels.txt"
-    if recipe is None or not file.exists():
-        return None
-    return tuple(read_text(file, follow=False).splitlines()) or None
-
-
-def test_split(
-    target: str | os.PathLike, source: str | None, data_dir: str | None = None
-) -> tuple[str, tuple[str, ...], Split]:
-    """Finds labelled images to measure a model on.
-
-    Args:
-        target: the model.
-        source: where they are (see `keras_vit.data.load`); None, or the source that the model was
-            trained on, is the test split of its run, as its `split.csv` recorded it.
-        data_dir: where TFDS keeps its data sets.
-
-    Returns:
-        The name of the data, the class names, and the split: "test" where there is one,
-        "validation" else, all of a source that is not divided.
-
-    Raises:
-        UserError: when no source is named and the model does not stand in a run folder.
-    """
-    path, recipe = locate(target)
-    if source is None and recipe is None:
-        raise UserError(
-            f"{path} does not stand in a run folder, so its test images are not known. Name a data "
-            "set or a folder of images."
-        )
-    recorded = run_split(target, "test", source, data_dir)
-    return recorded or (source, *load_for_test(source, data_dir))
-
-
-def run_split(
-    target: str | os.PathLike, name: str, source: str | None, data_dir: str | None = None
-) -> tuple[str, tuple[str, ...], Split] | None:
-    """Finds a split of the run that a model belongs to, as its `split.csv` recorded it.
-
-    Args:
-        target: the model.
-        name: "train", "validation" or "test".
-        source, data_dir: see `test_split`.
-
-    Returns:
-        See `test_split`; None when the model belongs to no run, or the source is not that of the
-        run.
-    """
-    path, recipe = locate(target)
-    if recipe is None or source not in (None, recipe.data.source):
-        return None
-    plan, run = recipe.data, _run_folder(path)
-    data_dir = data_dir or plan.data_dir
-    if (run / split_record.FILE).exists():
-        metadata = metadata_of(target)
-        split = split_record.read_split(
-            run, name, plan.source, metadata.labels, metadata.task, data_dir
-        )
-        return plan.source, metadata.labels, split
-    images = load(
-        plan.source,
-        data_dir,
-        plan.test,
-        plan.validation,
-        plan.split_seed,
-        plan.on_bad,
-        decode=False,  # an image that breaks is named when it is read
-    )
-    return images.name, images.classes, getattr(images, name)
-
-
-def training_split(target: str | os.PathLike, data_dir: str | None = None) -> Split | None:
-    """The training images of a target's run; None for a file that does not stand in one."""
-    recorded = run_split(target, "train", None, data_dir)
-    return recorded and recorded[2]
-
-
-def _recipe_of(path: Path) -> Recipe | None:
-    folder = _run_folder(path)
-    return None if folder is None else of_run(folder)
-
-
-def _run_folder(path: Path) -> Path | None:
-    """The run folder that a model file stands in, or in whose export/ it stands."""
-    folders = (path.parent, path.parent.parent)
-    return next((folder for folder in folders if (folder / "recipe.json").exists()), None)
-
-
-def _metadata_beside(path: Path, recipe: Recipe | None) -> Metadata:
-    """What a model file without metadata needs, from the run folder around it."""
-    metadata, labels = path.parent / "metadata.json", path.parent / "labels.txt"
-    if recipe is None or not labels.exists():
-        raise UserError(
-            f"{path}: nothing says its labels and input size. Expected it in a run folder with "
-            "recipe.json and labels.txt, or a file that `keras-vit export` made."
-        )
-    names = tuple(read_text(labels, follow=False).splitlines())
-    if not names:
-        raise UserError(
-            f"{path}: is an encoder that was trained without labels, and names no classes. Train a "
-            f"head on it: keras-vit train DATA --init {path.parent}"
-        )
-    if os.path.lexists(metadata):
-        return Metadata.parse(read_text(metadata, follow=False), metadata)
-    return Metadata(
-        recipe.name, names, recipe.model.image_size, recipe.model.channels, recipe.data.crop
-    )
-
-
-def _numbered(model: "keras.Model", path: Path) -> Metadata:  # noqa: F821
-    print(visible(f"{path} stands in no run folder: its classes are numbered"), file=sys.stderr)
-    _, height, width, channels = model.input.shape
-    labels = tuple(map(str, range(model.output.shape[-1])))
-    return Metadata(path.stem, labels, (height, width), channels)

@@ -10,6 +10,7 @@ import keras
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.models import config_of, vit
+from keras_vit.run_folder import RunFolder
 from keras_vit.weights.catalog import CATALOG, check_named
 from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository
@@ -80,8 +81,8 @@ def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:
     """
     text = os.fspath(weights)
     check_named(text)
-    if (Path(text) / "recipe.json").is_file():
-        return Path(text) / "model.keras", {}
+    if (run := RunFolder(Path(text))).exists:
+        return run.model_file, {}
     if text in CATALOG:
         entry = CATALOG[text]
         return fetch(entry.url), dict(entry.options)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit import predictor
 from keras_vit.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1)).astype("float32")
@@ -73,6 +72,8 @@ def test_what_holds_no_keras_model_is_refused(run, tmp_path):
         keras_vit.load_model(broken)
 
 
-def test_labels_that_are_not_those_of_the_file_are_left_out(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(predictor, "labels_of", lambda target: ("one", "two"))
-    assert keras_vit.load_model(run).labels is None
+def test_labels_that_are_not_those_of_the_file_are_left_out(run, tmp_path):
+    for name in ("model.keras", "recipe.json"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    assert keras_vit.load_model(tmp_path).labels is None

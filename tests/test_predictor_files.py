@@ -14,6 +14,7 @@ import pytest
 from keras_vit import UserError, predictor, vit
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite, worker
 from keras_vit.predictor import Predictor
+from keras_vit.run_folder import ModelFile
 from tests.models.test_vit import tiny
 
 METADATA = Metadata("tiny", ("a", "b", "c"), (16, 24), 3)
@@ -98,7 +99,7 @@ def test_a_large_image_does_not_take_all_memory(model, tmp_path, monkeypatch, ph
 @pytest.mark.slow
 def test_a_saved_model_runs_without_keras_here(model, tmp_path, photos):
     path = to_saved_model(model, tmp_path / "m", METADATA)
-    assert not Predictor.needs_keras(path)
+    assert not ModelFile.find(path).needs_keras
     assert Predictor.open(path).run.input_shape == (None, 16, 24, 3)
 
 

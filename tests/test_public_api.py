@@ -36,7 +36,7 @@ ROOMS = {
     "recipes": (
         "Augmentation Classify Data Distill Objective Optimizer Phase Recipe Reconstruct Schedule "
         "cifar10_seed debug default_for describe digits explain finetune from_dict get "
-        "linear_probe merge model_for names of_run override paper_finetune paper_imagenet "
+        "linear_probe merge model_for names override paper_finetune paper_imagenet "
         "paper_imagenet21k paper_of to_dict vit_cifar"
     ),
     "reports": (

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""`split.csv`: which image of a run is in which split, so that a run is tested on what it held out
-even when its folder has grown since."""
+"""Which image of a run is in which split, so that a run is tested on what it held out even when its
+folder has grown since."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -17,18 +18,16 @@ from keras_vit.data.dataset import ImageSet, Split
 from keras_vit.data.sources.listing import encode
 from keras_vit.data.sources.resolve import root_of
 from keras_vit.errors import UserError
-from keras_vit.files import replacing, write_text
+from keras_vit.files import replacing
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json, read_bytes
 from keras_vit.untrusted.text import csv_cell, from_csv_cell
 
-FILE = "split.csv"
 _COLUMNS = ("path", "split", "label")
 
 
-def write_records(folder: str | os.PathLike, images: ImageSet) -> None:
-    """Writes what a run must know of its data: `split.csv`, and `audit.json` of files."""
-    folder = Path(folder)
+def write_splits(file: Path, images: ImageSet) -> None:
+    """Writes which image is in which split, for `SplitRecord.read`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -39,57 +38,78 @@ def write_records(folder: str | os.PathLike, images: ImageSet) -> None:
             path = split.name_of(i).removeprefix(prefix)
             label = _label(split.labels[i], images.classes)
             writer.writerow((csv_cell(path), name, csv_cell(label)))
-    with replacing(folder / FILE) as temporary:
+    with replacing(file) as temporary:
         # A file name may be bytes that are no text; they come back as they were.
         temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
-    if images.audit is not None:
-        write_text(folder / "audit.json", json.dumps(images.audit.to_dict(), indent=2) + "\n")
 
 
-def read_split(
-    folder: str | os.PathLike,
-    name: str,
-    source: str,
-    classes: tuple[str, ...],
-    task: str = "single",
-    data_dir: str | None = None,
-) -> Split:
-    """Reads a split of a run back, from the images that were in it then.
+@dataclasses.dataclass(frozen=True)
+class SplitRecord:
+    """Which image was in which split when a run began.
 
-    Args:
-        folder: the run folder, with `split.csv`.
-        name: "train", "validation" or "test".
-        source: where the images are; see `keras_vit.data.load`.
-        classes: the class names of the run.
-        task: "single" or "multi", see `ImageSet.task`.
-        data_dir: where TFDS keeps its data sets.
-
-    Raises:
-        UserError: when an image is not there any more.
+    Attributes:
+        file: where that is written.
+        rows: name of a split -> its images in order, each a row of the file by column.
     """
-    record = Path(folder) / FILE
-    text = read_bytes(record, limits.MANIFEST).decode("utf-8", "surrogateescape")
-    try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-        rows = [row for row in rows if row["split"] == name]
-        labels = encode(
-            [_names(from_csv_cell(row["label"]), task) for row in rows], list(classes), task
-        )
-        places = [from_csv_cell(row["path"]) for row in rows]
-    except (csv.Error, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{record}: is not a record of splits ({error!r}).") from error
-    if not rows:
-        raise UserError(f"{record}: has no example of the split {name}.")
-    root = root_of(source)
-    if root is None:
-        return _examples(record, places, labels, find(source, data_dir).splits)
-    paths = [os.path.join(root, place) for place in places]  # noqa: PTH118 (many files)
-    examined = examine_known(paths, root, decode=False)
-    problems = [one.problem for one in examined if one.problem]
-    if problems:
-        raise UserError(broken_message(source, problems))
-    orientation = np.array([one.orientation for one in examined], dtype="uint8")
-    return Split(labels, paths=paths, orientation=orientation)
+
+    file: Path
+    rows: dict[str, list[dict[str, str]]]
+
+    @classmethod
+    def read(cls, file: Path) -> "SplitRecord":
+        """Reads what `write_splits` wrote.
+
+        Raises:
+            UserError: for a file that is no such record.
+        """
+        text = read_bytes(file, limits.MANIFEST, follow=False).decode("utf-8", "surrogateescape")
+        rows: dict[str, list[dict[str, str]]] = {}
+        try:
+            for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
+                rows.setdefault(row["split"], []).append(row)
+        except (csv.Error, KeyError) as error:
+            raise _no_record(file, error) from error
+        return cls(file, rows)
+
+    def split(
+        self,
+        name: str,
+        source: str,
+        classes: tuple[str, ...],
+        task: str = "single",
+        data_dir: str | None = None,
+    ) -> Split:
+        """A split as it was, from the images that were in it then.
+
+        Args:
+            name: "train", "validation" or "test".
+            source: where the images are; see `keras_vit.data.load`.
+            classes: the class names of the run.
+            task: "single" or "multi", see `ImageSet.task`.
+            data_dir: where TFDS keeps its data sets.
+
+        Raises:
+            UserError: when an image is not there any more.
+        """
+        rows = self.rows.get(name, [])
+        try:
+            names = [_names(from_csv_cell(row["label"]), task) for row in rows]
+            labels = encode(names, list(classes), task)
+            places = [from_csv_cell(row["path"]) for row in rows]
+        except (KeyError, TypeError, ValueError) as error:
+            raise _no_record(self.file, error) from error
+        if not rows:
+            raise UserError(f"{self.file}: has no example of the split {name}.")
+        root = root_of(source)
+        if root is None:
+            return _examples(self.file, places, labels, find(source, data_dir).splits)
+        paths = [os.path.join(root, place) for place in places]  # noqa: PTH118 (many files)
+        examined = examine_known(paths, root, decode=False)
+        problems = [one.problem for one in examined if one.problem]
+        if problems:
+            raise UserError(broken_message(source, problems))
+        orientation = np.array([one.orientation for one in examined], dtype="uint8")
+        return Split(labels, paths=paths, orientation=orientation)
 
 
 def _examples(record: Path, places: list[str], labels: np.ndarray, splits: dict) -> Split:
@@ -118,3 +138,7 @@ def _label(label: np.ndarray, classes: tuple[str, ...]) -> str:
 
 def _names(label: str, task: str) -> tuple[str, ...]:
     return (label,) if task == "single" else tuple(parse_json(label, "label", list[str]))
+
+
+def _no_record(file: Path, error: Exception) -> UserError:
+    return UserError(f"{file}: is not a record of splits ({error!r}).")

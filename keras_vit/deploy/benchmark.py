@@ -20,7 +20,7 @@ from keras_vit.export.metadata import Metadata
 from keras_vit.export.quantization import MODES, MODES_OF
 from keras_vit.export.runner import format_of
 from keras_vit.export.worker import Worker
-from keras_vit.predictor import locate
+from keras_vit.run_folder import EXPORT_NAMES, ModelFile, RunFolder
 
 # Modules that run a file, then those that write one; the extra that brings them.
 _MODULES = {
@@ -170,7 +170,7 @@ def _find(subject: str, image_size: int | None) -> Path | ViTConfig:
     """A run folder, a model file, or the configuration that a name stands for."""
     path = Path(subject)
     if path.exists() or format_of(path) is not None:
-        locate(path)  # raises what speaks against it
+        ModelFile.find(path)  # raises what speaks against it
         if image_size is not None:
             raise UserError(f"image_size: {subject} has its own. It goes with a model's name.")
         return path
@@ -183,7 +183,7 @@ def _find(subject: str, image_size: int | None) -> Path | ViTConfig:
 
 
 def _is_model(found: Path | ViTConfig) -> bool:
-    return isinstance(found, ViTConfig) or format_of(locate(found)[0]) == "keras"
+    return isinstance(found, ViTConfig) or ModelFile.find(found).needs_keras
 
 
 def _check_file(name: str, path: Path, runtimes: Sequence[str] | None) -> None:
@@ -235,10 +235,9 @@ def _exported(source: Path | ViTConfig, plan: BenchmarkPlan, scratch: Path) -> d
     """A model's files, by runtime and mode; those that are not there yet are written."""
     from keras_vit.deploy.candidates import FORMATS, Candidate, ExportOptions, write
     from keras_vit.models import config_of, vit
-    from keras_vit.models.keras_file import load_keras
 
     print("exporting what is to be timed", file=sys.stderr)
-    model = vit(source) if isinstance(source, ViTConfig) else load_keras(locate(source)[0])
+    model = vit(source) if isinstance(source, ViTConfig) else ModelFile.find(source).load()
     config = config_of(model)
     shape = (*config.image_size, config.channels)
     labels = tuple(map(str, range(config.num_classes)))
@@ -265,13 +264,11 @@ def _exported(source: Path | ViTConfig, plan: BenchmarkPlan, scratch: Path) -> d
 
 def _existing(source: Path | ViTConfig, runtime: str, mode: str, batch: int | None) -> Path | None:
     """The file that a run has already, if it is of this mode and takes this batch."""
-    from keras_vit.deploy.candidates import FORMATS
-
     if isinstance(source, ViTConfig) or mode != "none":
         return None
     if runtime == "keras":
-        return locate(source)[0]
-    path = source / "export" / FORMATS[runtime]
+        return ModelFile.find(source).path
+    path = RunFolder(source).exports / EXPORT_NAMES[runtime]
     if not path.exists() or (runtime == "litert" and _batch_of(path) != batch):
         return None
     return path

@@ -32,9 +32,10 @@ from keras_vit.export.quantization import MODES, signal_to_noise
 from keras_vit.export.runner import TENSORFLOW_FREE, keras_runner
 from keras_vit.export.worker import run_in_new_process
 from keras_vit.files import size_in_bytes, write_text
-from keras_vit.predictor import Predictor, locate, open_keras, test_split, training_split
+from keras_vit.predictor import Predictor
 from keras_vit.progress import step
 from keras_vit.quiet import without_lines
+from keras_vit.run_folder import ModelFile, RunFolder
 
 _TIMED_IMAGES = 64
 _TIMED_SECONDS = 2.0  # of each file, where the fastest is looked for
@@ -148,16 +149,17 @@ def export_run(
         options: quantisation and the form of the files.
     """
     _check_outside_runs(Path(out))
-    path, recipe = locate(target)
-    model, metadata = open_keras(target, lone=True)
+    file = ModelFile.find(target)
+    model = file.load()
+    metadata = file.metadata() if file.run is not None else file.numbered(model)
     split, labels, name_of = None, None, "image {}".format
-    if check is not None or recipe is not None:
-        name, classes, split = test_split(target, check, data_dir)
-        split = Predictor(keras_runner(model), metadata, path).matched(name, classes, split)
+    if check is not None or file.run is not None:
+        name, classes, split = file.test_split(check, data_dir)
+        split = Predictor(keras_runner(model), metadata, file.path).matched(name, classes, split)
         labels, name_of = split.labels, split.name_of
     report = export_and_check(
         model,
-        path,
+        file.path,
         metadata,
         Path(out),
         _pixels(model, metadata, split),
@@ -165,7 +167,7 @@ def export_run(
         formats,
         name_of,
         options,
-        _calibration(target, metadata, split, data_dir, options),
+        _calibration(file.run, metadata, split, data_dir, options),
         new_process=tuple(FORMATS),
     )
     if "quantization" in report:
@@ -178,7 +180,8 @@ def _check_outside_runs(out: Path) -> None:
     """A second set of exports in a run's folder would contradict its report."""
     out = out.absolute()
     for folder in (out, *out.parents):
-        if (folder / "recipe.json").exists() and (folder / "command.txt").exists():
+        run = RunFolder(folder)
+        if run.exists and run.command_file.exists():
             raise UserError(
                 f"--out: {out} belongs to the run {folder}, whose files stay as its report has "
                 "them. Name a folder outside of it."
@@ -388,12 +391,12 @@ def _pixels(model: keras.Model, metadata: Metadata, split: Split | None) -> Iter
     return [np.random.default_rng(0).integers(0, 256, shape).astype("float32")]
 
 
-def _calibration(target, metadata: Metadata, split: Split | None, data_dir, options):
+def _calibration(run: RunFolder | None, metadata: Metadata, split: Split | None, data_dir, options):
     """Images for the modes that need them: of the training split where there is a run."""
     wanted = options.quantize == "auto" or MODES.get(options.quantize, MODES["none"]).calibrated
-    source = (training_split(target, data_dir) or split) if wanted else None
-    if source is None:
+    if not wanted or (run is None and split is None):
         return None
+    source = split if run is None else run.split("train", data_dir)[2]
     chosen = np.random.default_rng(0).permutation(len(source))[:_CALIBRATION_IMAGES]
     part = source.take(np.sort(chosen))
     size = (metadata.image_size, metadata.channels, metadata.crop)

@@ -17,8 +17,8 @@ from keras_vit.untrusted.schema import Between, Sized, check
 from keras_vit.untrusted.text import Line
 from keras_vit.untrusted.zips import ends_in_zip, open_zip, read_member
 
-_FILE = "metadata.json"
-_LABELS = "labels.txt"
+METADATA_FILE = "metadata.json"
+LABELS_FILE = "labels.txt"
 EXTRA = "assets.extra"  # where SavedModel keeps files that are the user's
 
 _Name = Annotated[str, Line(), Sized(1, limits.NAME)]
@@ -52,8 +52,8 @@ class Metadata:
     def files(self) -> dict[str, str]:
         """The metadata as named text files."""
         return {
-            _LABELS: "".join(f"{label}\n" for label in self.labels),
-            _FILE: self.to_json(),
+            LABELS_FILE: "".join(f"{label}\n" for label in self.labels),
+            METADATA_FILE: self.to_json(),
         }
 
     def to_json(self) -> str:
@@ -99,7 +99,7 @@ class Metadata:
         if path.suffix == ".onnx":
             text = own or _of_onnx(path)
         elif path.is_dir():
-            file = path / EXTRA / _FILE
+            file = path / EXTRA / METADATA_FILE
             text = read_bytes(file, limits.JSON) if os.path.lexists(file) else None
         else:
             text = _associated(path)
@@ -113,7 +113,7 @@ class Metadata:
             UserError: for what is no JSON, or has a field of the wrong type or out of bounds.
                 Fields that are not known, as a newer version may write, are left out.
         """
-        source = f"{path}: its {_FILE}"
+        source = f"{path}: its {METADATA_FILE}"
         values = parse_json(text, source, dict[str, Any])
         known = {field.name for field in dataclasses.fields(cls)}
         return check({k: v for k, v in values.items() if k in known}, cls, source)
@@ -131,4 +131,4 @@ def _associated(path: Path) -> bytes | None:
     if not ends_in_zip(path):
         return None
     with open_zip(path, limits.ASSOCIATED) as archive:
-        return read_member(archive, _FILE, limits.JSON, path)
+        return read_member(archive, METADATA_FILE, limits.JSON, path)

@@ -16,7 +16,6 @@ from keras_vit.recipes.digits import digits as digits
 from keras_vit.recipes.edit import debug as debug
 from keras_vit.recipes.edit import from_dict as from_dict
 from keras_vit.recipes.edit import merge as merge
-from keras_vit.recipes.edit import of_run as of_run
 from keras_vit.recipes.edit import override as override
 from keras_vit.recipes.edit import to_dict as to_dict
 from keras_vit.recipes.explaining import explain as explain

@@ -3,10 +3,8 @@
 
 import ast
 import dataclasses
-import os
 import types
 import typing
-from pathlib import Path
 from typing import Any
 
 from keras_vit.config import ViTConfig
@@ -14,7 +12,7 @@ from keras_vit.errors import UserError, unknown
 from keras_vit.recipes.objectives import Reconstruct
 from keras_vit.recipes.optimization import Schedule
 from keras_vit.recipes.schema import Recipe
-from keras_vit.untrusted import reading, schema
+from keras_vit.untrusted import schema
 
 DEBUG_FILES = 64
 
@@ -86,21 +84,6 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         UserError: for a field that does not exist.
     """
     return _build(Recipe, values, "")
-
-
-def of_run(workdir: str | os.PathLike) -> Recipe:
-    """Reads the recipe of a run folder; a `UserError` for any other folder."""
-    file = Path(workdir) / "recipe.json"
-    if not os.path.lexists(file):
-        raise UserError(
-            f"{workdir}: expected the folder of a run (with recipe.json). "
-            "`keras-vit train` makes one."
-        )
-    values = reading.read_json(file, dict[str, Any], follow=False)
-    try:
-        return from_dict(values)
-    except UserError as error:
-        raise UserError(f"{file}: is not a recipe that can be read: {error}") from error
 
 
 def merge(recipe: Recipe, values: dict[str, Any]) -> Recipe:

@@ -14,9 +14,9 @@ from keras_vit.data.images import read_image
 from keras_vit.errors import UserError
 from keras_vit.evaluation import softmax
 from keras_vit.export.runner import keras_runner
-from keras_vit.predictor import open_keras, test_split
 from keras_vit.progress import aside, track
 from keras_vit.reports.figures import SHEET, Sight, attention_figure, contact_sheet
+from keras_vit.run_folder import ModelFile
 
 _NAME = 40  # characters of a class or file name: 255 bytes hold two of them in any script
 
@@ -32,7 +32,8 @@ def draw_attention(target: str | os.PathLike, paths: Sequence[str], out: Path) -
     Returns:
         What is wrong with each file that could not be read.
     """
-    model, metadata = open_keras(target)
+    file = ModelFile.find(target)
+    model, metadata = file.load(), file.metadata()
     problems, drawn = [], []
     for path in track(paths, "drawing attention", len(paths)):
         try:
@@ -51,8 +52,9 @@ def draw_attention(target: str | os.PathLike, paths: Sequence[str], out: Path) -
 def draw_test_attention(target: str | os.PathLike, count: int, out: Path) -> list[str]:
     """Draws the first `count` images of the test split of a model's run, and a contact sheet;
     returns no problems."""
-    model, metadata = open_keras(target)
-    name, _, split = test_split(target, None)
+    file = ModelFile.find(target)
+    model, metadata = file.load(), file.metadata()
+    name, _, split = file.test_split()
     split = split.take(np.arange(min(count, len(split))))
     names = [Path(split.name_of(i)).stem for i in range(len(split))]
     true = [_classes(label, metadata.labels) for label in split.labels]

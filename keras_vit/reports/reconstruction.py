@@ -6,18 +6,19 @@ from pathlib import Path
 
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
+from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.npy import read_npz
 from keras_vit.untrusted.text import markdown, visible
 
 
 def draw_reconstruction(workdir: str | os.PathLike) -> Path:
-    """Draws `reconstruction.png` of a run from its `reconstruction.npz`: test images as they are,
+    """Draws the reconstructions of a run, and returns the picture's path: test images as they are,
     as the encoder saw them, and as they were painted."""
     from matplotlib.figure import Figure
 
-    folder = Path(workdir)
-    file = folder / "reconstruction.npz"
+    run = RunFolder(Path(workdir))
+    file = run.reconstruction_file
     arrays, names = read_npz(file, limits.ARRAYS), ("original", "masked", "reconstructed")
     shapes = {arrays[name].shape for name in names if name in arrays}
     if set(names) - arrays.keys() or len(shapes) != 1 or len(*shapes) != 4:
@@ -33,9 +34,9 @@ def draw_reconstruction(workdir: str | os.PathLike) -> Path:
             grey = image.shape[-1] == 1
             panel.imshow(image[..., 0] if grey else image, "gray", vmin=0, vmax=255)
             panel.set_axis_off()
-    with replacing(folder / "reconstruction.png") as temporary:
+    with replacing(run.reconstruction_picture) as temporary:
         figure.savefig(temporary)
-    return folder / "reconstruction.png"
+    return run.reconstruction_picture
 
 
 def reconstruction_page(report: dict, name: str) -> str:
@@ -61,9 +62,9 @@ def reconstruction_page(report: dict, name: str) -> str:
         *[f"* {markdown(note)}" for note in data["notes"]],
         "",
         "![test images, what the encoder saw of them, and how they were painted]"
-        "(reconstruction.png)",
+        f"({RunFolder.reconstruction_picture.name})",
         "",
-        "![curves](curves.png)",
+        f"![curves]({RunFolder.curves_picture.name})",
         "",
     ]
     return "\n".join(lines)

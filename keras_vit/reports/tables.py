@@ -8,7 +8,7 @@ from pathlib import Path
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
-from keras_vit.training.run_files import read_report
+from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted.text import markdown, visible
 
 _COLUMNS = ("agrees", "max |d logit|", "size", "ms/image (batch 1, median)")
@@ -76,24 +76,23 @@ def markdown_report(report: dict, name: str) -> str:
         *["| " + " | ".join(map(markdown, row)) + " |" for row in _rows(report)],
         "",
         *map(markdown, _problems(report)),
-        "![curves](curves.png)",
+        f"![curves]({RunFolder.curves_picture.name})",
         "",
     ]
     return "\n".join(lines)
 
 
 def write_report(workdir: str | os.PathLike) -> Path:
-    """Writes `report.md` of a run folder from its `report.json`, with `reconstruction.png` where
-    there are no classes, and returns its path."""
-    folder = Path(workdir)
-    report = read_report(folder)
-    if report.get("objective") == "reconstruct":
-        draw_reconstruction(folder)
-        page = reconstruction_page(report, folder.name)
+    """Writes the page on a run from its report, and returns its path; with a picture of
+    reconstructions where there are no classes."""
+    run = RunFolder(Path(workdir))
+    if run.report.get("objective") == "reconstruct":
+        draw_reconstruction(run.path)
+        page = reconstruction_page(run.report, run.path.name)
     else:
-        page = markdown_report(report, folder.name)
-    write_text(folder / "report.md", page)
-    return folder / "report.md"
+        page = markdown_report(run.report, run.path.name)
+    write_text(run.report_page, page)
+    return run.report_page
 
 
 def _score(report: dict) -> str:

@@ -24,7 +24,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, TypedDict
+from typing import IO, Annotated, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from keras_vit.training.exceptions import WriteFailed
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.npy import read_npz
 from keras_vit.untrusted.reading import check_regular, open_regular, read_json
+from keras_vit.untrusted.schema import Between, check
 from keras_vit.untrusted.text import visible
 
 try:
@@ -45,6 +46,34 @@ FORMAT = 1
 _NAME = re.compile(r"step_\d{8,}(_end)?")
 _OVERHEAD = 4096  # bytes of an array's name and headers
 _CONTENTS = ("state.npz", "progress.json")
+
+
+class _Best(TypedDict):
+    best: list[float] | None
+    epoch: Annotated[int, Between(0, 2**63)] | None
+
+
+class _Row(TypedDict):
+    epoch: float
+    loss: float
+    val_loss: float
+
+
+class _Log(TypedDict):
+    rows: list[_Row]
+    seconds: float
+
+
+class _Callbacks(TypedDict):
+    SaveBest: _Best
+    History: _Log
+
+
+class _Progress(TypedDict):
+    """What `progress.json` of a checkpoint has to hold."""
+
+    precision: Literal["float32", "mixed_bfloat16"]
+    callbacks: _Callbacks
 
 
 class _Meta(TypedDict):
@@ -202,6 +231,11 @@ def read(path: Path) -> Checkpoint:
     if checkpoint.name != path.name:
         raise ValueError(f"meta.json is that of {checkpoint.name}")
     return checkpoint
+
+
+def check_progress(checkpoint: Checkpoint, folder: Path) -> None:
+    """Raises a `UserError` unless a checkpoint says all that a run goes on from."""
+    check(checkpoint.progress, _Progress, f"{folder}: progress.json of {checkpoint.name}")
 
 
 def _open_lock(path: Path) -> IO[bytes]:

@@ -8,13 +8,11 @@ import keras
 from keras import ops
 
 from keras_vit.errors import UserError
-from keras_vit.export.metadata import Metadata
-from keras_vit.export.runner import format_of
 from keras_vit.export.worker import Worker
 from keras_vit.models.keras_file import load_keras
-from keras_vit.predictor import find_teacher, locate, metadata_of
 from keras_vit.recipes import Classify, Distill, Recipe
 from keras_vit.training.objectives import make_loss
+from keras_vit.training.teacher import check_teacher
 
 
 class Distiller(keras.Model):
@@ -80,35 +78,6 @@ def imitation_loss(teacher, student, plan: Distill):
     return plan.temperature**2 * ops.mean(divergence)
 
 
-def check_teacher(recipe: Recipe, classes: Sequence[str]) -> Metadata:
-    """Returns what is known of the teacher of a recipe.
-
-    Raises:
-        UserError: when there is none, or it has other classes or channels than the student, or XLA
-            is to compile what runs on the host.
-    """
-    find_teacher(recipe)
-    name, channels = recipe.objective.teacher, recipe.model.channels
-    metadata = metadata_of(name)
-    differing = sorted(set(classes) ^ set(metadata.labels))
-    if differing:
-        raise UserError(
-            f"objective.teacher: {name} has {len(metadata.labels)} classes where the data have "
-            f"{len(classes)}; they differ in {', '.join(differing[:10])}. Expected the same."
-        )
-    if metadata.channels != channels:
-        raise UserError(
-            f"objective.teacher: {name} takes images of {metadata.channels} channels, where the "
-            f"student takes {channels}. Expected the same; set model.channels."
-        )
-    if recipe.jit_compile and format_of(locate(name)[0]) != "keras":
-        raise UserError(
-            f"jit_compile: XLA cannot compile {name}, which runs on the host. Set "
-            "jit_compile=none, or name the teacher's run folder."
-        )
-    return metadata
-
-
 def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool]:
     """Opens the teacher of a recipe.
 
@@ -120,22 +89,20 @@ def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool
         A function from the student's pixels to logits in the order of the student's classes, and
         whether XLA can compile it: an exported file runs on the host.
     """
-    metadata = check_teacher(recipe, classes)
-    path, _ = locate(recipe.objective.teacher)
-    in_keras = format_of(path) == "keras"
-    if in_keras:
-        model = load_keras(path)
+    file, metadata = check_teacher(recipe, classes)
+    if file.needs_keras:
+        model = load_keras(file.path)
 
         def logits(images):
             return model(images, training=False)
     elif keras.backend.backend() == "tensorflow":
         from keras_vit.export.host_call import in_graph
 
-        logits = in_graph(Worker(path), len(metadata.labels))
+        logits = in_graph(Worker(file.path), len(metadata.labels))
     else:
         raise UserError(
-            f"objective.teacher: {path} can be a teacher on the TensorFlow backend alone. Name a "
-            "run folder or a .keras file."
+            f"objective.teacher: {file.path} can be a teacher on the TensorFlow backend alone. "
+            "Name a run folder or a .keras file."
         )
     order = [metadata.labels.index(name) for name in classes]
 
@@ -147,4 +114,4 @@ def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool
             images = ops.image.resize(images, wanted, antialias=shrinks)
         return ops.take(logits(images), order, axis=-1)
 
-    return teacher, in_keras
+    return teacher, file.needs_keras

@@ -23,8 +23,9 @@ from keras_vit.models import MaskedAutoencoder, config_of, num_visible, vit
 from keras_vit.models.keras_file import load_keras
 from keras_vit.progress import step
 from keras_vit.recipes import Recipe
-from keras_vit.training.distillation import Distiller, check_teacher, open_teacher
+from keras_vit.training.distillation import Distiller, open_teacher
 from keras_vit.training.objectives import check_task, make_loss, make_metrics
+from keras_vit.training.teacher import check_teacher
 
 if TYPE_CHECKING:
     from keras_vit.training.loop import Job

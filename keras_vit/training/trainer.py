@@ -14,25 +14,22 @@ import keras
 
 from keras_vit import hardware, recipes
 from keras_vit.data import ImageSet
-from keras_vit.data.checks.fingerprint import changes_since, fingerprint, write_fingerprint
+from keras_vit.data.checks.fingerprint import changes_since, fingerprint
 from keras_vit.data.sources.resolve import check_source
-from keras_vit.data.split_record import write_records
 from keras_vit.deploy.candidates import FORMATS
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, check_own, next_run_folder, remove, write_text
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Recipe
+from keras_vit.run_folder import RunFolder
 from keras_vit.training.callbacks import SaveBest
-from keras_vit.training.checkpoints import Checkpoint, Checkpoints
+from keras_vit.training.checkpoints import Checkpoint, Checkpoints, check_progress
 from keras_vit.training.exceptions import resume_command
 from keras_vit.training.loop import Job, first_batch, fit, make_job
-from keras_vit.training.run_files import check_progress, read_environment, read_report
 from keras_vit.training.session import Session
 from keras_vit.training.starting import check_view
 from keras_vit.training.tasks import metadata_of
 from keras_vit.untrusted.text import visible
-
-_INDEX = "data_index.json.gz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,13 +149,14 @@ def resume(
         NonFiniteLoss, Stopped, WriteFailed: see `train`.
     """
     folder = Path(workdir)
-    recipe = recipes.of_run(folder)
+    kept = RunFolder.open(folder)
+    recipe = kept.recipe
     if extend:
         recipe = _extended(folder, recipe, extend)
     if os.path.lexists(folder / "report.json"):
         print(f"{folder} is finished: nothing is left to do", file=sys.stderr)
         model = load_keras(folder / "model.keras")
-        return Run(folder, recipe, model, read_report(folder))
+        return Run(folder, recipe, model, kept.report)
     for own in ("checkpoints", "export", "tensorboard"):
         check_own(folder / own)
     job = make_job(recipe, folder, data, callbacks, session)
@@ -270,20 +268,18 @@ def _facts(job: Job, best: SaveBest) -> dict:
 
 def _describe(job: Job) -> None:
     """Writes what is needed to repeat the run; the recipe last, which makes the folder a run."""
-    folder, images = job.folder, job.images
-    write_text(folder / "command.txt", shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
-    write_text(folder / "env.json", json.dumps(hardware.environment(), indent=2) + "\n")
-    write_text(folder / "labels.txt", "".join(f"{name}\n" for name in images.classes))
-    write_text(folder / "metadata.json", metadata_of(job.recipe, images).to_json())
-    write_records(folder, images)
-    if images.bad_files:
-        write_text(folder / "bad_files.txt", "".join(f"{line}\n" for line in images.bad_files))
-    write_fingerprint(folder / _INDEX, fingerprint(images))
-    write_text(folder / "recipe.json", json.dumps(recipes.to_dict(job.recipe), indent=2) + "\n")
+    run, images = RunFolder(job.folder), job.images
+    write_text(run.command_file, shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
+    write_text(run.environment_file, json.dumps(hardware.environment(), indent=2) + "\n")
+    write_text(run.labels_file, "".join(f"{name}\n" for name in images.classes))
+    write_text(run.metadata_file, metadata_of(job.recipe, images).to_json())
+    run.write_data_records(images)
+    run.write_recipe(job.recipe)
 
 
 def _check_data(job: Job) -> None:
-    changed = changes_since(job.folder / _INDEX, fingerprint(job.images))
+    kept = RunFolder(job.folder).fingerprint_file
+    changed = changes_since(kept, fingerprint(job.images))
     if changed:
         listed = "".join(f"\n  {line}" for line in changed)
         raise UserError(
@@ -293,7 +289,7 @@ def _check_data(job: Job) -> None:
 
 
 def _say_continuation(job: Job, start: Checkpoint | None) -> None:
-    here, there = hardware.environment(), read_environment(job.folder)
+    here, there = hardware.environment(), RunFolder(job.folder).environment
     for what in ("packages", "cpu", "keras_backend"):
         if here[what] != there.get(what):
             print(

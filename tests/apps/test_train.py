@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_vit import UserError, ViTConfig, recipes, vit
-from keras_vit.predictor import test_split as split_of
+from keras_vit.run_folder import ModelFile
 from keras_vit.weights import save
 
 
@@ -37,7 +37,7 @@ def test_broken_files_are_an_error_or_left_out(photos, tmp_path, in_process):
     assert counts["train"] + counts["validation"] + counts["test"] == 22
     assert "2 files left out" in counts["notes"][-1]
     # Evaluation leaves them out too: its test split is that of the run.
-    *_, split = split_of(run, None)
+    *_, split = ModelFile.find(run).test_split()
     assert len(split) == counts["test"]
 
 

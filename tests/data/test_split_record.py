@@ -8,7 +8,7 @@ import pytest
 
 from keras_vit import UserError, data
 from keras_vit.data.dataset import stratified
-from keras_vit.data.split_record import read_split, write_records
+from keras_vit.data.split_record import SplitRecord, write_splits
 
 
 @pytest.fixture
@@ -16,6 +16,10 @@ def copy(photos, tmp_path):
     root = tmp_path / "photos"
     shutil.copytree(photos, root)
     return root
+
+
+def read_split(folder, *arguments):
+    return SplitRecord.read(folder / "split.csv").split(*arguments)
 
 
 def same(ours, theirs):
@@ -26,8 +30,8 @@ def same(ours, theirs):
 
 def test_the_splits_of_a_folder_that_has_grown(copy, tmp_path):
     images = data.load(str(copy))
-    write_records(tmp_path / "run", images)
-    with (tmp_path / "run" / "split.csv").open() as file:
+    write_splits(tmp_path / "split.csv", images)
+    with (tmp_path / "split.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 24
     assert {row["path"] for row in rows} == {f"{p.parent.name}/{p.name}" for p in copy.glob("*/*")}
@@ -36,13 +40,13 @@ def test_the_splits_of_a_folder_that_has_grown(copy, tmp_path):
         shutil.copy(copy / "dark" / "00.png", copy / "dark" / f"0{i}a.png")
     assert data.load(str(copy)).test.paths != images.test.paths
     for name in ("train", "validation", "test"):
-        found = read_split(tmp_path / "run", name, str(copy), images.classes)
+        found = read_split(tmp_path, name, str(copy), images.classes)
         same(found, getattr(images, name))
 
 
 def test_a_file_that_has_gone_is_named(copy, tmp_path):
     images = data.load(str(copy))
-    write_records(tmp_path, images)
+    write_splits(tmp_path / "split.csv", images)
     (copy / images.test.paths[0]).unlink()
     with pytest.raises(UserError, match="no such file"):
         read_split(tmp_path, "test", str(copy), images.classes)
@@ -50,8 +54,7 @@ def test_a_file_that_has_gone_is_named(copy, tmp_path):
 
 def test_examples_that_are_no_files(tmp_path):
     images = data.load("digits")
-    write_records(tmp_path, images)
-    assert not (tmp_path / "audit.json").exists()
+    write_splits(tmp_path / "split.csv", images)
     same(read_split(tmp_path, "test", "digits", images.classes), images.test)
     lines = (tmp_path / "split.csv").read_text().splitlines()
     assert sum(",test," in line for line in lines) == 359
@@ -77,22 +80,10 @@ def test_several_labels_and_odd_names(copy, tmp_path):
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
     images = data.load(str(tmp_path / "m.jsonl"))
     assert images.task == "multi" and images.train.labels.shape[1] == 3
-    write_records(tmp_path / "run", images)
+    write_splits(tmp_path / "split.csv", images)
     for name in ("train", "validation", "test"):
-        found = read_split(
-            tmp_path / "run", name, str(tmp_path / "m.jsonl"), images.classes, "multi"
-        )
+        found = read_split(tmp_path, name, str(tmp_path / "m.jsonl"), images.classes, "multi")
         same(found, getattr(images, name))
-
-
-def test_the_audit_of_a_run(copy, tmp_path):
-    shutil.copy(copy / "dark" / "00.png", copy / "light" / "copy.png")
-    images = data.load(str(copy))
-    write_records(tmp_path / "run", images)
-    found = json.loads((tmp_path / "run" / "audit.json").read_text())
-    assert found == json.loads(json.dumps(data.audit_files(str(copy)).to_dict()))
-    assert found["decoded"] and [f["kind"] for f in found["findings"]] == ["two labels"]
-    assert "1 image in more than one class; see audit.json" in images.notes
 
 
 def test_stratified_with_several_classes_to_an_image():

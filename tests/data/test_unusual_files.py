@@ -91,11 +91,12 @@ def test_a_file_name_that_is_no_text_and_has_two_lines(folder, tmp_path, capsys)
     split = Split(np.zeros(1, "int64"), [str(path)], np.ones(1, "uint8"))
     ((pixels, _),) = evaluation_batches(split, 1, (9, 9), 3, 1)
     np.testing.assert_array_equal(pixels[0], read_image(path, (9, 9)))
-    split_record.write_records(tmp_path, found)
+    split_record.write_splits(tmp_path / "split.csv", found)
+    kept = split_record.SplitRecord.read(tmp_path / "split.csv")
     back = [
         path
         for name in ("train", "validation", "test")
-        for path in split_record.read_split(tmp_path, name, str(folder), found.classes).paths
+        for path in kept.split(name, str(folder), found.classes).paths
     ]
     assert sorted(back) == sorted(everything)
     assert examine_known([str(path)], folder)[0].problem is None
@@ -115,11 +116,12 @@ def test_formulas_in_split_csv_come_back_as_names(folder, tmp_path):
         save(folder / "dog" / f"{name}.png", ord(name[-1]))
     (folder / "dog").rename(folder / "=dog")
     found = load(str(folder), test=0.3, validation=0.3)
-    split_record.write_records(tmp_path, found)
+    split_record.write_splits(tmp_path / "split.csv", found)
     rows = list(csv.reader(io.StringIO((tmp_path / "split.csv").read_text(), newline="")))
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
+    kept = split_record.SplitRecord.read(tmp_path / "split.csv")
     for name in ("train", "validation", "test"):
-        back = split_record.read_split(tmp_path, name, str(folder), found.classes)
+        back = kept.split(name, str(folder), found.classes)
         assert back.paths == getattr(found, name).paths
         np.testing.assert_array_equal(back.labels, getattr(found, name).labels)
 

@@ -10,6 +10,7 @@ import pytest
 from keras_vit import UserError, config_of, recipes, vit
 from keras_vit.data import training_batches
 from keras_vit.recipes import Distill
+from keras_vit.run_folder import RunFolder
 from keras_vit.training import loop, rehearse, starting, tasks, train
 from keras_vit.training.distillation import Distiller
 from keras_vit.training.history import read_history
@@ -124,7 +125,9 @@ def test_a_run(images, tmp_path, sizes, capsys):
     assert told.calls == ["begin", "end"]
     assert told.epochs == list(range(12))
     assert run.model.input.shape == (None, 16, 16, 1)
-    assert run.recipe.progressive == plan.progressive == recipes.of_run(run.workdir).progressive
+    assert (
+        run.recipe.progressive == plan.progressive == RunFolder.open(run.workdir).recipe.progressive
+    )
     assert run.report["top1"] == 1.0
     history = read_history(tmp_path / "run/history.csv")
     for name in ("image_height", "image_width"):

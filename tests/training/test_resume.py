@@ -14,6 +14,7 @@ from keras_vit import UserError, recipes
 from keras_vit.data.checks.fingerprint import differences, fingerprint
 from keras_vit.files import replacing
 from keras_vit.layers import StochasticDepth
+from keras_vit.run_folder import RunFolder
 from keras_vit.training import (
     Interrupted,
     NonFiniteLoss,
@@ -143,7 +144,7 @@ def test_stopped_and_resumed(straight, images, tmp_path, capsys, step, every, go
     assert ("starts again" if goes_on_after is None else f"after step {goes_on_after} of") in said
     same(end(folder), end(straight))
     assert history(folder) == history(straight)
-    assert recipes.of_run(folder) == recipes.of_run(straight)
+    assert RunFolder.open(folder).recipe == RunFolder.open(straight).recipe
 
 
 @pytest.mark.parametrize(
@@ -410,10 +411,10 @@ def test_a_finished_run_is_extended(images, straight, tmp_path):
     rates = [row["learning_rate"] for row in history(one)]
     assert len(rates) == 4 and rates[1] < 1e-2 / 100 < rates[2]
     assert rates[3] == pytest.approx(rates[1], abs=1e-8)
-    assert recipes.of_run(one).cycles == (2, 2) and (one / "report.json").exists()
+    assert RunFolder.open(one).recipe.cycles == (2, 2) and (one / "report.json").exists()
 
     resume(one, images, extend=1)
-    assert recipes.of_run(one).cycles == (2, 2, 1) and len(history(one)) == 5
+    assert RunFolder.open(one).recipe.cycles == (2, 2, 1) and len(history(one)) == 5
     (other / "report.json").unlink()
     with pytest.raises(UserError, match=r"is not finished\. First: keras-vit train --resume"):
         resume(other, images, extend=1)

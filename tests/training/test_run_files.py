@@ -4,24 +4,21 @@ outside of it is read, written or removed."""
 
 import dataclasses
 import json
-import os
 import shutil
 import signal
 
 import keras
 import pytest
 
-from keras_vit import UserError, recipes
+from keras_vit import UserError
 from keras_vit.files import replacing
-from keras_vit.predictor import Predictor
 from keras_vit.reports import export_table, write_report
 from keras_vit.reports.reconstruction import draw_reconstruction
+from keras_vit.run_folder import RunFolder
 from keras_vit.training import Session, resume, starting, tasks, train
 from keras_vit.training.checkpoints import Checkpoints
-from keras_vit.training.run_files import read_report
+from tests.damages import DAMAGES, SECRET, WAYS, damaged, refused, secret_is_whole
 from tests.training import test_resume
-
-SECRET = "not to be touched"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,74 +65,15 @@ def at_most_a_minute():
     signal.alarm(0)
 
 
-def secret(path):
-    """A file outside of the run."""
-    file = path.parents[3] / "secret"
-    file.write_text(SECRET)
-    return file
-
-
-DAMAGES = {
-    "link": lambda path: path.symlink_to(secret(path)),
-    "lost link": lambda path: path.symlink_to("nowhere"),
-    "link to itself": lambda path: path.symlink_to(path.name),
-    "pipe": os.mkfifo,
-    "folder": os.mkdir,
-    "empty": lambda path: path.write_bytes(b""),
-    "null": lambda path: path.write_text("null"),
-    "list": lambda path: path.write_text("[1, 2]"),
-    "object": lambda path: path.write_text('{"a": {"b": [1]}}'),
-    "deep": lambda path: path.write_text("[" * 10_000 + "]" * 10_000),
-    "deep object": lambda path: path.write_text('{"a":' * 10_000 + "1" + "}" * 10_000),
-    "large": lambda path: (path.touch(), os.truncate(path, 10**12)),
-    "not text": lambda path: path.write_bytes(b"\xff\xfe\x00\x80" * 100),
-}
-# A few ways by each reader of a run; the reader that they share has the rest in
-# tests/untrusted/test_reading.py.
-WAYS = [
-    way if way in ("link", "pipe", "deep") else pytest.param(way, marks=pytest.mark.slow)
-    for way in DAMAGES
-]
-
-
-def damaged(run, tmp_path, name, damage):
-    copy = tmp_path / "a" / "run"
-    shutil.copytree(run, copy)
-    (copy / name).unlink()
-    DAMAGES[damage](copy / name)
-    return copy
-
-
-def refused(call, name):
-    with pytest.raises(UserError) as caught:
-        call()
-    assert name in str(caught.value) and "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize("damage", WAYS)
-def test_what_says_what_a_run_is(finished, stopped, images, tmp_path, damage):
-    """Each file in each way, by whatever reads it."""
-    readers = {
-        "recipe.json": recipes.of_run,
-        "metadata.json": Predictor.open,
-        "report.json": read_report,
-    }
-    for name, read in readers.items():
-        folder = damaged(finished, tmp_path / name, name, damage)
-        refused(lambda read=read, folder=folder: read(folder), name)
-    if damage not in ("empty", "null", "list", "object", "deep", "deep object"):  # that are text
-        folder = damaged(finished, tmp_path / "labels", "labels.txt", damage)
-        refused(lambda: Predictor.open(folder), "labels.txt")
+def test_what_says_how_a_run_began(stopped, images, tmp_path, damage):
+    """Each file in each way, by whoever goes on with the run."""
     if damage != "object":  # whatever it says of another machine is only a note
         folder = damaged(stopped, tmp_path / "env", "env.json", damage)
         refused(lambda: resume(folder, images), "env.json")
     folder = damaged(stopped, tmp_path / "index", "data_index.json.gz", damage)
     refused(lambda: resume(folder, images), "data_index.json.gz")
     assert not list(tmp_path.rglob("secret")) or secret_is_whole(tmp_path)
-
-
-def secret_is_whole(tmp_path):
-    return {file.read_text() for file in tmp_path.rglob("secret")} == {SECRET}
 
 
 @pytest.mark.parametrize("damage", WAYS)
@@ -210,7 +148,7 @@ def test_links_in_the_place_of_leftovers_and_checkpoints_go_alone(stopped, image
 def test_a_report_of_another_shape_is_refused(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
-    report = read_report(folder)
+    report = RunFolder(folder).report
     assert export_table(report) and write_report(folder)
     for change, words in {
         "top1": r"top1: expected a number from 0 to 1, received 'x'",

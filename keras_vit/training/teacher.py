@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""The teacher that a recipe names: whether it is there and knows the same classes. No Keras."""
+
+from collections.abc import Sequence
+
+from keras_vit.errors import UserError
+from keras_vit.export.metadata import Metadata
+from keras_vit.recipes import Distill, Recipe
+from keras_vit.run_folder import ModelFile
+
+
+def find_teacher(recipe: Recipe) -> ModelFile | None:
+    """Finds the model file of a recipe's teacher; None for a recipe that has none.
+
+    Raises:
+        UserError: for a teacher that is not named or not there.
+    """
+    objective = recipe.objective
+    if not isinstance(objective, Distill):
+        return None
+    if objective.teacher is None:
+        raise UserError(
+            "objective.teacher: expected the run folder or model file of the teacher. Name it "
+            "with --set objective.teacher=runs/teacher."
+        )
+    return ModelFile.find(objective.teacher)
+
+
+def check_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[ModelFile, Metadata]:
+    """Returns the teacher of a recipe that distills, and what is known of it.
+
+    Raises:
+        UserError: when there is none, or it has other classes or channels than the student, or XLA
+            is to compile what runs on the host.
+    """
+    file = find_teacher(recipe)
+    name, channels = recipe.objective.teacher, recipe.model.channels
+    metadata = file.metadata()
+    differing = sorted(set(classes) ^ set(metadata.labels))
+    if differing:
+        raise UserError(
+            f"objective.teacher: {name} has {len(metadata.labels)} classes where the data have "
+            f"{len(classes)}; they differ in {', '.join(differing[:10])}. Expected the same."
+        )
+    if metadata.channels != channels:
+        raise UserError(
+            f"objective.teacher: {name} takes images of {metadata.channels} channels, where the "
+            f"student takes {channels}. Expected the same; set model.channels."
+        )
+    if recipe.jit_compile and not file.needs_keras:
+        raise UserError(
+            f"jit_compile: XLA cannot compile {name}, which runs on the host. Set "
+            "jit_compile=none, or name the teacher's run folder."
+        )
+    return file, metadata

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""The files of a run: named in one place, read once, and checked when they are a stranger's."""
+
+import ast
+import json
+import shutil
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_vit import UserError, data, recipes
+from keras_vit.predictor import Predictor
+from keras_vit.run_folder import EXPORT_NAMES, ModelFile, RunFolder
+from tests.damages import TEXTS, WAYS, damaged, refused, secret_is_whole
+
+
+@pytest.fixture
+def run(digits_run):
+    return RunFolder.open(digits_run[0])
+
+
+@pytest.fixture(autouse=True)
+def at_most_a_minute():
+    signal.alarm(60)  # a pipe would wait for ever
+    yield
+    signal.alarm(0)
+
+
+def test_what_a_run_says(run):
+    assert run.recipe.data.source == "digits" and run.recipe.epochs == 3
+    assert run.labels == run.metadata.labels == tuple("0123456789")
+    assert run.metadata.image_size == run.recipe.model.image_size
+    assert run.report["data"]["classes"] == 10 and run.finished
+    assert {"packages", "cpu"} <= run.environment.keys()
+    images = data.load("digits")
+    for name in ("train", "validation", "test"):
+        source, classes, split = run.split(name)
+        assert (source, classes) == ("digits", images.classes)
+        np.testing.assert_array_equal(split.arrays, getattr(images, name).arrays)
+    assert {path.name for path in run.path.iterdir()} <= set(names())
+
+
+def test_a_run_of_version_0_1(run, tmp_path):
+    """Without a record of the splits and without metadata: both follow from the recipe."""
+    shutil.copytree(run.path, tmp_path / "run")
+    old = RunFolder.open(tmp_path / "run")
+    old.split_file.unlink()
+    old.metadata_file.unlink()
+    assert old.metadata == run.metadata
+    np.testing.assert_array_equal(old.split("test")[2].arrays, run.split("test")[2].arrays)
+
+
+def test_what_is_no_run_is_refused(run, tmp_path):
+    with pytest.raises(UserError, match=r"expected the folder of a run \(with recipe\.json\)"):
+        RunFolder.open(tmp_path)
+    assert RunFolder.around(tmp_path / "model.keras") is None
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(UserError, match=r"this run has no model\.keras; it ended before"):
+        ModelFile.find(tmp_path)
+    shutil.copy(run.model_file, tmp_path)
+    with pytest.raises(UserError, match=r"recipe\.json: is not a recipe that can be read: name"):
+        ModelFile.find(tmp_path)
+
+
+def test_the_run_around_a_model_file(run, tmp_path):
+    assert RunFolder.around(run.model_file) == run
+    assert RunFolder.around(run.exports / EXPORT_NAMES["litert"]) == run
+    assert ModelFile.find(run.path) == ModelFile.find(run.model_file)
+    found = ModelFile.find(run.exports / EXPORT_NAMES["litert"])
+    assert ModelFile.find(found) is found and found.run == run and not found.needs_keras
+    assert found.labels is None  # the file says its own
+    assert found.metadata().labels == run.labels
+    assert found.is_of(None) and found.is_of("digits") and not found.is_of("photos")
+    shutil.copy(run.model_file, tmp_path)
+    alone = ModelFile.find(tmp_path / run.model_file.name)
+    assert alone.run is None and alone.labels is None and not alone.is_of(None)
+    with pytest.raises(UserError, match=r"nothing says its labels and input size"):
+        alone.metadata()
+    with pytest.raises(UserError, match=r"does not stand in a run folder"):
+        alone.test_split()
+
+
+def test_what_is_written_is_read(tmp_path):
+    run = RunFolder(tmp_path)
+    assert not run.exists and not run.finished
+    run.write_recipe(recipes.get("digits"))
+    assert run.exists and run.recipe == recipes.get("digits")
+    longer = recipes.override(run.recipe, "epochs=99")
+    run.write_recipe(longer)
+    assert run.recipe == RunFolder.open(tmp_path).recipe == longer
+
+
+def test_the_audit_of_a_run(photos, tmp_path):
+    copy = tmp_path / "photos"
+    shutil.copytree(photos, copy)
+    shutil.copy(copy / "dark" / "00.png", copy / "light" / "copy.png")
+    images = data.load(str(copy))
+    run = RunFolder(tmp_path / "run")
+    run.write_data_records(images)
+    found = json.loads(run.audit_file.read_text())
+    assert found == json.loads(json.dumps(data.audit_files(str(copy)).to_dict()))
+    assert found["decoded"] and [f["kind"] for f in found["findings"]] == ["two labels"]
+    assert f"1 image in more than one class; see {run.audit_file.name}" in images.notes
+    assert not run.left_out_file.exists()
+
+
+@pytest.mark.parametrize("damage", WAYS)
+def test_what_says_what_a_run_is(run, tmp_path, damage):
+    """Each file in each way, by whatever reads it."""
+    readers = {
+        "recipe.json": RunFolder.open,
+        "metadata.json": Predictor.open,
+        "report.json": lambda folder: RunFolder(folder).report,
+        "split.csv": lambda folder: RunFolder(folder).split("test"),
+    }
+    for name, read in readers.items():
+        folder = damaged(run.path, tmp_path / name, name, damage)
+        refused(lambda read=read, folder=folder: read(folder), name)
+    if damage not in TEXTS:
+        folder = damaged(run.path, tmp_path / "labels", "labels.txt", damage)
+        refused(lambda: Predictor.open(folder), "labels.txt")
+    if damage != "object":  # which is an environment
+        folder = damaged(run.path, tmp_path / "env", "env.json", damage)
+        refused(lambda: RunFolder(folder).environment, "env.json")
+    assert not list(tmp_path.rglob("secret")) or secret_is_whole(tmp_path)
+
+
+_opened, _counting = Counter(), False
+
+
+def _count(event, arguments):
+    if _counting and event == "open" and isinstance(arguments[0], str | bytes | Path):
+        _opened[Path(str(arguments[0])).name] += 1
+
+
+sys.addaudithook(_count)  # sees every file that Python opens, whoever opens it
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "RUN"),
+        ("evaluate", "RUN/export/model.tflite"),
+        ("evaluate", "RUN", "--probe", "--knn"),
+        ("predict", "RUN", "PHOTOS"),
+        ("predict", "RUN/export/model.tflite", "PHOTOS"),
+        ("visualize", "RUN", "--out", "OUT"),
+        ("visualize", "RUN", "PHOTOS", "--out", "OUT"),
+        ("export", "RUN", "--format", "litert", "--out", "OUT"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_reads_each_file_of_a_run_once(run, photos, tmp_path, in_process, command):
+    global _counting
+    places = {"RUN": str(run.path), "PHOTOS": str(photos), "OUT": str(tmp_path / "out")}
+    words = [command[0]]
+    for word in command[1:]:
+        for name, place in places.items():
+            word = word.replace(name, place)
+        words.append(word)
+    _opened.clear()
+    _counting = True
+    try:
+        assert in_process(*words).code == 0
+    finally:
+        _counting = False
+    read = {name: _opened[name] for name in ("recipe.json", "metadata.json", "labels.txt")}
+    read["split.csv"] = _opened["split.csv"]
+    assert read["recipe.json"] == 1 and max(read.values()) == 1, read
+
+
+def names():
+    """Every name that `RunFolder` gives a file or folder."""
+    entries = vars(RunFolder).values()
+    return [entry.name for entry in entries if type(entry).__name__ == "_Entry"]
+
+
+def constants(path):
+    """The strings of a module, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.value
