@@ -23,6 +23,7 @@ from pathlib import Path
 from PIL import Image
 
 from keras_vit.processes import python_command
+from keras_vit.run_folder import RunFolder
 
 _BROKEN = 50
 # A small model of small images, and of all files: --debug alone opens a few.
@@ -55,9 +56,10 @@ def main() -> None:
         ok &= stopped.returncode == 2 and says_all and not started
         skip = (*_SMALL, "--on_bad", "skip", "--set", "epochs=1", "--workdir", f"{scratch}/run")
         trained = _command("train", folder, *skip)
-        listed = Path(f"{scratch}/run/bad_files.txt").read_text().splitlines()
+        record = RunFolder(Path(scratch) / "run").left_out_file
+        listed = record.read_text().splitlines()
         right = _names(listed) == {str(path) for path in broken}
-        print(f"  exit code {trained.returncode}, bad_files.txt has exactly those: {right}")
+        print(f"  exit code {trained.returncode}, {record.name} has exactly those: {right}")
         if trained.returncode:
             print(trained.stderr)
         ok &= trained.returncode == 0 and right

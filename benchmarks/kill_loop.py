@@ -29,6 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from keras_vit.apps import cli
 
+from keras_vit.run_folder import RunFolder
 from keras_vit.training import checkpoints as disk
 from keras_vit.training.history import read_history
 
@@ -39,7 +40,7 @@ FLAGS = (
     *("--set", "optimizer.ema=0.9", "--set", "jit_compile=false", "--set", "precision=float32"),
 )
 PHASES = {  # what is seen on the disk in each
-    "checkpoint": "checkpoints/.step_*.tmp",
+    "checkpoint": f"{RunFolder.checkpoints_folder.name}/.step_*.tmp",
     "epoch end": ".*.tmp",
     "step": None,
 }
@@ -59,12 +60,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         straight, killed = Path(folder) / "straight", Path(folder) / "killed"
         finish(start("--workdir", straight, *recipe, keep_all=True))
-        expected = {path.name: disk.read(path) for path in straight.glob("checkpoints/step_*")}
+        expected = {path.name: disk.read(path) for path in steps(straight)}
         print("| kill | phase | newest checkpoint | readable | bit-identical |")
         print("|---|---|---|---|---|", flush=True)
         for number in range(1, flags.kills + 1):
             phase = draw.choice(list(PHASES))
-            begun = (killed / "recipe.json").exists()
+            begun = RunFolder(killed).exists
             arguments = ("--resume", killed) if begun else ("--workdir", killed, *recipe)
             kill(start(*arguments, "--checkpoint_steps", "1"), killed, phase, draw)
             newest, readable, same = examine(killed, expected)
@@ -126,17 +127,22 @@ def kill(process: int, folder: Path, phase: str, draw: random.Random) -> None:
 
 def newest_step(folder: Path) -> int:
     """The step of the newest checkpoint; 0 without one."""
-    return max((int(p.name[5:13]) for p in folder.glob("checkpoints/step_*")), default=0)
+    return max((int(path.name[5:13]) for path in steps(folder)), default=0)
+
+
+def steps(folder: Path) -> list[Path]:
+    """The folders of a run's checkpoints."""
+    return list(RunFolder(folder).checkpoints_folder.glob("step_*"))
 
 
 def examine(folder: Path, expected: dict[str, disk.Checkpoint]) -> tuple[str, bool, bool]:
     """The newest checkpoint, whether all files can be read, and whether it is as expected."""
     try:
-        found = [disk.read(path) for path in folder.glob("checkpoints/step_*")]
-        if (folder / "model.keras").exists():
-            zipfile.ZipFile(folder / "model.keras").testzip()
-        if (folder / "history.csv").exists():
-            read_history(folder / "history.csv")
+        found, run = [disk.read(path) for path in steps(folder)], RunFolder(folder)
+        if run.model_file.exists():
+            zipfile.ZipFile(run.model_file).testzip()
+        if run.history_file.exists():
+            read_history(run.history_file)
     except Exception as error:
         return f"{type(error).__name__}: {error}", False, False
     if not found:
@@ -157,8 +163,8 @@ def memory(checkpoint: disk.Checkpoint) -> dict:
 
 
 def histories(folder: Path) -> list[dict]:
-    """The rows of history.csv, without times."""
-    return [without_times(row) for row in read_history(folder / "history.csv")]
+    """The rows of a run's history, without times."""
+    return [without_times(row) for row in read_history(RunFolder(folder).history_file)]
 
 
 def without_times(row: dict) -> dict:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # What an exported file is called, in export/ of a run and wherever `keras-vit export` writes.
 EXPORT_NAMES = {"saved_model": "saved_model", "litert": "model.tflite", "onnx": "model.onnx"}
+QUANTIZATION_FILE = "quantization.json"  # beside them: what each mode costs and gains
 
 # A split by its data: what they are called, the class names, the labelled images.
 NamedSplit = tuple[str, tuple[str, ...], Split]
@@ -137,8 +138,8 @@ class RunFolder:
     fingerprint_file = _Entry("data_index.json.gz")
     samples_picture = _Entry("samples.jpg")
     # How training went.
-    checkpoints = _Entry("checkpoints")
-    tensorboard = _Entry("tensorboard")
+    checkpoints_folder = _Entry("checkpoints")
+    tensorboard_folder = _Entry("tensorboard")
     history_file = _Entry("history.csv")
     curves_picture = _Entry("curves.png")
     # What came of it.
@@ -146,7 +147,7 @@ class RunFolder:
     autoencoder_file = _Entry("masked_autoencoder.keras")
     reconstruction_file = _Entry("reconstruction.npz")
     reconstruction_picture = _Entry("reconstruction.png")
-    exports = _Entry("export")
+    exports_folder = _Entry("export")
     report_file = _Entry("report.json")
     report_page = _Entry("report.md")
 

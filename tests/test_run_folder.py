@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The files of a run: named in one place, read once, and checked when they are a stranger's."""
 
-import ast
 import json
 import shutil
 import signal
@@ -68,9 +67,9 @@ def test_what_is_no_run_is_refused(run, tmp_path):
 
 def test_the_run_around_a_model_file(run, tmp_path):
     assert RunFolder.around(run.model_file) == run
-    assert RunFolder.around(run.exports / EXPORT_NAMES["litert"]) == run
+    assert RunFolder.around(run.exports_folder / EXPORT_NAMES["litert"]) == run
     assert ModelFile.find(run.path) == ModelFile.find(run.model_file)
-    found = ModelFile.find(run.exports / EXPORT_NAMES["litert"])
+    found = ModelFile.find(run.exports_folder / EXPORT_NAMES["litert"])
     assert ModelFile.find(found) is found and found.run == run and not found.needs_keras
     assert found.labels is None  # the file says its own
     assert found.metadata().labels == run.labels
@@ -175,20 +174,4 @@ def test_a_command_reads_each_file_of_a_run_once(run, photos, tmp_path, in_proce
 
 def names():
     """Every name that `RunFolder` gives a file or folder."""
-    entries = vars(RunFolder).values()
-    return [entry.name for entry in entries if type(entry).__name__ == "_Entry"]
-
-
-def constants(path):
-    """The strings of a module, without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    docs = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-            yield node.value
+    return [entry.name for entry in vars(RunFolder).values() if type(entry).__name__ == "_Entry"]

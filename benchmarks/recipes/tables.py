@@ -14,9 +14,11 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from keras_vit import recipes
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
 from keras_vit.processes import python_command
+from keras_vit.run_folder import RunFolder
 
 _COST = "cost.json"
 _ROW = "{:<40}{:>7}{:>9}{:>9}   {:<24}{}"
@@ -146,7 +148,7 @@ class Table:
 
 def write_model(path: Path, like: Result, **changes) -> Path:
     """Writes the model of a run, with changes, as a file for `--config`."""
-    recipe = json.loads((like.folder / "recipe.json").read_text("utf-8"))
+    recipe = recipes.to_dict(RunFolder.open(like.folder).recipe)
     write_text(path, json.dumps({"model": {**recipe["model"], **changes}}, indent=2))
     return path
 
@@ -178,8 +180,9 @@ def _run(arguments: list[str], folder: Path) -> float:
 
 
 def _row(name: str, result: Result) -> str:
-    report = json.loads((result.folder / "report.json").read_text("utf-8"))
-    with (result.folder / "history.csv").open(encoding="utf-8", newline="") as file:
+    run = RunFolder(result.folder)
+    report = json.loads(run.report_file.read_text("utf-8"))
+    with run.history_file.open(encoding="utf-8", newline="") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     if len(losses) > 1 and not losses[-1] < losses[0]:
         raise SystemExit(f"{name}: the training loss does not fall: {losses[0]} to {losses[-1]}")

@@ -268,7 +268,7 @@ def _existing(source: Path | ViTConfig, runtime: str, mode: str, batch: int | No
         return None
     if runtime == "keras":
         return ModelFile.find(source).path
-    path = RunFolder(source).exports / EXPORT_NAMES[runtime]
+    path = RunFolder(source).exports_folder / EXPORT_NAMES[runtime]
     if not path.exists() or (runtime == "litert" and _batch_of(path) != batch):
         return None
     return path
