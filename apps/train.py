@@ -157,7 +157,7 @@ def main(args) -> int:
     import_keras()
     import keras_vit
 
-    session = keras_vit.training.Session(
+    options = keras_vit.training.RunOptions(
         args.checkpoint_minutes,
         args.checkpoint_steps,
         args.keep_checkpoints,
@@ -167,12 +167,12 @@ def main(args) -> int:
         _intended(args),
     )
     if args.dry_run:
-        return _dry_run(recipe, args)
+        return _dry_run(recipe, args, options)
     try:
         if args.resume:
-            run = keras_vit.training.resume(args.resume, session=session, extend=args.extend or 0)
+            run = keras_vit.training.resume(args.resume, options=options, extend=args.extend or 0)
         else:
-            run = keras_vit.train(recipe, args.workdir, session=session)
+            run = keras_vit.train(recipe, args.workdir, options=options)
     except keras_vit.training.Stopped as stop:
         print(visible_lines(f"keras-vit train: {stop}"), file=sys.stderr)
         return stop.code
@@ -255,21 +255,19 @@ def _stages(recipe, args):
     return [*stages, ("flag", recipe)]
 
 
-def _dry_run(recipe, args) -> int:
+def _dry_run(recipe, args, options) -> int:
     import keras_vit
     from keras_vit.reports.tables import aligned
 
     folder = Path(args.workdir or ".")
-    rehearsal = keras_vit.training.rehearse(recipe, intended=_intended(args))
+    dry = keras_vit.training.dry_run(recipe, options=options)
     names = (f"samples{f'-{i}' if i else ''}.jpg" for i in range(1000))
     path = next(folder / name for name in names if not (folder / name).exists())
-    keras_vit.reports.draw_samples(
-        path, rehearsal.images, rehearsal.labels, rehearsal.job.images.classes
-    )
-    print(visible_lines(rehearsal.text))
+    keras_vit.reports.draw_samples(path, dry.images, dry.labels, dry.plan.images.classes)
+    print(visible_lines(dry.text))
     print(f"samples   {visible(path)}\n")
     named = _named_recipe(args)
-    filled_in = ("images", rehearsal.job.recipe)  # and the checkpoint
+    filled_in = ("images", dry.plan.recipe)  # and the checkpoint
     rows = keras_vit.recipes.explain(named, *_stages(named, args), filled_in)
     shown = rows if args.all else [row for row in rows if row[2] != "default"]
     print("\n".join(aligned([("field", "value", "from"), *shown])))

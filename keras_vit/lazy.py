@@ -20,6 +20,8 @@ def attributes(
             are modules themselves.
     """
 
+    sys.modules[package].__class__ = _package_with(home)
+
     def load(name: str) -> Any:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -28,6 +30,21 @@ def attributes(
         return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
 
     return load, lambda: sorted(home)
+
+
+def _package_with(home: Mapping[str, str]) -> type[ModuleType]:
+    """A class of package in which a public name is never hidden by the module it is called after.
+
+    Python binds each imported module in its package: `training.train` would be a function until
+    `training/train.py` is imported, and then that module.
+    """
+
+    class Package(ModuleType):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not (isinstance(value, ModuleType) and home.get(name)):
+                super().__setattr__(name, value)
+
+    return Package
 
 
 def after_import(name: str, then: Callable[[], None]) -> None:

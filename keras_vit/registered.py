@@ -25,7 +25,7 @@ REGISTERED = {
     "TokenPool": "layers.token_pool",
     "TransformerBlock": "layers.transformer_block",
     "MaskedAutoencoder": "models.masked_autoencoder",
-    "WeightedCrossEntropy": "training.objectives",
+    "WeightedCrossEntropy": "training.objectives.classify",
     "AdamW": "training.optimizers",
     "SGD": "training.optimizers",
     "Lamb": "training.optimizers",

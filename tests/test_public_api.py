@@ -45,7 +45,7 @@ ROOMS = {
         "quantization_table write_report"
     ),
     "training": (
-        "Interrupted NonFiniteLoss Rehearsal Run Session Stopped TimeIsUp WriteFailed rehearse "
+        "DryRun Interrupted NonFiniteLoss Run RunOptions Stopped TimeIsUp WriteFailed dry_run "
         "resume train"
     ),
     "weights": "certify convert inspect load_model open_source save",

@@ -89,7 +89,7 @@ def test_an_import_that_fails_may_be_tried_again(slow_module, tmp_path):
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """A file with our layers, and with our optimizer, schedule and loss in its compilation."""
-    from keras_vit.training.objectives import make_loss
+    from keras_vit.training.objectives.classify import make_loss
     from keras_vit.training.schedules import make_schedule
 
     path = tmp_path_factory.mktemp("compiled") / "model.keras"

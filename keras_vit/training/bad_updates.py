@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Leaving out updates whose gradients are not finite, in place of ending the run."""
+"""What is done about numbers that are not finite: the run ends, or leaves out such updates."""
+
+import math
 
 import keras
 import numpy as np
@@ -9,6 +11,27 @@ from keras_vit.training.exceptions import NonFiniteLoss
 from keras_vit.training.state import metric_values, set_metric_values
 
 LIMIT = 100  # skipped updates in a row after which a run is lost
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Raises `NonFiniteLoss` at the first step whose loss is not finite.
+
+    Keras's own TerminateOnNaN ends `fit` as if all were well, and lets the broken weights be saved.
+    """
+
+    def __init__(self, first_step: int):
+        super().__init__()
+        self.step = first_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        # The logged loss is a mean over the epoch: one NaN in it stays.
+        if not math.isfinite(logs["loss"]):
+            raise NonFiniteLoss(
+                f"the loss became {float(logs['loss'])} at step {self.step:,}. Try a lower "
+                "optimizer.learning_rate, look for images with extreme values, or set "
+                "skip_bad_updates=true."
+            )
 
 
 def skip_bad_updates(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

@@ -1,35 +1,77 @@
 # SPDX-License-Identifier: MIT
-"""What a run does beside its steps: keep the best weights, keep a log, stop at nonsense.
+"""The callbacks of a run: which there are, and in which order they are told of a step.
 
 `get_state` and `set_state`, where a callback has them, carry what it remembers through a
 checkpoint as plain data.
 """
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
 
 import keras
-import numpy as np
 
-from keras_vit.recipes import Phase
-from keras_vit.training.exceptions import NonFiniteLoss
-from keras_vit.training.history import SCORES, draw_curves, write_history
-
-MEASURED = ("loss", *SCORES, "val_loss", *(f"val_{name}" for name in SCORES))  # where logged
-_DRAW_SECONDS = 10.0  # a picture takes 0.2 s, an epoch of a small set less
+from keras_vit.training.bad_updates import CountBadUpdates, StopOnNonFinite
+from keras_vit.training.best_weights import SaveBest, SwapAverages
+from keras_vit.training.checkpoints import Checkpoint, Checkpoints
+from keras_vit.training.history import History
+from keras_vit.training.objectives import objective_of
+from keras_vit.training.plan import Plan
+from keras_vit.training.state import metric_values, restore
+from keras_vit.training.stop_and_resume import (
+    ContinueEpoch,
+    FinishEpoch,
+    SaveCheckpoints,
+    StopWhenAsked,
+)
+from keras_vit.training.telling import TellProgress
 
 
 class Callbacks(keras.callbacks.CallbackList):
     """What is told of one training, though `fit` is called once for each image size.
 
+    Args:
+        watching: the callbacks that look at the training, in their order.
+        saver, stop: are told after them, in this order.
+        model: the compiled model.
+        epochs, steps: of the whole run, and in an epoch.
+
     Attributes:
-        goes_on: whether another call follows.
+        goes_on: whether another call of `fit` follows.
     """
 
     goes_on = False
     _begun = False
+
+    def __init__(
+        self,
+        watching: Sequence[keras.callbacks.Callback],
+        saver: SaveCheckpoints,
+        stop: StopWhenAsked,
+        model: keras.Model,
+        epochs: int,
+        steps: int,
+    ):
+        everyone = [*watching, saver, stop]
+        super().__init__(everyone, add_history=True, model=model, epochs=epochs, steps=steps)
+        self.saver = saver
+        self.stop = stop
+
+    @property
+    def best(self) -> SaveBest:
+        """Knows the best epoch and where its weights are."""
+        return self._the(SaveBest)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Shows how far the run is; writes the last checkpoint; gives the signals back."""
+        try:
+            # Standard output is for results; a callback of the caller may print.
+            with contextlib.redirect_stdout(sys.stderr), self._the(TellProgress).shown():
+                yield
+            self.saver.save(trained=True)
+        finally:
+            self.stop.restore()
 
     def on_train_begin(self, logs=None):
         if not self._begun:
@@ -40,147 +82,77 @@ class Callbacks(keras.callbacks.CallbackList):
         if not self.goes_on or self.model.stop_training:
             super().on_train_end(logs)
 
-
-class StopOnNonFinite(keras.callbacks.Callback):
-    """Raises `NonFiniteLoss` at the first step whose loss is not finite.
-
-    Keras's own TerminateOnNaN ends `fit` as if all were well, and lets the broken weights be saved.
-    """
-
-    def __init__(self, first_step: int):
-        super().__init__()
-        self.step = first_step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
-        # The logged loss is a mean over the epoch: one NaN in it stays.
-        if not math.isfinite(logs["loss"]):
-            raise NonFiniteLoss(
-                f"the loss became {float(logs['loss'])} at step {self.step:,}. Try a lower "
-                "optimizer.learning_rate, look for images with extreme values, or set "
-                "skip_bad_updates=true."
-            )
+    def _the(self, kind: type):
+        return next(callback for callback in self.callbacks if isinstance(callback, kind))
 
 
-class SaveBest(keras.callbacks.Callback):
-    """Saves the weights of the best epoch: highest validation accuracy, where there is one, then
-    lowest loss.
-
-    With several classes to an image, average precision stands for accuracy, here and below.
+def make_callbacks(
+    plan: Plan,
+    model: keras.Model,
+    validation,
+    checkpoints: Checkpoints,
+    start: Checkpoint | None = None,
+    others: Sequence[keras.callbacks.Callback] = (),
+) -> Callbacks:
+    """Makes all callbacks of a run, each in its place.
 
     Args:
-        path: the `.keras` file.
-        save: writes the model being trained to a path.
+        plan: the run.
+        model: compiled, with the variables of its metrics.
+        validation: the validation batches.
+        checkpoints: those of the run folder.
+        start: where the run goes on; None for its beginning.
+        others: those of the caller.
     """
-
-    def __init__(self, path: Path, save: Callable[[keras.Model, Path], None]):
-        super().__init__()
-        self.path = path
-        self.save = save
-        self.best = None
-        self.epoch = None
-
-    def on_epoch_end(self, epoch, logs=None):
-        measured = [float(logs[f"val_{name}"]) for name in SCORES if f"val_{name}" in logs]
-        score = (*measured, -float(logs["val_loss"]))
-        # A gradient can be NaN while the loss of its step is not: then the validation loss is.
-        if not math.isfinite(score[-1]):
-            raise NonFiniteLoss(
-                f"the validation loss became {logs['val_loss']} in epoch {epoch + 1}."
-            )
-        if self.best is None or score > self.best:
-            self.best, self.epoch = score, epoch
-            self.save(self.model, self.path)
-
-    def get_state(self):
-        return {"best": self.best, "epoch": self.epoch}
-
-    def set_state(self, state):
-        self.best = state["best"] and tuple(state["best"])
-        self.epoch = state["epoch"]
+    first_step = start.step if start else 0
+    history = History(plan.folder, plan.batch_size, plan.steps_per_epoch, plan.phases)
+    watching = [
+        # First the average of the weights is swapped in: what follows evaluates and saves it.
+        *([SwapAverages()] if plan.recipe.optimizer.ema is not None else []),
+        # Numbers that are not finite end the run, or are mended, before anybody writes them down.
+        CountBadUpdates() if plan.recipe.skip_bad_updates else StopOnNonFinite(first_step),
+        history,
+        save_best(plan),
+        TellProgress(history, first_step),  # shows the row that `history` has just made
+        *([_tensorboard(plan)] if plan.options.tensorboard else []),
+        *others,
+    ]
+    # After all of them, as a checkpoint holds what each remembers of this very step.
+    progress = {"precision": plan.precision}
+    saver = SaveCheckpoints(checkpoints, plan.options, first_step, progress, watching)
+    # Who stops the run comes last: nobody is left out of its last step.
+    stop = StopWhenAsked(saver, plan.deadline)
+    epochs, steps = plan.recipe.epochs, plan.steps_per_epoch
+    everyone = Callbacks(watching, saver, stop, model, epochs, steps)
+    if start is not None:
+        _go_on(everyone, start, steps, validation)
+    return everyone
 
 
-class History(keras.callbacks.Callback):
-    """Writes `history.csv` at the end of each epoch, and `curves.png` every few seconds at most.
+def save_best(plan: Plan) -> SaveBest:
+    """Makes the callback that keeps the best weights in the run folder."""
+    return SaveBest(plan.folder / "model.keras", objective_of(plan.recipe).save)
 
-    Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy (without the accuracies where
-    there are no classes), learning_rate, seconds, images_per_second (training alone, without the
-    first step of a graph, which traces it; 0 where there is no other), skipped_updates (of all
-    epochs so far) where bad updates are skipped, and image_height and image_width where they grow.
 
-    Args:
-        folder: where both files go.
-        batch_size: examples in a step.
-        steps: steps in an epoch.
-        phases: which epochs see which image size; each begins with a new graph, as a session does.
-    """
+def _tensorboard(plan: Plan) -> keras.callbacks.Callback:
+    return keras.callbacks.TensorBoard(plan.folder / "tensorboard", write_graph=False)
 
-    def __init__(self, folder: Path, batch_size: int, steps: int, phases: Sequence[Phase]):
-        super().__init__()
-        self.folder = folder
-        self.batch_size = batch_size
-        self.steps = steps
-        self.phases = phases
-        self.rows: list[dict[str, float]] = []
-        self._traced = False
-        self._carried = 0.0  # seconds of this epoch before the run was resumed
-        self._drawn = -math.inf  # when
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._began = self._timed_from = self._last_step = time.perf_counter()
-        self._timed_steps = 0
-        self._traced = self._traced and epoch not in [phase.first for phase in self.phases]
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._last_step = time.perf_counter()
-        if self._traced:
-            self._timed_steps += 1
-        else:
-            self._traced, self._timed_from = True, self._last_step
-
-    def on_epoch_end(self, epoch, logs=None):
-        speed = 0.0
-        if self._timed_steps:
-            step = (self._last_step - self._timed_from) / self._timed_steps
-            speed = self.batch_size / step
-        row = {
-            "epoch": epoch + 1,
-            **{name: float(logs[name]) for name in MEASURED if name in logs},
-            "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
-            "seconds": self._seconds(),
-            "images_per_second": speed,
-        }
-        if hasattr(self.model.optimizer, "skipped"):
-            row["skipped_updates"] = int(self.model.optimizer.skipped)
-        if len(self.phases) > 1:
-            row["image_height"], row["image_width"] = self._phase(epoch).image_size
-        self._carried = 0.0
-        self.rows.append(row)
-        write_history(self.folder / "history.csv", self.rows)
-        if time.perf_counter() - self._drawn > _DRAW_SECONDS:
-            self._draw()
-
-    def on_train_end(self, logs=None):
-        if self.rows:
-            self._draw()
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of the whole run."""
-        return self.phases[-1].end
-
-    def get_state(self):
-        return {"rows": self.rows, "seconds": self._seconds()}
-
-    def set_state(self, state):
-        self.rows, self._carried = list(state["rows"]), state["seconds"]
-
-    def _phase(self, epoch):
-        return next(phase for phase in self.phases if epoch < phase.end)
-
-    def _draw(self):
-        draw_curves(self.folder / "curves.png", self.rows)
-        self._drawn = time.perf_counter()
-
-    def _seconds(self):
-        return self._carried + time.perf_counter() - self._began
+def _go_on(everyone: Callbacks, start: Checkpoint, steps_per_epoch: int, validation) -> None:
+    """Puts model and callbacks where they were when a checkpoint was written."""
+    model, remembered = everyone.model, start.progress["callbacks"]
+    restore(model, start.arrays)
+    for callback in everyone.callbacks:
+        if hasattr(callback, "set_state") and type(callback).__name__ in remembered:
+            callback.set_state(remembered[type(callback).__name__])
+    epoch, done = divmod(start.step, steps_per_epoch)
+    # The means of the epoch are put back before anybody reads them ...
+    first = ContinueEpoch(metric_values(model), steps_per_epoch - done if done else 0)
+    additional = [first]
+    if not done and not start.trained:
+        # ... and an epoch whose steps are over ends when everybody has been told of the beginning.
+        additional.append(FinishEpoch(epoch - 1, validation, everyone))
+    for callback in additional:
+        callback.set_model(model)
+        callback.set_params(everyone.params)
+    everyone.callbacks[:] = [first, *everyone.callbacks, *additional[1:]]

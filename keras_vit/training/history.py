@@ -1,17 +1,111 @@
 # SPDX-License-Identifier: MIT
-"""The log of a run, as a table and as a picture."""
+"""The log of a run, epoch by epoch: as a table and as a picture."""
 
 import csv
 import io
 import itertools
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import keras
+import numpy as np
+
 from keras_vit.files import replacing, write_text
+from keras_vit.recipes import Phase
 from keras_vit.untrusted.reading import read_text
 
 # What a log may hold beside the loss: with one class to an image, with several.
 SCORES = ("accuracy", "average_precision")
+MEASURED = ("loss", *SCORES, "val_loss", *(f"val_{name}" for name in SCORES))  # where logged
+_DRAW_SECONDS = 10.0  # a picture takes 0.2 s, an epoch of a small set less
+
+
+class History(keras.callbacks.Callback):
+    """Writes `history.csv` at the end of each epoch, and `curves.png` every few seconds at most.
+
+    Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy (without the accuracies where
+    there are no classes), learning_rate, seconds, images_per_second (training alone, without the
+    first step of a graph, which traces it; 0 where there is no other), skipped_updates (of all
+    epochs so far) where bad updates are skipped, and image_height and image_width where they grow.
+
+    Args:
+        folder: where both files go.
+        batch_size: examples in a step.
+        steps: steps in an epoch.
+        phases: which epochs see which image size; each begins with a new graph, as a process does.
+    """
+
+    def __init__(self, folder: Path, batch_size: int, steps: int, phases: Sequence[Phase]):
+        super().__init__()
+        self.folder = folder
+        self.batch_size = batch_size
+        self.steps = steps
+        self.phases = phases
+        self.rows: list[dict[str, float]] = []
+        self._traced = False
+        self._carried = 0.0  # seconds of this epoch before the run was resumed
+        self._drawn = -math.inf  # when
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = self._timed_from = self._last_step = time.perf_counter()
+        self._timed_steps = 0
+        self._traced = self._traced and epoch not in [phase.first for phase in self.phases]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._last_step = time.perf_counter()
+        if self._traced:
+            self._timed_steps += 1
+        else:
+            self._traced, self._timed_from = True, self._last_step
+
+    def on_epoch_end(self, epoch, logs=None):
+        speed = 0.0
+        if self._timed_steps:
+            step = (self._last_step - self._timed_from) / self._timed_steps
+            speed = self.batch_size / step
+        row = {
+            "epoch": epoch + 1,
+            **{name: float(logs[name]) for name in MEASURED if name in logs},
+            "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+            "seconds": self._seconds(),
+            "images_per_second": speed,
+        }
+        if hasattr(self.model.optimizer, "skipped"):
+            row["skipped_updates"] = int(self.model.optimizer.skipped)
+        if len(self.phases) > 1:
+            row["image_height"], row["image_width"] = self._phase(epoch).image_size
+        self._carried = 0.0
+        self.rows.append(row)
+        write_history(self.folder / "history.csv", self.rows)
+        if time.perf_counter() - self._drawn > _DRAW_SECONDS:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if self.rows:
+            self._draw()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.phases[-1].end
+
+    def get_state(self):
+        return {"rows": self.rows, "seconds": self._seconds()}
+
+    def set_state(self, state):
+        self.rows, self._carried = list(state["rows"]), state["seconds"]
+
+    def _phase(self, epoch):
+        return next(phase for phase in self.phases if epoch < phase.end)
+
+    def _draw(self):
+        draw_curves(self.folder / "curves.png", self.rows)
+        self._drawn = time.perf_counter()
+
+    def _seconds(self):
+        return self._carried + time.perf_counter() - self._began
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

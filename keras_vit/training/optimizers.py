@@ -207,7 +207,7 @@ _MUON_NAMES = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"}
 
 
 def make_optimizer(
-    plan: Optimizer,
+    wanted: Optimizer,
     learning_rate,
     variables: Sequence[keras.Variable],
     accumulate: int = 1,
@@ -215,7 +215,7 @@ def make_optimizer(
     """Makes and builds the optimizer of a recipe.
 
     Args:
-        plan: numbers of the recipe.
+        wanted: numbers of the recipe.
         learning_rate: a schedule over updates, or a number.
         variables: the trainable variables, in the model's order.
         accumulate: batches whose gradients are averaged into one update.
@@ -227,17 +227,17 @@ def make_optimizer(
     Raises:
         UserError: for a pattern that is found in no path.
     """
-    settings = plan.settings
-    if plan.name == "muon":
+    settings = wanted.settings
+    if wanted.name == "muon":
         settings = {_MUON_NAMES.get(name, name): value for name, value in settings.items()}
-    optimizer = _CLASSES[plan.name](
-        scales=scales_of(plan, [variable.path for variable in variables]),
-        l2=plan.name == "adam",
+    optimizer = _CLASSES[wanted.name](
+        scales=scales_of(wanted, [variable.path for variable in variables]),
+        l2=wanted.name == "adam",
         learning_rate=learning_rate,
-        weight_decay=plan.weight_decay,
-        global_clipnorm=plan.clip_norm,
-        use_ema=plan.ema is not None,
-        ema_momentum=plan.ema if plan.ema is not None else 0.99,
+        weight_decay=wanted.weight_decay,
+        global_clipnorm=wanted.clip_norm,
+        use_ema=wanted.ema is not None,
+        ema_momentum=wanted.ema if wanted.ema is not None else 0.99,
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
         **settings,
     )
@@ -245,25 +245,25 @@ def make_optimizer(
     return optimizer
 
 
-def scales_of(plan: Optimizer, paths: Sequence[str]) -> dict[str, tuple[float, float]]:
+def scales_of(wanted: Optimizer, paths: Sequence[str]) -> dict[str, tuple[float, float]]:
     """The factor of the learning rate and the weight decay of each variable.
 
     Args:
-        plan: numbers of the recipe.
+        wanted: numbers of the recipe.
         paths: those of all trainable variables of a model.
     """
-    for pairs in (plan.learning_rate_factors, plan.weight_decay_factors):
+    for pairs in (wanted.learning_rate_factors, wanted.weight_decay_factors):
         for pattern, _ in pairs:
             found(pattern, paths)
     layers = _layer_numbers(paths)
     last = max(layers.values(), default=0)
     scales = {}
     for path in paths:
-        factor = _first_match(plan.learning_rate_factors, path, 1.0)
-        if plan.layer_decay is not None:
-            factor *= plan.layer_decay ** (last - layers[path])
-        decay = _first_match(plan.weight_decay_factors, path, float(path.endswith("/kernel")))
-        scales[path] = (factor, decay * plan.weight_decay)
+        factor = _first_match(wanted.learning_rate_factors, path, 1.0)
+        if wanted.layer_decay is not None:
+            factor *= wanted.layer_decay ** (last - layers[path])
+        decay = _first_match(wanted.weight_decay_factors, path, float(path.endswith("/kernel")))
+        scales[path] = (factor, decay * wanted.weight_decay)
     return scales
 
 

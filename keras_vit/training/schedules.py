@@ -12,32 +12,32 @@ from keras_vit.recipes.optimization import steps_of
 
 
 def make_schedule(
-    plan: Schedule, peak: float, steps_per_epoch: float, epochs: int
+    wanted: Schedule, peak: float, steps_per_epoch: float, epochs: int
 ) -> "WarmupAndDecay":
     """The learning rate of a run.
 
     Args:
-        plan: lengths and shape.
+        wanted: lengths and shape.
         peak: highest learning rate.
         steps_per_epoch: updates of the weights in an epoch; not whole where gradients are
             accumulated across its end.
         epochs: length of the run; warm-up and cool-down are cut where they would take all of it.
     """
     total = max(1, int(steps_per_epoch * epochs))
-    warmup = min(steps_of(plan.warmup, steps_per_epoch, total), total - 1)
-    cooldown = min(steps_of(plan.cooldown, steps_per_epoch, total), total - 1 - warmup)
+    warmup = min(steps_of(wanted.warmup, steps_per_epoch, total), total - 1)
+    cooldown = min(steps_of(wanted.cooldown, steps_per_epoch, total), total - 1 - warmup)
     return WarmupAndDecay(
-        peak, total, warmup, cooldown, plan.kind, plan.start, plan.final, plan.overlap
+        peak, total, warmup, cooldown, wanted.kind, wanted.start, wanted.final, wanted.overlap
     )
 
 
 def make_restarting_schedule(
-    plan: Schedule, peak: float, steps_per_epoch: float, cycles: Sequence[int]
+    wanted: Schedule, peak: float, steps_per_epoch: float, cycles: Sequence[int]
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """The schedule of a run that may have been extended: it begins again with each cycle."""
-    schedule, epochs = make_schedule(plan, peak, steps_per_epoch, cycles[0]), cycles[0]
+    schedule, epochs = make_schedule(wanted, peak, steps_per_epoch, cycles[0]), cycles[0]
     for more in cycles[1:]:
-        again = make_schedule(plan, peak, steps_per_epoch, more)
+        again = make_schedule(wanted, peak, steps_per_epoch, more)
         schedule = Restart(schedule, again, int(steps_per_epoch * epochs))
         epochs += more
     return schedule

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import keras
 
 from keras_vit import progress
-from keras_vit.training.callbacks import MEASURED, History
+from keras_vit.training.history import MEASURED, History
 
 
 class TellProgress(keras.callbacks.Callback):

@@ -250,12 +250,12 @@ def test_doctor(keras_vit_command):
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_exits_with_1(tmp_path, in_process, monkeypatch):
-    from keras_vit.training import tasks
+    from keras_vit.training.objectives import classify
 
     def broken(objective, counts):
         return lambda labels, logits: keras.ops.sum(logits) * float("nan")
 
-    monkeypatch.setattr(tasks, "make_loss", broken)
+    monkeypatch.setattr(classify, "make_loss", broken)
     result = in_process("train", "--debug", "--workdir", tmp_path / "run")
     assert result.code == 1
     assert "the loss became nan at step 1." in result.err

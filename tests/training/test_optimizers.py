@@ -8,9 +8,9 @@ import pytest
 from keras_vit import UserError, vit
 from keras_vit.recipes import Optimizer, Schedule
 from keras_vit.recipes.optimization import OPTIMIZERS
+from keras_vit.training.initial_model import freeze
 from keras_vit.training.optimizers import make_optimizer, scales_of
 from keras_vit.training.schedules import WarmupAndDecay, make_schedule
-from keras_vit.training.starting import freeze
 from tests.contracts import to_numpy
 from tests.models.test_vit import tiny
 

@@ -11,10 +11,14 @@ from keras_vit import UserError, config_of, recipes, vit
 from keras_vit.data import training_batches
 from keras_vit.recipes import Distill
 from keras_vit.run_folder import RunFolder
-from keras_vit.training import loop, rehearse, starting, tasks, train
-from keras_vit.training.distillation import Distiller
+from keras_vit.training import dry_run, fit, train
+from keras_vit.training.checkpoints import Checkpoints
 from keras_vit.training.history import read_history
-from keras_vit.training.starting import starting_model
+from keras_vit.training.initial_model import make_initial_model
+from keras_vit.training.objectives import labelled
+from keras_vit.training.objectives.classify import Classification
+from keras_vit.training.objectives.distill import Distiller
+from keras_vit.training.plan import make_plan
 from keras_vit.weights.resample import position_grid
 from tests.contracts import randomize, to_numpy
 from tests.models.test_vit import tiny
@@ -23,7 +27,7 @@ from tests.models.test_vit import tiny
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "_formats", tuple)  # exports have tests of their own
+        patch.setattr(labelled, "formats", tuple)  # exports have tests of their own
         yield
 
 
@@ -39,7 +43,7 @@ def recipe(model=None, **changes):
 
 def model_of(config, **changes):
     plan = dataclasses.replace(recipe(**changes), model=config, progressive=((0.5, 8),))
-    return starting_model(plan, [str(i) for i in range(config.num_classes)])
+    return make_initial_model(plan, [str(i) for i in range(config.num_classes)])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_a_smaller_image_meets_the_model_of_its_size(options):
 
 
 def test_without_smaller_sizes_a_model_takes_its_own_alone():
-    model = starting_model(recipe(progressive=()), ["a"] * 10)
+    model = make_initial_model(recipe(progressive=()), ["a"] * 10)
     with pytest.raises(ValueError, match="expected shape="):
         model(np.zeros((1, 8, 8, 1), "float32"))
 
@@ -104,7 +108,7 @@ def sizes(monkeypatch):
         seen.append((batches.element_spec[0].shape[1:], len(batches), arguments))
         return batches, steps
 
-    monkeypatch.setattr(loop, "training_batches", spy)
+    monkeypatch.setattr("keras_vit.training.fit.training_batches", spy)
     return seen
 
 
@@ -135,9 +139,9 @@ def test_a_run(images, tmp_path, sizes, capsys):
 
 
 def test_the_batches_are_those_of_a_model_of_that_size(images):
-    job = loop.make_job(recipe(), None, images)
-    batches = loop.make_batches(job, job.phases[1], 12)
-    train_split, augmentation = images.train, job.recipe.augmentation
+    plan = make_plan(recipe(), None, images)
+    batches = fit.make_batches(plan, plan.phases[1], 12)
+    train_split, augmentation = images.train, plan.recipe.augmentation
     expected, _ = training_batches(
         train_split, 2, (8, 8), 1, 16, 4, 0, dataclasses.replace(augmentation, pad=0), first_step=12
     )
@@ -154,10 +158,11 @@ def test_whoever_stops_the_training_stops_all_of_it(images, tmp_path, sizes, mon
         x = keras.layers.GlobalAveragePooling2D()(pixels)
         return keras.Model(pixels, keras.layers.Dense(config.num_classes)(x))
 
-    monkeypatch.setattr(starting, "vit", small_model)
-    monkeypatch.setattr(tasks.Classification, "save", lambda *_: None)
+    monkeypatch.setattr("keras_vit.training.initial_model.vit", small_model)
+    monkeypatch.setattr(Classification, "save", lambda *_: None)
     told = Told(stop_after=1)
-    loop.fit(loop.make_job(recipe(), tmp_path, images, [told]), None)
+    plan = make_plan(recipe(), tmp_path, images)
+    fit.fit(plan, Checkpoints(tmp_path / "checkpoints"), callbacks=[told])
     assert told.calls == ["begin", "end"]
     assert told.epochs == [0, 1]
     assert len(sizes) == 1
@@ -168,22 +173,22 @@ def test_at_the_full_size_nothing_changes(images):
     """A run of one epoch has no room for smaller images."""
     trained = []
     for changes in ({}, {"progressive": ()}):
-        job = loop.make_job(recipe(epochs=1, **changes), None, images)
-        model = loop.make_model(job)
-        model.train_on_batch(*loop.first_batch(job))
+        plan = make_plan(recipe(epochs=1, **changes), None, images)
+        model = fit.make_model(plan)
+        model.train_on_batch(*fit.first_batch(plan))
         trained.append(list(map(to_numpy, model.weights)))
     for a, b in zip(*trained, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_the_rehearsal_shows_the_sizes_and_what_they_cost(images):
-    rehearsal = rehearse(recipe(epochs=1000), images)
-    assert rehearsal.images.shape == (16, 4, 4, 1)
-    assert "epochs 301 to 600 at 8 x 8 pixels; epochs 601 to 1000 at 16 x 16" in rehearsal.text
-    config = rehearsal.job.recipe.model
+    dry = dry_run(recipe(epochs=1000), images)
+    assert dry.images.shape == (16, 4, 4, 1)
+    assert "epochs 301 to 600 at 8 x 8 pixels; epochs 601 to 1000 at 16 x 16" in dry.text
+    config = dry.plan.recipe.model
     forward = [dataclasses.replace(config, image_size=s).forward_flops() for s in (4, 8, 16)]
     gflops = 3 * 80 * (300 * forward[0] + 300 * forward[1] + 400 * forward[2]) / 1e9
-    assert f"\ntraining  {gflops:,.0f} GFLOPs" in rehearsal.text
+    assert f"\ntraining  {gflops:,.0f} GFLOPs" in dry.text
     assert round(gflops) != round(3 * 80 * 1000 * forward[2] / 1e9)
 
 

@@ -18,18 +18,19 @@ from keras_vit.run_folder import RunFolder
 from keras_vit.training import (
     Interrupted,
     NonFiniteLoss,
-    Session,
+    RunOptions,
     TimeIsUp,
     WriteFailed,
     bad_updates,
+    initial_model,
+    options,
     resume,
-    session,
-    starting,
-    tasks,
     train,
 )
 from keras_vit.training.checkpoints import Checkpoints, read
 from keras_vit.training.history import read_history
+from keras_vit.training.objectives import labelled
+from keras_vit.training.objectives.classify import Classification
 
 STEPS, EPOCHS = 5, 3
 TIMES = {"seconds", "images_per_second"}
@@ -53,9 +54,9 @@ def quick():
             model.save(temporary, include_optimizer=False)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "_formats", tuple)
-        patch.setattr(starting, "vit", small_model)
-        patch.setattr(tasks.Classification, "save", staticmethod(save))
+        patch.setattr(labelled, "formats", tuple)
+        patch.setattr(initial_model, "vit", small_model)
+        patch.setattr(Classification, "save", staticmethod(save))
         yield
 
 
@@ -137,7 +138,7 @@ def straight(images, tmp_path_factory):
 def test_stopped_and_resumed(straight, images, tmp_path, capsys, step, every, goes_on_after):
     folder = tmp_path / "run"
     with pytest.raises(KeyError):
-        train(recipe(), folder, images, [Stop(step)], Session(checkpoint_steps=every))
+        train(recipe(), folder, images, [Stop(step)], RunOptions(checkpoint_steps=every))
     capsys.readouterr()
     resume(folder, images)
     said = capsys.readouterr().err
@@ -160,7 +161,7 @@ def test_progressive_sizes_stopped_and_resumed(
 ):
     folder, plan = tmp_path / "run", recipe(progressive=((0.4, 4),))
     with pytest.raises(KeyError):
-        train(plan, folder, images, [Stop(step)], Session(checkpoint_steps=every))
+        train(plan, folder, images, [Stop(step)], RunOptions(checkpoint_steps=every))
     capsys.readouterr()
     resume(folder, images)
     said = capsys.readouterr().err
@@ -180,13 +181,13 @@ def straight_progressive(images, tmp_path_factory):
 @pytest.mark.slow
 def test_stopped_again_and_again(straight, images, tmp_path):
     folder = tmp_path / "run"
-    often = Session(checkpoint_steps=1)
+    often = RunOptions(checkpoint_steps=1)
     with pytest.raises(KeyError):
         train(recipe(), folder, images, [Stop(4)], often)
     for stop in (Stop(3), Stop(validation=1), Signal(validation=1), Signal(4), Stop(2)):
         with pytest.raises((KeyError, Interrupted)):
             resume(folder, images, [stop], often)
-    resume(folder, images, session=often)
+    resume(folder, images, options=often)
     same(end(folder), end(straight))
     assert history(folder) == history(straight)
 
@@ -194,7 +195,7 @@ def test_stopped_again_and_again(straight, images, tmp_path):
 def test_a_signal_in_the_validation_loses_nothing(straight, images, tmp_path):
     """Weights are the averages then, and the means of the epoch are overwritten."""
     folder = tmp_path / "run"
-    never = Session(checkpoint_steps=1000)
+    never = RunOptions(checkpoint_steps=1000)
     with pytest.raises(Interrupted, match=f"after step 15; .*--resume {folder}") as stopped:
         train(recipe(), folder, images, [Signal(validation=3)], never)
     assert stopped.value.code == 143
@@ -207,10 +208,10 @@ def test_a_signal_in_the_validation_loses_nothing(straight, images, tmp_path):
 def test_the_time_is_up(straight, images, tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(TimeIsUp) as stopped:
-        train(recipe(), folder, images, session=Session(max_time=1e-3))
+        train(recipe(), folder, images, options=RunOptions(max_time=1e-3))
     assert stopped.value.code == 0
     assert end(folder).step == 1
-    resume(folder, images, session=Session(max_time=3600))
+    resume(folder, images, options=RunOptions(max_time=3600))
     same(end(folder), end(straight))
 
 
@@ -279,7 +280,7 @@ def test_callbacks_of_the_user_are_asked_what_they_remember(images, tmp_path):
             self.count = state["count"]
 
     with pytest.raises(KeyError):
-        often = Session(checkpoint_steps=1)
+        often = RunOptions(checkpoint_steps=1)
         train(recipe(), tmp_path / "run", images, [Counter(), Stop(7)], often)
     counter = Counter()
     resume(tmp_path / "run", images, [counter])
@@ -329,7 +330,7 @@ def test_skipping_changes_nothing_where_nothing_is_bad_and_resumes(straight, ima
     folder = tmp_path / "run"
     with pytest.raises(KeyError):
         skipping = recipe(skip_bad_updates=True)
-        train(skipping, folder, images, [Stop(8)], Session(checkpoint_steps=3))
+        train(skipping, folder, images, [Stop(8)], RunOptions(checkpoint_steps=3))
     resume(folder, images)
     expected, found = end(straight).arrays, end(folder).arrays
     weights = [name for name in expected if name.endswith("/kernel")]
@@ -360,7 +361,7 @@ def test_weights_that_are_not_finite_are_never_saved(images, tmp_path):
 
     folder = tmp_path / "run"
     with pytest.raises(NonFiniteLoss, match=r"up to step 4\. The last good .*step_00000003"):
-        train(recipe(), folder, images, [Break()], Session(checkpoint_steps=1))
+        train(recipe(), folder, images, [Break()], RunOptions(checkpoint_steps=1))
     assert all(read(path).finite for path in (folder / "checkpoints").glob("step_*"))
 
 
@@ -376,22 +377,22 @@ def test_a_full_disk_ends_the_run_with_what_to_type(straight, images, tmp_path, 
 
         patch.setattr(np, "savez", full)
         with pytest.raises(WriteFailed, match=f"No space left(.|\n)*--resume {folder}"):
-            train(recipe(), folder, images, session=Session(checkpoint_steps=2))
+            train(recipe(), folder, images, options=RunOptions(checkpoint_steps=2))
     resume(folder, images)
     same(end(folder), end(straight))
 
 
 def test_checkpoints_are_due():
-    assert [s for s in range(1, 8) if Session(checkpoint_steps=3).is_due(s, 0, 0)] == [3, 6]
-    minutes = Session(checkpoint_minutes=2)
+    assert [s for s in range(1, 8) if RunOptions(checkpoint_steps=3).is_due(s, 0, 0)] == [3, 6]
+    minutes = RunOptions(checkpoint_minutes=2)
     assert not minutes.is_due(1, 119, 0) and minutes.is_due(1, 120, 0)
-    auto = Session()
-    assert not auto.is_due(1, session.LEAST_SECONDS - 1, 0)
-    assert auto.is_due(1, session.LEAST_SECONDS, 0.05)
+    auto = RunOptions()
+    assert not auto.is_due(1, options.LEAST_SECONDS - 1, 0)
+    assert auto.is_due(1, options.LEAST_SECONDS, 0.05)
     assert not auto.is_due(1, 99, 1.0) and auto.is_due(1, 100, 1.0)
     for wrong in ({"max_time": 0}, {"checkpoint_steps": 1, "checkpoint_minutes": 1}):
         with pytest.raises(UserError):
-            Session(**wrong)
+            RunOptions(**wrong)
 
 
 @pytest.mark.slow
@@ -403,8 +404,8 @@ def test_a_finished_run_is_extended(images, straight, tmp_path):
     shutil.copytree(one, other)
     resume(one, images, extend=2)
     with pytest.raises(KeyError):
-        often = Session(checkpoint_steps=2)
-        resume(other, images, [Stop(step=5)], session=often, extend=2)
+        often = RunOptions(checkpoint_steps=2)
+        resume(other, images, [Stop(step=5)], options=often, extend=2)
     resume(other, images)
     same(end(one), end(other))
     assert history(one) == history(other)

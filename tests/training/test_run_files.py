@@ -15,8 +15,10 @@ from keras_vit.files import replacing
 from keras_vit.reports import export_table, write_report
 from keras_vit.reports.reconstruction import draw_reconstruction
 from keras_vit.run_folder import RunFolder
-from keras_vit.training import Session, resume, starting, tasks, train
+from keras_vit.training import RunOptions, initial_model, resume, train
 from keras_vit.training.checkpoints import Checkpoints
+from keras_vit.training.objectives import labelled
+from keras_vit.training.objectives.classify import Classification
 from tests.damages import DAMAGES, SECRET, WAYS, damaged, refused, secret_is_whole
 from tests.training import test_resume
 
@@ -24,9 +26,9 @@ from tests.training import test_resume
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "_formats", tuple)
-        patch.setattr(starting, "vit", lambda config, patch_dropout: small_model(config))
-        patch.setattr(tasks.Classification, "save", staticmethod(save))
+        patch.setattr(labelled, "formats", tuple)
+        patch.setattr(initial_model, "vit", lambda config, patch_dropout: small_model(config))
+        patch.setattr(Classification, "save", staticmethod(save))
         yield
 
 
@@ -46,7 +48,7 @@ def stopped(images, tmp_path_factory):
     """A run with two checkpoints that is not finished."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
     with pytest.raises(KeyError):
-        train(test_resume.recipe(), folder, images, [test_resume.Stop(6)], Session(None, 2))
+        train(test_resume.recipe(), folder, images, [test_resume.Stop(6)], RunOptions(None, 2))
     return folder
 
 

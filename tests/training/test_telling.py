@@ -5,7 +5,7 @@ import pytest
 
 from keras_vit import progress
 from keras_vit.recipes import Phase
-from keras_vit.training.callbacks import History
+from keras_vit.training.history import History
 from keras_vit.training.telling import TellProgress, epoch_line
 
 STEPS = 4

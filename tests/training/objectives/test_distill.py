@@ -7,8 +7,9 @@ import pytest
 
 from keras_vit import UserError, ViTConfig, config_of, recipes, vit
 from keras_vit.recipes import Distill
-from keras_vit.training import tasks, train
-from keras_vit.training.distillation import Distiller, imitation_loss, open_teacher
+from keras_vit.training import train
+from keras_vit.training.objectives import labelled
+from keras_vit.training.objectives.distill import Distiller, imitation_loss, open_teacher
 from tests.contracts import randomize, to_numpy
 
 CLASSES = 3
@@ -143,7 +144,7 @@ def student(teacher, **changes):
 def test_a_student_learns_from_any_form_of_its_teacher(
     images, teacher, tmp_path, monkeypatch, file
 ):
-    monkeypatch.setattr(tasks, "_formats", tuple)  # exports have tests of their own
+    monkeypatch.setattr(labelled, "formats", tuple)  # exports have tests of their own
     run = train(student(teacher / file), tmp_path / "run", images)
     assert config_of(run.model) == run.recipe.model
     head, distillation_head = (run.model.get_layer(n).kernel for n in ("head", "distillation_head"))

@@ -6,8 +6,7 @@ import types
 import pytest
 
 from keras_vit.recipes import Phase
-from keras_vit.training import callbacks
-from keras_vit.training.callbacks import History
+from keras_vit.training.history import History
 
 STEPS, BATCH = 3, 16
 
@@ -22,7 +21,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(perf_counter=clock))
+    times = types.SimpleNamespace(perf_counter=clock)
+    monkeypatch.setattr("keras_vit.training.history.time", times)
     return clock
 
 

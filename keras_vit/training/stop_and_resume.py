@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import keras
 
 from keras_vit.progress import step
-from keras_vit.training.averages import SwapAverages
+from keras_vit.training.best_weights import SwapAverages
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.exceptions import Interrupted, NonFiniteLoss, TimeIsUp
-from keras_vit.training.session import Session
+from keras_vit.training.options import RunOptions
 from keras_vit.training.state import capture, metric_values, set_metric_values
 
 
@@ -22,7 +22,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     Args:
         checkpoints: where they go.
-        session: how often.
+        options: say how often.
         first_step: train steps that were made before this process.
         progress: what every checkpoint says beside what the callbacks remember.
         others: callbacks; those with `get_state` are asked for it.
@@ -31,14 +31,14 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def __init__(
         self,
         checkpoints: Checkpoints,
-        session: Session,
+        options: RunOptions,
         first_step: int,
         progress: dict,
         others: Sequence[keras.callbacks.Callback],
     ):
         super().__init__()
         self.checkpoints = checkpoints
-        self.session = session
+        self.options = options
         self.step = self._saved_step = first_step
         self.progress = progress
         self.others = others
@@ -48,7 +48,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        if self.session.is_due(self.step, time.perf_counter() - self._saved_at, self.cost):
+        if self.options.is_due(self.step, time.perf_counter() - self._saved_at, self.cost):
             self.save()
 
     def on_test_begin(self, logs=None):

@@ -63,7 +63,7 @@ def check_view(recipe: Recipe, images: ImageSet, intended: Collection[str] = ())
     Args:
         recipe: from `complete`, of a recipe that has a model.
         images: the data.
-        intended: fields that were set on purpose; see `Session`.
+        intended: fields that were set on purpose; see `RunOptions`.
 
     Raises:
         UserError: for a model of grey images and images in colour.
@@ -83,7 +83,7 @@ def check_view(recipe: Recipe, images: ImageSet, intended: Collection[str] = ())
         )
 
 
-def starting_model(recipe: Recipe, classes: Sequence[str]) -> keras.Model:
+def make_initial_model(recipe: Recipe, classes: Sequence[str]) -> keras.Model:
     """The model of a completed recipe, with random weights or those of its checkpoint.
 
     Args:

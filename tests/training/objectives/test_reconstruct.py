@@ -11,10 +11,10 @@ from keras_vit import UserError, config_of, recipes
 from keras_vit.data import load
 from keras_vit.predictor import Predictor
 from keras_vit.reports import export_table, write_report
-from keras_vit.training import Session, TimeIsUp, rehearse, resume, tasks, train
+from keras_vit.training import RunOptions, TimeIsUp, dry_run, resume, train
 from keras_vit.training.history import read_history
+from keras_vit.training.objectives import labelled, objective_of
 from keras_vit.training.state import to_array
-from keras_vit.training.tasks import task_of
 from tests.contracts import to_numpy
 
 
@@ -81,7 +81,7 @@ def test_the_encoder_is_what_was_trained(run):
 
 
 def test_fine_tuning_starts_from_every_variable_of_the_encoder(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks, "_formats", tuple)  # exports have tests of their own
+    monkeypatch.setattr(labelled, "formats", tuple)  # exports have tests of their own
     recipe = dataclasses.replace(
         recipes.get("finetune"),
         init=str(run.workdir),
@@ -100,11 +100,11 @@ def test_fine_tuning_starts_from_every_variable_of_the_encoder(run, tmp_path, mo
 
 
 def test_what_the_classifier_is_tested_on_was_not_seen(run):
-    task, plan = task_of(run.recipe), run.recipe.data
-    images, labelled = task.prepare(task.load(plan.source)), load(plan.source)
+    objective, source = objective_of(run.recipe), run.recipe.data.source
+    images, classified = objective.prepare(objective.load(source)), load(source)
     assert images.classes == ()
     for split in ("train", "validation", "test"):
-        mine, theirs = getattr(images, split), getattr(labelled, split)
+        mine, theirs = getattr(images, split), getattr(classified, split)
         np.testing.assert_array_equal(mine.arrays, theirs.arrays)
         assert not mine.labels.any()
 
@@ -118,9 +118,9 @@ def test_a_run_that_was_stopped_draws_the_same_masks(run, tmp_path):
             if batch == 7 and int(self.model.optimizer.iterations) > 30:
                 raise TimeIsUp("enough", 0, tmp_path)
 
-    session = Session(checkpoint_steps=5)
+    options = RunOptions(checkpoint_steps=5)
     with pytest.raises(TimeIsUp):
-        train(pretraining(epochs=3), tmp_path / "run", None, [StopInTheMiddle()], session)
+        train(pretraining(epochs=3), tmp_path / "run", None, [StopInTheMiddle()], options)
     again = resume(tmp_path / "run")
     for mine, theirs in zip(again.model.weights, run.model.weights, strict=True):
         np.testing.assert_array_equal(to_array(mine), to_array(theirs))
@@ -134,11 +134,11 @@ def test_an_encoder_names_no_classes(run):
 
 def test_the_rehearsal_counts_visible_patches_and_the_decoder():
     recipe = pretraining()
-    rehearsal = rehearse(recipe)
-    assert "chance" not in rehearsal.text
-    assert "classes" not in rehearsal.text
-    config = rehearsal.job.recipe.model
-    flops = task_of(recipe).forward_flops(rehearsal.job.recipe)
+    dry = dry_run(recipe)
+    assert "chance" not in dry.text
+    assert "classes" not in dry.text
+    config = dry.plan.recipe.model
+    flops = objective_of(recipe).forward_flops(dry.plan.recipe)
     # Of a decoder as wide as the encoder: one block on 17 tokens, both projections, 5 tokens over.
     n, d = 17, 32
     block = 2 * (4 * n * d * d + 2 * n * n * d + 2 * n * d * 4 * d)

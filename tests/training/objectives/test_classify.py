@@ -7,7 +7,7 @@ import pytest
 
 from keras_vit import UserError
 from keras_vit.recipes import Classify
-from keras_vit.training.objectives import class_weights, make_loss
+from keras_vit.training.objectives.classify import class_weights, make_loss
 from tests.contracts import to_numpy
 
 RANDOM = np.random.default_rng(0)

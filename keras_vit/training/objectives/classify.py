@@ -1,13 +1,45 @@
 # SPDX-License-Identifier: MIT
-"""Loss and metrics of a recipe."""
+"""To say which class an image shows: loss, metrics, and the test of the exported files."""
 
+import math
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vit.errors import UserError
-from keras_vit.recipes import Classify, Distill
+from keras_vit.recipes import Classify
+from keras_vit.training.objectives.base import Objective, float32_copy, save_whole
+from keras_vit.training.objectives.labelled import check_task, deliver, make_metrics
+
+
+class Classification(Objective):
+    """Images in, classes out: `vit` itself is trained."""
+
+    def check(self, recipe, images):
+        check_task(recipe.objective, images.task)
+
+    def compile_arguments(self, recipe, images):
+        labels, classes = images.train.labels, len(images.classes)
+        counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+        metrics = make_metrics(images.task, classes)
+        return {"loss": make_loss(recipe.objective, counts), "metrics": metrics}
+
+    def save(self, learner, path):
+        save_whole(float32_copy(learner), path)
+
+    def finish(self, model, recipe, images, folder):
+        return deliver(model, recipe, images, folder)
+
+    def forward_flops(self, recipe):
+        return recipe.model.forward_flops()
+
+    def loss_of_chance(self, recipe, images):
+        classes = len(images.classes)
+        if recipe.objective.loss == "softmax":
+            return math.log(classes)
+        return classes * math.log(2)
 
 
 def make_loss(objective: Classify, counts: Sequence[int] = ()) -> keras.losses.Loss:
@@ -97,34 +129,3 @@ class WeightedCrossEntropy(keras.losses.Loss):
             "target_threshold": self.target_threshold,
             "weights": self.weights,
         }
-
-
-def make_metrics(task: str = "single", num_classes: int = 2) -> list[keras.metrics.Metric]:
-    """What the best epoch is chosen by.
-
-    Args:
-        task: "single" for top-1 accuracy, called `accuracy` in logs; "multi" for the mean over the
-            classes of the area under the precision-recall curve, called `average_precision`. It has
-            200 thresholds, where the report ranks every image.
-        num_classes: length of a label.
-    """
-    if task == "multi":
-        area = keras.metrics.AUC(
-            curve="PR",
-            multi_label=True,
-            num_labels=num_classes,
-            from_logits=True,
-            name="average_precision",
-        )
-        return [area]
-    return [keras.metrics.CategoricalAccuracy(name="accuracy")]
-
-
-def check_task(objective: Classify | Distill, task: str) -> None:
-    """Raises a `UserError` when images show several classes and the loss is for one."""
-    loss = getattr(objective, "loss", "softmax")
-    if task == "multi" and loss == "softmax":
-        raise UserError(
-            "images in this data set have several labels or none, and a softmax chooses one: "
-            f"the objective is {objective.kind} with {loss}. Type --set objective.loss=sigmoid."
-        )

@@ -13,7 +13,7 @@ SHARE = 0.01  # of the time that checkpoints may take
 
 
 @dataclasses.dataclass(frozen=True)
-class Session:
+class RunOptions:
     """What may differ between a run and its continuation; nothing here changes the result.
 
     Attributes:

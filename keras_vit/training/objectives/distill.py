@@ -2,6 +2,7 @@
 """Learning from a teacher (arXiv 1503.02531), with a token of its own where there is one (DeiT,
 arXiv 2012.12877)."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import keras
@@ -11,8 +12,39 @@ from keras_vit.errors import UserError
 from keras_vit.export.worker import Worker
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Classify, Distill, Recipe
-from keras_vit.training.objectives import make_loss
+from keras_vit.training.objectives.base import Objective, float32_copy, save_whole
+from keras_vit.training.objectives.classify import make_loss
+from keras_vit.training.objectives.labelled import check_task, deliver, make_metrics
 from keras_vit.training.teacher import check_teacher
+
+
+class Distillation(Objective):
+    """A student next to its teacher; the student is what is kept."""
+
+    def check(self, recipe, images):
+        check_task(recipe.objective, images.task)
+        check_teacher(recipe, images.classes)
+
+    def learner(self, model, recipe, images):
+        teacher, compiles = open_teacher(recipe, images.classes)
+        learner = Distiller(model, teacher, recipe.objective)
+        learner.supports_jit = compiles
+        return learner
+
+    def compile_arguments(self, recipe, images):
+        return {"metrics": make_metrics()}  # the loss is the distiller's own
+
+    def save(self, learner, path):
+        save_whole(float32_copy(learner.student), path)
+
+    def finish(self, model, recipe, images, folder):
+        return deliver(model, recipe, images, folder)
+
+    def forward_flops(self, recipe):
+        return recipe.model.forward_flops()
+
+    def loss_of_chance(self, recipe, images):
+        return math.log(len(images.classes)) if recipe.objective.hard else None
 
 
 class Distiller(keras.Model):
@@ -25,22 +57,22 @@ class Distiller(keras.Model):
     Args:
         student: a model that `vit` built.
         teacher: from pixels to logits `(batch, classes)`, in the order of the student's classes.
-        plan: weights and temperature.
+        objective: weights and temperature.
     """
 
-    def __init__(self, student: keras.Model, teacher: Callable, plan: Distill, **kwargs):
+    def __init__(self, student: keras.Model, teacher: Callable, objective: Distill, **kwargs):
         super().__init__(**kwargs)
         self.student = student
         # A function, so that Keras does not count the teacher's weights among ours.
         self.ask_teacher = lambda images: ops.stop_gradient(teacher(images))
-        self.plan = plan
+        self.objective = objective
         outputs = {name: student.output for name in ("logits", "head", "distillation_head")}
         if any(layer.name == "distillation_head" for layer in student.layers):
             for name in ("head", "distillation_head"):
                 outputs[name] = student.get_layer(name).output
         self.heads = keras.Model(student.input, outputs)
         self.heads.input_spec = student.input_spec  # of a progressive run: images of any size
-        self.label_loss = make_loss(Classify(label_smoothing=plan.label_smoothing))
+        self.label_loss = make_loss(Classify(label_smoothing=objective.label_smoothing))
 
     def call(self, images, training=False):
         return self.heads(images, training=training)
@@ -49,33 +81,36 @@ class Distiller(keras.Model):
         if not training:
             return self.label_loss(y, y_pred["logits"])
         label_loss = self.label_loss(y, y_pred["head"])
-        teacher_loss = imitation_loss(self.ask_teacher(x), y_pred["distillation_head"], self.plan)
-        return (1 - self.plan.alpha) * label_loss + self.plan.alpha * teacher_loss
+        teacher_loss = imitation_loss(
+            self.ask_teacher(x), y_pred["distillation_head"], self.objective
+        )
+        return (1 - self.objective.alpha) * label_loss + self.objective.alpha * teacher_loss
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y, y_pred["logits"], sample_weight)
 
 
-def imitation_loss(teacher, student, plan: Distill):
+def imitation_loss(teacher, student, objective: Distill):
     """How far a student's logits are from its teacher's, a scalar.
 
-    With `plan.hard`, the cross-entropy with the teacher's most probable class (arXiv 2012.12877,
-    equation 3); else the Kullback-Leibler divergence of the probabilities at `plan.temperature`,
-    times its square (arXiv 1503.02531, section 2).
+    With `objective.hard`, the cross-entropy with the teacher's most probable class (arXiv
+    2012.12877, equation 3); else the Kullback-Leibler divergence of the probabilities at
+    `objective.temperature`, times its square (arXiv 1503.02531, section 2).
 
     Args:
         teacher, student: logits `(batch, classes)`.
-        plan: how.
+        objective: which of the two, and the temperature.
     """
-    log_student = ops.log_softmax(student / (1 if plan.hard else plan.temperature), axis=-1)
-    if plan.hard:
+    temperature = 1 if objective.hard else objective.temperature
+    log_student = ops.log_softmax(student / temperature, axis=-1)
+    if objective.hard:
         truth = ops.one_hot(ops.argmax(teacher, axis=-1), teacher.shape[-1], dtype=student.dtype)
         return -ops.mean(ops.sum(truth * log_student, axis=-1))
     # From logits: `keras.losses.KLDivergence` clips probabilities at 1e-7, where a student that is
     # sure of the wrong class would get no gradient.
-    log_teacher = ops.log_softmax(teacher / plan.temperature, axis=-1)
+    log_teacher = ops.log_softmax(teacher / temperature, axis=-1)
     divergence = ops.sum(ops.exp(log_teacher) * (log_teacher - log_student), axis=-1)
-    return plan.temperature**2 * ops.mean(divergence)
+    return temperature**2 * ops.mean(divergence)
 
 
 def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import csv
 import dataclasses
+import importlib
 import json
 import shutil
 import signal
@@ -18,8 +19,9 @@ from keras_vit import UserError, ViTConfig, config_of, recipes
 from keras_vit.data import by_name
 from keras_vit.deploy import export as delivery
 from keras_vit.export import open_runner
-from keras_vit.training import NonFiniteLoss, Session, TimeIsUp, resume, train, trainer
+from keras_vit.training import NonFiniteLoss, RunOptions, TimeIsUp, resume, train
 from keras_vit.training.checkpoints import Checkpoints
+from keras_vit.training.train import run_name
 from tests.contracts import to_numpy
 
 
@@ -119,8 +121,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
 
     with pytest.raises(NonFiniteLoss, match=r"at step 4\..*There is no checkpoint yet"):
         # A slow start would be followed by a checkpoint.
-        session = Session(checkpoint_minutes=60)
-        train(recipe, tmp_path / "run", images, [Poison()], session)
+        options = RunOptions(checkpoint_minutes=60)
+        train(recipe, tmp_path / "run", images, [Poison()], options)
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
@@ -194,12 +196,12 @@ def test_a_run_goes_on_when_a_file_that_vanished_is_back(photos, tmp_path):
     data = dataclasses.replace(recipe.data, cache="none")  # else the files are read once
     recipe = dataclasses.replace(recipe, epochs=50, data=data)
     with pytest.raises(UserError, match=rf"dark/\d\d\.png(.|\n)*--resume {folder}"):
-        train(recipe, folder, callbacks=[Vanish()], session=Session(checkpoint_steps=1))
+        train(recipe, folder, callbacks=[Vanish()], options=RunOptions(checkpoint_steps=1))
     with pytest.raises(UserError):
         resume(folder)
     (tmp_path / "away").rename(root / "dark")
     with pytest.raises(TimeIsUp):  # which is to say that it went on
-        resume(folder, session=Session(max_time=1e-3))
+        resume(folder, options=RunOptions(max_time=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_a_signal_writes_a_checkpoint_and_stops(tmp_path, number, code):
 def test_a_second_signal_ends_at_once(number):
     """Here a step takes a minute."""
     code = (
-        "import time; from keras_vit.training.saving import StopWhenAsked\n"
+        "import time; from keras_vit.training.stop_and_resume import StopWhenAsked\n"
         "stop = StopWhenAsked(None, None); stop.on_train_begin(); print('step', flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -252,7 +254,8 @@ def test_a_second_signal_ends_at_once(number):
 
 def test_a_path_is_trained_as_the_command_would(photos, tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(trainer, "make_job", lambda recipe, *rest: made.append(recipe) or 1 / 0)
+    module = importlib.import_module("keras_vit.training.train")  # not the function of that name
+    monkeypatch.setattr(module, "make_plan", lambda recipe, *rest: made.append(recipe) or 1 / 0)
     for source in (photos, str(photos), f"{photos}/"):
         with pytest.raises(ZeroDivisionError):
             train(source, tmp_path / "run")
@@ -284,4 +287,4 @@ def test_a_path_is_trained_as_the_command_would(photos, tmp_path, monkeypatch):
     ],
 )
 def test_a_run_is_called_after_its_data(source, name):
-    assert trainer.run_name(source) == name
+    assert run_name(source) == name

@@ -10,7 +10,7 @@ import pytest
 from keras_vit import UserError, ViTConfig, config_of, recipes, vit
 from keras_vit.recipes import model_for
 from keras_vit.training import train
-from keras_vit.training.starting import complete, starting_model
+from keras_vit.training.initial_model import complete, make_initial_model
 from keras_vit.weights import save
 from tests.contracts import randomize, to_numpy
 from tests.training.bars import bars
@@ -42,7 +42,7 @@ def test_a_checkpoint_brings_its_sizes_and_loses_its_head(checkpoint, images):
     recipe = complete(quick("finetune", init=str(path)), images)
     assert (recipe.model.width, recipe.model.depth, recipe.model.image_size) == (32, 1, (32, 32))
     assert complete(recipe, images) == recipe
-    model = starting_model(recipe, images.classes)
+    model = make_initial_model(recipe, images.classes)
     for mine, theirs in zip(model.weights, source.weights, strict=True):
         expected = np.zeros(mine.shape) if mine.path.startswith("head/") else to_numpy(theirs)
         np.testing.assert_array_equal(to_numpy(mine), expected, err_msg=mine.path)
@@ -54,7 +54,7 @@ def test_positions_are_resampled_and_rates_come_from_the_recipe(checkpoint, imag
     recipe = complete(quick("digits", model=plan, init=str(path)), images)
     assert (recipe.model.width, recipe.model.image_size) == (32, (48, 48))
     assert recipe.model.stochastic_depth == 0.2
-    table = starting_model(recipe, images.classes).get_layer("patch_encoder").position_embedding
+    table = make_initial_model(recipe, images.classes).get_layer("patch_encoder").position_embedding
     assert table.shape == (1, 1 + 36, 32)
     old = to_numpy(source.get_layer("patch_encoder").position_embedding)
     new = to_numpy(table)
@@ -70,10 +70,10 @@ def test_a_run_can_start_from_a_run(checkpoint, images, tmp_path):
     source.save(tmp_path / "model.keras")
     recipe = complete(quick("finetune", init=str(tmp_path)), images)
     assert recipe.model == config_of(source)
-    started = starting_model(recipe, images.classes).weights
+    started = make_initial_model(recipe, images.classes).weights
     for a, b in zip(started, source.weights, strict=True):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))  # the head too: the same classes
-    head = starting_model(recipe, ("left", "right")).get_layer("head")
+    head = make_initial_model(recipe, ("left", "right")).get_layer("head")
     assert not to_numpy(head.kernel).any()
 
 
@@ -84,7 +84,7 @@ def test_a_probe_moves_the_head_alone(checkpoint, images, tmp_path):
         tmp_path / "run",
         images,
     )
-    started = starting_model(run.recipe, images.classes)
+    started = make_initial_model(run.recipe, images.classes)
     for before, after in zip(started.weights, run.model.weights, strict=True):
         moved = (to_numpy(before) != to_numpy(after)).any()
         assert moved == after.path.startswith("head/"), after.path

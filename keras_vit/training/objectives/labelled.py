@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""What classification and distillation share, as both have labels."""
+
+import sys
+from pathlib import Path
+
+import keras
+
+from keras_vit.data import ImageSet
+from keras_vit.data.dataset import split_batches
+from keras_vit.deploy.export import export_and_check
+from keras_vit.errors import UserError
+from keras_vit.recipes import Classify, Distill, Recipe
+from keras_vit.training.objectives.base import metadata_for
+
+EXPORTS = ("saved_model", "litert")  # what needs no extra
+
+
+def check_task(objective: Classify | Distill, task: str) -> None:
+    """Raises a `UserError` when images show several classes and the loss is for one."""
+    loss = getattr(objective, "loss", "softmax")
+    if task == "multi" and loss == "softmax":
+        raise UserError(
+            "images in this data set have several labels or none, and a softmax chooses one: "
+            f"the objective is {objective.kind} with {loss}. Type --set objective.loss=sigmoid."
+        )
+
+
+def make_metrics(task: str = "single", num_classes: int = 2) -> list[keras.metrics.Metric]:
+    """What the best epoch is chosen by.
+
+    Args:
+        task: "single" for top-1 accuracy, called `accuracy` in logs; "multi" for the mean over the
+            classes of the area under the precision-recall curve, called `average_precision`. It has
+            200 thresholds, where the report ranks every image.
+        num_classes: length of a label.
+    """
+    if task == "multi":
+        area = keras.metrics.AUC(
+            curve="PR",
+            multi_label=True,
+            num_labels=num_classes,
+            from_logits=True,
+            name="average_precision",
+        )
+        return [area]
+    return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+
+def deliver(model: keras.Model, recipe: Recipe, images: ImageSet, folder: Path) -> dict:
+    """Measures a model and its exports on the test split; see `Objective.finish`."""
+    size, channels, crop = recipe.model.image_size, recipe.model.channels, recipe.data.crop
+    checked = export_and_check(
+        model,
+        folder / "model.keras",
+        metadata_for(recipe, images),
+        folder / "export",
+        split_batches(images.test, size, channels, crop, recipe.part_size),
+        images.test.labels,
+        formats=formats(),
+        name_of=images.test.name_of,
+    )
+    exports = [{**e, "path": f"export/{e['path']}"} for e in checked["exports"]]
+    return {**checked, "exports": exports}
+
+
+def formats() -> tuple[str, ...]:
+    """The exports of a run, where this backend of Keras can write them."""
+    if keras.backend.backend() == "tensorflow":
+        return EXPORTS
+    print(
+        f"note: the {keras.backend.backend()} backend writes no exports; "
+        "`keras-vit export` does on TensorFlow",
+        file=sys.stderr,
+    )
+    return ()

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""A plan: everything that is resolved before the first step."""
+
+import dataclasses
+import os
+import sys
+import time
+from pathlib import Path
+
+from keras_vit.data import ImageSet
+from keras_vit.recipes import Phase, Recipe
+from keras_vit.training.initial_model import check_view, complete
+from keras_vit.training.objectives import objective_of
+from keras_vit.training.options import RunOptions
+from keras_vit.training.precision import choose_precision
+from keras_vit.weights.catalog import check_named
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is trained, on what, where and how. Data alone: nothing here opens or makes anything.
+
+    Attributes:
+        recipe: complete: with a model for the classes of the images, and a precision.
+        images: the data.
+        folder: that of the run.
+        precision: a Keras dtype policy.
+        phases: which epochs see which image size.
+        options: see `keras_vit.train`.
+        deadline: `time.perf_counter()` by which the run has to have stopped, or None.
+    """
+
+    recipe: Recipe
+    images: ImageSet
+    folder: Path
+    precision: str
+    phases: tuple[Phase, ...]
+    options: RunOptions
+    deadline: float | None
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in a batch, of a small split too."""
+        return min(self.recipe.part_size, len(self.images.train))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return len(self.images.train) // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Batches in the run."""
+        return self.steps_per_epoch * self.recipe.epochs
+
+
+def make_plan(
+    recipe: Recipe,
+    folder: str | os.PathLike | None = None,
+    data: ImageSet | None = None,
+    options: RunOptions | None = None,
+    new: bool = True,
+) -> Plan:
+    """Reads the images and fills in what follows from them and from this machine.
+
+    Args:
+        recipe: what to train.
+        folder: of the run; None where it is not known yet, or where nothing is written.
+        data, options: see `keras_vit.train`.
+        new: whether the recipe is a wish, and not that of a run which goes on: it is then asked
+            whether its model sees what the images show.
+
+    Raises:
+        UserError: for a recipe that cannot be carried out on these images.
+    """
+    options = options or RunOptions()
+    deadline = None if options.max_time is None else time.perf_counter() + options.max_time
+    images = _images(recipe, data)
+    completed = complete(recipe, images)
+    objective_of(recipe).check(completed, images)
+    precision = choose_precision(recipe.precision, completed.model, completed.part_size)
+    # A run keeps its choice: another machine would go on to another result.
+    completed = dataclasses.replace(completed, precision=precision)
+    if new and recipe.model is not None:
+        check_view(completed, images, options.intended)
+    phases, folder = completed.phases, Path(folder or ".")
+    return Plan(completed, images, folder, precision, phases, options, deadline)
+
+
+def _images(recipe: Recipe, given: ImageSet | None) -> ImageSet:
+    """The images of a recipe, or those that were given in memory, as its objective wants them."""
+    if recipe.init is not None:
+        check_named(recipe.init)  # before the images are read, which may take minutes
+    objective, wanted = objective_of(recipe), recipe.data
+    if given is not None:
+        return objective.prepare(given)
+    print(f"reading {wanted.source}", file=sys.stderr)  # to check many images takes a while
+    return objective.prepare(
+        objective.load(
+            wanted.source,
+            wanted.data_dir,
+            wanted.test,
+            wanted.validation,
+            wanted.split_seed,
+            wanted.on_bad,
+            limit=wanted.limit,
+        )
+    )

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+"""`train`: a recipe becomes a run folder with a trained model in it; `resume` goes on with one."""
+
+import dataclasses
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from keras_vit import recipes
+from keras_vit.data import ImageSet
+from keras_vit.data.sources.resolve import check_source
+from keras_vit.errors import UserError
+from keras_vit.files import check_free, check_own, next_run_folder, write_text
+from keras_vit.models.keras_file import load_keras
+from keras_vit.recipes import Recipe
+from keras_vit.run_folder import RunFolder
+from keras_vit.training import record
+from keras_vit.training.best_weights import SaveBest
+from keras_vit.training.callbacks import save_best
+from keras_vit.training.checkpoints import Checkpoints, check_progress
+from keras_vit.training.exceptions import resume_command
+from keras_vit.training.fit import first_batch, fit
+from keras_vit.training.objectives import objective_of
+from keras_vit.training.options import RunOptions
+from keras_vit.training.plan import Plan, make_plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        workdir: its folder.
+        recipe: what was trained, with the number of classes filled in.
+        model: the weights of the best epoch, float32.
+        report: the contents of `report.json`.
+    """
+
+    workdir: Path
+    recipe: Recipe
+    model: keras.Model
+    report: dict
+
+    @property
+    def ok(self) -> bool:
+        """Whether every export agrees with the model."""
+        return all(export["ok"] for export in self.report["exports"])
+
+
+def train(
+    recipe: Recipe | str | os.PathLike,
+    workdir: str | os.PathLike | None = None,
+    data: ImageSet | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    options: RunOptions | None = None,
+) -> Run:
+    """Trains through `model.fit`, keeps the best epoch, tests it, exports it and checks the
+    exports.
+
+    Args:
+        recipe: what to train; or where its images are, as `keras-vit train` takes it: a folder, an
+            archive, a table, `"tfds:NAME"` ..., which is trained with the recipe that the command
+            would choose.
+        workdir: the run folder, new or empty; None takes the next free `runs/NAME-N`,
+            NAME being that of the data.
+        data: images in memory (see `keras_vit.data.from_arrays`) instead of `recipe.data.source`.
+        callbacks: further Keras callbacks, called after those that log and before those that write
+            checkpoints. With methods `get_state()` (plain data) and `set_state(state)`, what they
+            remember survives a stop.
+        options: checkpoints, time limit and further logs.
+
+    Returns:
+        The run; its folder holds `recipe.json`, `command.txt`, `env.json`, `labels.txt`,
+        `metadata.json`, `split.csv`, `data_index.json.gz` (what the data were), `history.csv`,
+        `curves.png`, `model.keras`, `checkpoints/`, `report.json` and `export/`; of image
+        files `audit.json`, and `bad_files.txt` where some were left out.
+
+    Raises:
+        UserError: for data or a folder that cannot be used.
+        NonFiniteLoss: when the loss is NaN or infinite; what was saved before stays.
+        Stopped: after SIGINT, SIGTERM or `options.max_time`, when a checkpoint has been written.
+        WriteFailed: when the disk is full; the checkpoints stay as they were.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = _recipe_for(os.fspath(recipe), data)
+    if workdir is not None:
+        check_free(workdir, "--workdir")
+    plan = make_plan(recipe, workdir, data, options)
+    if workdir is None:
+        folder = next_run_folder("runs", run_name(plan.images.name))
+        plan = dataclasses.replace(plan, folder=folder)
+    checkpoints = Checkpoints(plan.folder / "checkpoints", plan.options.keep_checkpoints)
+    with checkpoints.locked():
+        record.write_record(plan)
+        record.say_beginning(plan)
+        _draw_samples(plan)
+        return _finish(plan, checkpoints, fit(plan, checkpoints, None, callbacks))
+
+
+def resume(
+    workdir: str | os.PathLike,
+    data: ImageSet | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    options: RunOptions | None = None,
+    extend: int = 0,
+) -> Run:
+    """Goes on with a run that was stopped, killed or broke off, from its newest good checkpoint.
+
+    On the same machine with the same software the result is, bit for bit, that of a run that was
+    never stopped.
+
+    Args:
+        workdir: its folder.
+        data: the images, for a run that was given them in memory.
+        callbacks: as they were given to `train`.
+        options: may differ from those of `train`.
+        extend: epochs to add to a finished run. The schedule of its recipe begins again over them
+            (a warm restart), the moments of the optimizer go on, and the best epoch of all is kept.
+            The recipe of the run says so, and a later `resume` goes on with them.
+
+    Returns:
+        See `train`. A run that is finished already is only read.
+
+    Raises:
+        UserError: for a folder that is no run, and for data that have changed.
+        NonFiniteLoss, Stopped, WriteFailed: see `train`.
+    """
+    folder = Path(workdir)
+    kept = RunFolder.open(folder)
+    recipe = kept.recipe
+    if extend:
+        recipe = _extended(folder, recipe, extend)
+    if os.path.lexists(folder / "report.json"):
+        print(f"{folder} is finished: nothing is left to do", file=sys.stderr)
+        model = load_keras(folder / "model.keras")
+        return Run(folder, recipe, model, kept.report)
+    for own in ("checkpoints", "export", "tensorboard"):
+        check_own(folder / own)
+    plan = make_plan(recipe, folder, data, options, new=False)
+    checkpoints = Checkpoints(folder / "checkpoints", plan.options.keep_checkpoints)
+    with checkpoints.locked():
+        record.remove_leftovers(folder)
+        checkpoints.remove_leftovers()
+        record.check_same_data(plan)
+        return _go_on(plan, checkpoints, callbacks)
+
+
+def _go_on(
+    plan: Plan, checkpoints: Checkpoints, callbacks: Sequence[keras.callbacks.Callback]
+) -> Run:
+    """Carries out what the newest good checkpoint leaves to do."""
+    start = checkpoints.load_newest()
+    if start is not None:
+        check_progress(start, checkpoints.folder)
+        plan = dataclasses.replace(plan, precision=start.progress["precision"])
+    record.say_continuation(plan, start)
+    if record.is_trained(plan, start):
+        best = save_best(plan)
+        best.set_state(start.progress["callbacks"]["SaveBest"])
+    else:
+        best = fit(plan, checkpoints, start, callbacks)
+    return _finish(plan, checkpoints, best)
+
+
+def _recipe_for(source: str, data: ImageSet | None) -> Recipe:
+    """The recipe that `keras-vit train SOURCE` takes."""
+    if data is not None:
+        raise UserError(
+            f"data: does not go with {source!r}, which says where the images are. Give a recipe, "
+            "as keras_vit.recipes.get('finetune')."
+        )
+    check_source(source, None)
+    recipe = recipes.get(recipes.default_for(source))
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=source))
+
+
+def run_name(source: str) -> str:
+    """What a run on these data is called: "photos" of `photos/`, `photos.zip` or `hf:me/photos`."""
+    last = Path(source.partition(":")[2] or source).resolve().name.split(".")[0]
+    return re.sub(r"[^\w-]+", "_", last).strip("_")[:60] or "run"
+
+
+def _draw_samples(plan: Plan) -> None:
+    """Draws the images of the first step, where somebody was given who draws."""
+    draw = plan.options.draw_samples
+    if draw is not None:
+        draw(plan.folder / "samples.jpg", *first_batch(plan), plan.images.classes)
+
+
+def _extended(folder: Path, recipe: Recipe, epochs: int) -> Recipe:
+    """Makes a finished run one that has epochs left; returns its new recipe."""
+    if not os.path.lexists(folder / "report.json"):
+        raise UserError(f"--extend: {folder} is not finished. First: {resume_command(folder)}")
+    if recipe.optimizer.ema is not None:
+        raise UserError(
+            f"--extend: {folder} ended with the average of its weights, not with the weights. "
+            f"Start a new run with --init {folder}."
+        )
+    longer = dataclasses.replace(
+        recipe,
+        epochs=recipe.epochs + epochs,
+        steps=None,
+        extensions=(*recipe.extensions, epochs),
+    )
+    if Checkpoints(folder / "checkpoints").newest() is None:
+        raise UserError(f"--extend: {folder} has no checkpoint to go on from.")
+    for name in ("report.json", "report.md"):
+        (folder / name).unlink(missing_ok=True)
+    RunFolder(folder).write_recipe(longer)
+    return longer
+
+
+def _finish(plan: Plan, checkpoints: Checkpoints, best: SaveBest) -> Run:
+    """Tests and exports the best weights, and writes the report, which makes a run finished."""
+    trained = load_keras(best.path)
+    try:
+        objective = objective_of(plan.recipe)
+        found = objective.finish(trained, plan.recipe, plan.images, plan.folder)
+    except UserError as error:
+        raise UserError(
+            f"{error}\nThe model is trained. Once this is repaired, continue with: "
+            f"{resume_command(plan.folder)}"
+        ) from error
+    report = {**_facts(plan, best), **found}
+    write_text(plan.folder / "report.json", json.dumps(report, indent=2) + "\n")
+    checkpoints.prune(1)
+    return Run(plan.folder, plan.recipe, trained, report)
+
+
+def _facts(plan: Plan, best: SaveBest) -> dict:
+    """What the report says of every run."""
+    images, *accuracy, loss = plan.images, *best.best
+    return {
+        "objective": plan.recipe.objective.kind,
+        "best_epoch": best.epoch + 1,
+        "validation_loss": -loss,
+        f"validation_{'map' if images.task == 'multi' else 'top1'}": accuracy[0]
+        if accuracy
+        else None,
+        "data": {
+            "source": images.name,
+            "classes": len(images.classes),
+            "train": len(images.train),
+            "validation": len(images.validation),
+            "test": len(images.test),
+            "notes": list(images.notes),
+        },
+        "parameters": plan.recipe.model.num_parameters,
+        "precision": plan.precision,
+    }
