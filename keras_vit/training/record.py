@@ -42,7 +42,7 @@ def check_same_data(plan: Plan) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes what a killed process left half-written, and its exports, which are made again."""
-    exports = [RunFolder(folder).exports / name for name in EXPORT_NAMES.values()]
+    exports = [RunFolder(folder).exports_folder / name for name in EXPORT_NAMES.values()]
     rejected = [path.with_name(f"{path.name}.rejected") for path in exports]
     scratch = [*folder.glob(".*.tmp"), *folder.glob("export/.*.tmp")]
     scratch += folder.glob("export/.checking-*")
