@@ -1,22 +1,44 @@
 # SPDX-License-Identifier: MIT
-"""Flags that tell what a checkpoint does not: shared by the commands that read one."""
+"""`keras_vit.weights.LoadOptions` as flags, for the commands that open a checkpoint."""
 
 import argparse
+import dataclasses
 from typing import Any
+
+from keras_vit.weights.options import LoadOptions
+from keras_vit.weights.resample import METHODS
 
 
 def add_checkpoint_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags; `told` reads them."""
+    """Adds what tells of a checkpoint what its file does not; `told` reads the flags."""
     parser.add_argument("--architecture", help="what timm calls it, where no config.json does")
     parser.add_argument("--num_heads", type=int, help="heads, where nothing in the file tells")
     parser.add_argument("--gelu", choices=("exact", "tanh"), help="where the file does not tell")
     parser.add_argument("--norm_epsilon", type=float, help="where the file does not tell")
+    parser.add_argument("--pool", choices=("average",), help="where the file does not tell")
+    parser.add_argument(
+        "--image_size", type=int, nargs="+", metavar="PIXELS", help="of the file, or another"
+    )
     parser.add_argument(
         "--skip", action="append", default=[], metavar="PATTERN", help="names to leave out"
     )
 
 
+def add_change_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what is wanted otherwise than the file has it."""
+    parser.add_argument("--patch_size", type=int, nargs="+", help="resize patches to this size")
+    parser.add_argument("--resample", choices=METHODS, help="how positions are resampled")
+    parser.add_argument("--num_classes", type=int, help="a new head; 0 takes the head off")
+    parser.add_argument("--pixel_mean", type=float, nargs="+", help="of pixels / 255")
+    parser.add_argument("--pixel_std", type=float, nargs="+", help="of pixels / 255")
+
+
 def told(args: argparse.Namespace) -> dict[str, Any]:
-    """The flags as arguments of `keras_vit.weights.load_model`."""
-    names = ("architecture", "num_heads", "gelu", "norm_epsilon", "skip")
-    return {name: getattr(args, name) for name in names}
+    """The flags as keyword arguments: options that a command has no flag for are left out."""
+    names = [field.name for field in dataclasses.fields(LoadOptions)]
+    options = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    for name in ("image_size", "patch_size"):
+        if options.get(name) is not None:
+            sides = options[name]
+            options[name] = sides[0] if len(sides) == 1 else tuple(sides)
+    return options

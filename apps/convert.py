@@ -13,32 +13,26 @@ What a dialect cannot express is an error that says so; --accept names what may 
 import argparse
 import sys
 
-from keras_vit.apps.checkpoint_flags import add_checkpoint_flags, told
+from keras_vit.apps.checkpoint_flags import add_change_flags, add_checkpoint_flags, told
 from keras_vit.apps.cli import import_keras, run_script
 
-from keras_vit.weights.dialects import WRITTEN
-from keras_vit.weights.opening import own_file
-from keras_vit.weights.resample import METHODS
+from keras_vit.weights.registry import needs_keras, written_dialects
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="what `keras-vit inspect` understands")
     parser.add_argument("destination", help=".keras, .npz or .safetensors file, or a folder")
-    parser.add_argument("--to", required=True, choices=[*WRITTEN, "keras"], help="dialect")
-    parser.add_argument("--image_size", type=int, nargs="+", help="resample to this size in pixels")
-    parser.add_argument("--patch_size", type=int, nargs="+", help="resize patches to this size")
-    parser.add_argument("--resample", choices=METHODS, help="how positions are resampled")
-    parser.add_argument("--num_classes", type=int, help="a new head; 0 takes the head off")
+    dialects = [*written_dialects(), "keras"]
+    parser.add_argument("--to", required=True, choices=dialects, help="dialect")
     add_checkpoint_flags(parser)
-    parser.add_argument("--pixel_mean", type=float, nargs="+", help="of pixels / 255")
-    parser.add_argument("--pixel_std", type=float, nargs="+", help="of pixels / 255")
+    add_change_flags(parser)
     parser.add_argument(
         "--accept", action="append", default=[], metavar="FIELD", help="what may be lost"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.to == "keras" or own_file(args.source) is not None:
+    if args.to == "keras" or needs_keras(args.source):
         import_keras()
     from keras_vit.weights import convert
 
@@ -47,12 +41,6 @@ def main(args: argparse.Namespace) -> int:
         args.destination,
         args.to,
         accept=args.accept,
-        image_size=_one_or_two(args.image_size),
-        patch_size=_one_or_two(args.patch_size),
-        resample=args.resample,
-        num_classes=args.num_classes,
-        pixel_mean=args.pixel_mean,
-        pixel_std=args.pixel_std,
         **told(args),
     )
     sys.stderr.write(
@@ -60,12 +48,6 @@ def main(args: argparse.Namespace) -> int:
         f"{config.num_classes} classes, as {args.to}\n"
     )
     return 0
-
-
-def _one_or_two(values: list[int] | None) -> int | tuple[int, ...] | None:
-    if values is None:
-        return None
-    return values[0] if len(values) == 1 else tuple(values)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from keras_vit.apps.cli import import_keras, run_script
 
 from keras_vit.config import ViTConfig
 from keras_vit.weights.inspection import Inspection, inspect
-from keras_vit.weights.opening import own_file
+from keras_vit.weights.registry import needs_keras
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    if own_file(args.path) is not None:
+    if needs_keras(args.path):
         import_keras()
     found = inspect(args.path, **told(args))
     sys.stdout.write(json.dumps(found.to_dict(), indent=2) + "\n" if args.json else _table(found))

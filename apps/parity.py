@@ -20,16 +20,16 @@ from keras_vit.apps.checkpoint_flags import add_checkpoint_flags, told
 from keras_vit.apps.cli import import_keras, run_script
 
 from keras_vit.files import write_text
+from keras_vit.weights.registry import references
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="the checkpoint, also a .keras file or a run")
-    parser.add_argument("--reference", choices=("timm", "hf", "flax"), help="library to run")
+    parser.add_argument("--reference", choices=references(), help="library to run")
     parser.add_argument("--stored", help=".npz with images, logits, and outputs by layer name")
     parser.add_argument("--record", help="store the reference's outputs as .npz")
     parser.add_argument("--batch", type=int, default=2, help="random images to compare on")
     add_checkpoint_flags(parser)
-    parser.add_argument("--image_size", type=int, nargs=2, help="height, width, where it must")
     parser.add_argument("--json", metavar="FILE", help="write the certificate as JSON")
 
 
@@ -43,7 +43,6 @@ def main(args: argparse.Namespace) -> int:
         stored=args.stored,
         record=args.record,
         batch=args.batch,
-        image_size=args.image_size and tuple(args.image_size),
         **told(args),
     )
     if args.json:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 # SPDX-License-Identifier: MIT
-"""Writes keras_vit/weights/architectures.json: what each architecture of timm computes.
+"""Writes adapters/timm_architectures.json: what each architecture of timm computes.
 
 A file of weights does not tell rotary positions, epsilon, GELU or heads; the name of its
 architecture does. Each is made here without memory for its weights, and described:
@@ -18,7 +18,8 @@ MODULES = (
     *("vision_transformer", "deit", "vision_transformer_hybrid", "eva", "naflexvit", "beit"),
     *("vision_transformer_sam", "vision_transformer_relpos"),
 )
-OUT = Path(__file__).parents[1] / "keras_vit" / "weights" / "architectures.json"
+ADAPTERS = Path(__file__).parents[1] / "keras_vit" / "weights" / "adapters"
+OUT = ADAPTERS / "timm_architectures.json"
 
 # What a kind of module means in words, where ours has no such thing.
 BLOCKS = {
@@ -74,7 +75,7 @@ def main() -> None:
 
 def row(model) -> dict[str, Any]:
     """The facts of one architecture; `unlike` are the features that ours lacks."""
-    from keras_vit.weights.architectures import names_digest
+    from keras_vit.weights.adapters.timm_architectures import names_digest
 
     block = model.blocks[0]
     norms = [m for m in model.modules() if type(m).__name__ == "LayerNorm"]

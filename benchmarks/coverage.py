@@ -287,7 +287,7 @@ def judge(case: Path, form: str) -> tuple[str, str]:
     """Whether one form of one case is exact, refused or silent, and why."""
     from keras_vit import UserError, config_of
     from keras_vit.weights import load_model
-    from keras_vit.weights.architectures import table
+    from keras_vit.weights.adapters.timm_architectures import table
 
     known: dict = {}
     path = case / form

@@ -9,12 +9,13 @@ import keras
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.models import config_of, vit
+from keras_vit.models import vit
 from keras_vit.run_folder import RunFolder
 from keras_vit.weights.catalog import CATALOG, check_named
 from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository
-from keras_vit.weights.load import load_model
+from keras_vit.weights.load import build
+from keras_vit.weights.source import Source, open_source
 
 _SIZES = ("width", "depth", "mlp_dim", "num_heads", "resnet_stages")
 
@@ -39,7 +40,8 @@ def create(
         image_size: height and width in pixels. Default: that of the weights; 224 without.
         num_classes: outputs of the head, which is replaced where the weights have another number;
             0 for the representation. Default: that of the weights; 1000 without.
-        **options: with weights, arguments of `load_model`; without, fields of `ViTConfig`.
+        **options: with weights, those of `keras_vit.weights.LoadOptions`; without, fields of
+            `ViTConfig`.
 
     Returns:
         A model from pixels of 0 to 255 to logits, or to the representation.
@@ -52,9 +54,8 @@ def create(
         given = {field: value for field, value in sizes.items() if value is not None}
         return vit(ViTConfig.of(name, **given, **options))
     wanted = ViTConfig.of(name)
-    path, told = locate(weights)
-    model = load_model(path, **{**told, **options, **sizes})
-    found = config_of(model)
+    source = open_weights(weights, **options, **sizes)
+    found = source.config
     differ = [field for field in _SIZES if getattr(found, field) != getattr(wanted, field)]
     if "patch_size" not in options and found.patch_size != wanted.patch_size:
         differ.append("patch_size")
@@ -64,7 +65,21 @@ def create(
             for field in differ
         )
         raise UserError(f"{weights}: not the weights of {name}: {told}.")
-    return model
+    return build(source)
+
+
+def open_weights(weights: str | os.PathLike, **options: Any) -> Source:
+    """Opens any form of weights, once; `keras_vit.weights.load.build` makes a model of it.
+
+    Args:
+        weights: a run folder, or what `create` takes.
+        **options: those of `keras_vit.weights.LoadOptions`; they go before what the catalog says.
+
+    Raises:
+        UserError: for weights that cannot be had or read.
+    """
+    path, told = locate(weights)
+    return open_source(path, **{**told, **options})
 
 
 def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:

@@ -48,7 +48,10 @@ ROOMS = {
         "DryRun Interrupted NonFiniteLoss Run RunOptions Stopped TimeIsUp WriteFailed dry_run "
         "resume train"
     ),
-    "weights": "certify convert inspect load_model open_source save",
+    "weights": (
+        "Adapter LoadOptions certify convert inspect load_model open_source register save "
+        "unregister"
+    ),
 }
 
 

@@ -19,7 +19,6 @@ from keras_vit.recipes import Recipe, model_for
 from keras_vit.training.optimizers import found
 from keras_vit.untrusted.reading import read_text
 from keras_vit.weights.load import fill
-from keras_vit.weights.opening import open_fitted
 
 _HEADS = ("pre_logits", "head", "distillation_head")
 _SHRUNK = 4  # times smaller than the images: more is lost than a training recovers
@@ -125,8 +124,7 @@ def _config_from(recipe: Recipe, classes: Sequence[str]) -> ViTConfig:
 
 
 def _open(recipe: Recipe, image_size) -> tuple[ViTConfig, Iterable[tuple[str, np.ndarray]]]:
-    path, told = zoo.locate(recipe.init)
-    return open_fitted(path, image_size=image_size, **told)
+    return zoo.open_weights(recipe.init, image_size=image_size).fitted()
 
 
 def _has_classes(init: str, classes: Sequence[str]) -> bool:

@@ -3,21 +3,17 @@
 
 import dataclasses
 import itertools
+import math
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.weights.facts import config_beside
-from keras_vit.weights.formats import Spec, open_checkpoint
-from keras_vit.weights.naming import bind, check
-from keras_vit.weights.opening import open_fitted, own_file
-from keras_vit.weights.source import configuration, split_subtree
-from keras_vit.weights.spelling import Canonical, canonical
+from keras_vit.weights.formats import Spec
+from keras_vit.weights.options import LoadOptions
+from keras_vit.weights.source import Source, opened
 from keras_vit.weights.variables import shapes
 
 
@@ -46,7 +42,7 @@ class Inspection:
 
     Attributes:
         path: what was inspected.
-        dialect: a key of `DIALECTS`.
+        dialect: what its names are, e.g. "timm".
         config: the inferred configuration, None where something must be given.
         parameters: weights of the model; without a configuration, numbers in the file.
         groups: the tensors of the file.
@@ -65,74 +61,47 @@ class Inspection:
         return dataclasses.asdict(self)
 
 
-def inspect(
-    path: str | os.PathLike,
-    *,
-    architecture: str | None = None,
-    num_heads: int | None = None,
-    gelu: str | None = None,
-    norm_epsilon: float | None = None,
-    skip: Sequence[str] = (),
-) -> Inspection:
+def inspect(path: str | os.PathLike, **options: Any) -> Inspection:
     """Tells what a checkpoint is; reads headers only, so that its size does not matter.
 
     Args:
-        path: as in `load_model`, or a run folder. Keras is imported for a `.keras` file alone.
-        architecture, num_heads, gelu, norm_epsilon, skip: as in `load_model`.
+        path: as in `load_model`, or a run folder. Keras is imported for a `.keras` file and for a
+            KerasHub preset alone.
+        **options: those of `LoadOptions`.
 
     Raises:
         UserError: for a file that is unsound or of no known dialect.
     """
-    own = own_file(path)
-    if own is not None:
-        return _of_keras(own)
-    file, subtree = split_subtree(path)
-    config_beside(file)
-    whole = open_checkpoint(file)
-    found = canonical(whole, skip, subtree)
-    known = {"num_heads": num_heads, "gelu": gelu, "norm_epsilon": norm_epsilon}
-    config, remarks = _configuration(found, file, architecture, known)
-    remarks += _remarks(found, config)
+    source = opened(path, LoadOptions.of(**options))
+    config, remarks = _configuration(source)
+    remarks += _remarks(source, config)
     if config:
-        parameters = sum(Spec(shape, "float32").size for shape in shapes(config).values())
+        parameters = sum(math.prod(shape) for shape in shapes(config).values())
     else:
-        parameters = sum(spec.size for spec in found.checkpoint.specs.values())
-    return Inspection(
-        str(path), found.dialect, config, parameters, tuple(_groups(whole.specs)), tuple(remarks)
-    )
+        parameters = sum(spec.size for spec in source.checkpoint.specs.values())
+    groups = tuple(_groups(source.whole.specs))
+    return Inspection(str(path), source.dialect, config, parameters, groups, tuple(remarks))
 
 
-def _of_keras(path: Path) -> Inspection:
-    """A `.keras` file, which Keras has to open."""
-    config, _ = open_fitted(path)
-    specs = {name: Spec(shape, "float32") for name, shape in shapes(config).items()}
-    parameters = sum(spec.size for spec in specs.values())
-    remarks = _unusual(config)
-    return Inspection(str(path), "keras", config, parameters, tuple(_groups(specs)), tuple(remarks))
-
-
-def _configuration(
-    found: Canonical, path: Path, architecture: str | None, known: Mapping[str, Any]
-) -> tuple[ViTConfig | None, list[str]]:
+def _configuration(source: Source) -> tuple[ViTConfig | None, list[str]]:
     """The configuration, or the reason that there is none."""
     try:
-        config = configuration(found, path, architecture, known)
-        check(bind(found.dialect, config), found.checkpoint)
+        source.check()
     except UserError as error:
         return None, [str(error)]
-    return config, []
+    return source.config, []
 
 
-def _remarks(found: Canonical, config: ViTConfig | None) -> list[str]:
+def _remarks(source: Source, config: ViTConfig | None) -> list[str]:
     remarks = []
-    types = Counter(spec.dtype for spec in found.checkpoint.specs.values())
+    types = Counter(spec.dtype for spec in source.checkpoint.specs.values())
     if set(types) != {"float32"}:
         remarks.append("types: " + ", ".join(f"{n} tensors of {t}" for t, n in types.items()))
-    if found.prefix:
-        remarks.append(f"all names start with {found.prefix!r}")
-    if found.skipped:
+    if source.prefix:
+        remarks.append(f"all names start with {source.prefix!r}")
+    if source.skipped:
         remarks.append(
-            f"{len(found.skipped)} tensors are not of the model: {', '.join(found.skipped[:4])}"
+            f"{len(source.skipped)} tensors are not of the model: {', '.join(source.skipped[:4])}"
         )
     return remarks + (_unusual(config) if config else [])
 

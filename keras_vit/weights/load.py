@@ -3,7 +3,8 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,25 +14,10 @@ from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.progress import track
 from keras_vit.weights.model_variables import variables_of
-from keras_vit.weights.opening import open_fitted
+from keras_vit.weights.source import Source, open_source
 
 
-def load_model(
-    path: str | os.PathLike,
-    *,
-    image_size: int | tuple[int, int] | None = None,
-    num_heads: int | None = None,
-    num_classes: int | None = None,
-    pixel_mean: float | Sequence[float] | None = None,
-    pixel_std: float | Sequence[float] | None = None,
-    architecture: str | None = None,
-    gelu: str | None = None,
-    norm_epsilon: float | None = None,
-    pool: str | None = None,
-    patch_size: int | tuple[int, int] | None = None,
-    resample: str | None = None,
-    skip: str | Sequence[str] = (),
-) -> keras.Model:
+def load_model(path: str | os.PathLike, **options: Any) -> keras.Model:
     """Loads a Vision Transformer from a checkpoint of any known dialect.
 
     The dialect and the whole configuration are read off the tensors and the JSON files beside them;
@@ -42,27 +28,8 @@ def load_model(
         path: `.npz` (official, big_vision; `file.npz:img` for one tower), `.safetensors` (timm), a
             folder (Hugging Face, timm, KerasHub), `.bin` or `.pth` (with PyTorch installed), or
             `.keras` (ours).
-        image_size: height and width in pixels to resample the positions for. Where the file does
-            not tell its own (grids that are not square), the size of the file.
-        num_heads: attention heads, where nothing in the file tells (bare timm files).
-        num_classes: another number of classes replaces the head by one that starts from zero (and,
-            as in the paper, drops the tanh layer before it); 0 takes it off, so that the model
-            returns its representation.
-        pixel_mean: what is subtracted from pixels / 255, where no JSON file tells; default 0.5.
-        pixel_std: what divides them after that; default 0.5.
-        architecture: what timm calls the model, e.g. `"vit_base_patch16_224"`, for a bare file: it
-            tells heads, GELU, epsilon and pool, which tensors do not.
-        gelu: "exact" or "tanh", for a bare timm file of a model made with another `act_layer`.
-        norm_epsilon: epsilon of every LayerNorm, for a bare file of a model made with another.
-        pool: "average", for a bare timm file of a model that has a class token, averages all the
-            same, and normalises before that.
-        patch_size: another patch size, through the pseudo-inverse resize of FlexiViT; of timm's
-            files as timm does it, with a bicubic instead of a bilinear.
-        resample: how positions are resampled. Each library's own way if not given: "zoom" (`.npz`),
-            "bicubic" (transformers) or "bicubic_antialias" (timm, `.keras`); see
-            `keras_vit.interpolation.matrix`.
-        skip: patterns of names in the file to treat as if they were not there, e.g. `"extra/*"`;
-            what the encoder computes with cannot be left out.
+        **options: what the file does not tell, and what is wanted otherwise: those of
+            `keras_vit.weights.LoadOptions`, e.g. `image_size=384, num_classes=10`.
 
     Returns:
         A model as `keras_vit.vit` builds it: pixels of 0 to 255 in, logits out.
@@ -70,22 +37,13 @@ def load_model(
     Raises:
         UserError: for a file that is unsound, unknown or incomplete, with what to do.
     """
-    config, arrays = open_fitted(
-        path,
-        image_size=image_size,
-        num_heads=num_heads,
-        num_classes=num_classes,
-        pixel_mean=pixel_mean,
-        pixel_std=pixel_std,
-        architecture=architecture,
-        gelu=gelu,
-        norm_epsilon=norm_epsilon,
-        pool=pool,
-        patch_size=patch_size,
-        resample=resample,
-        skip=skip,
-    )
-    model = _built(config)
+    return build(open_source(path, **options))
+
+
+def build(source: Source) -> keras.Model:
+    """The model of a checkpoint that has been opened, as its options want it."""
+    config, arrays = source.fitted()
+    model = _empty(config)
     fill(model, arrays)
     return model
 
@@ -120,7 +78,7 @@ def fill(model: keras.Model, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
         )
 
 
-def _built(config: ViTConfig) -> keras.Model:
+def _empty(config: ViTConfig) -> keras.Model:
     """`vit(config)` full of zeros.
 
     Drawing 86 million random numbers only to overwrite them costs seconds, and twice the memory.

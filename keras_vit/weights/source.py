@@ -1,98 +1,200 @@
 # SPDX-License-Identifier: MIT
-"""A checkpoint, opened and understood: what it is, and its variables under our paths. No Keras."""
+"""Any source of weights, opened and understood: what it is, and its variables under our paths.
 
+Every reader of checkpoints comes through here. Keras is imported for sources that only Keras can
+read (`.keras`, KerasHub presets).
+"""
+
+import dataclasses
+import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from keras_vit.config import ViTConfig
-from keras_vit.weights.dialects import family
-from keras_vit.weights.facts import config_beside, facts_beside
+from keras_vit.errors import UserError
+from keras_vit.weights import registry
+from keras_vit.weights.adapter import Adapter
+from keras_vit.weights.beside import Facts, config_file, header_facts, read_json
+from keras_vit.weights.binding import check, read
+from keras_vit.weights.fit import Arrays, fitted, wanted
 from keras_vit.weights.formats import Checkpoint, open_checkpoint
-from keras_vit.weights.infer import infer
-from keras_vit.weights.naming import bind, read
-from keras_vit.weights.resample import Resampling
-from keras_vit.weights.spelling import Canonical, canonical
-
-# How each library fits its own checkpoints to another size.
-HOMES = {
-    "flax": Resampling("zoom"),
-    "big_vision": Resampling("zoom"),
-    "timm": Resampling("bicubic_antialias", "bicubic_antialias"),
-    "hf": Resampling("bicubic"),
-}
+from keras_vit.weights.infer import Tensors
+from keras_vit.weights.names import check_skipped, matches, own_names
+from keras_vit.weights.options import LoadOptions
 
 
-class Source(NamedTuple):
-    """An opened checkpoint.
-
-    Attributes:
-        dialect: a key of `DIALECTS`.
-        config: the model that the file holds, at the size it was made for.
-        checkpoint: its tensors under the names of the dialect's table.
-        prefix: what was taken off the names in the file.
-        skipped: names in the file that are not part of the model.
-    """
-
-    dialect: str
-    config: ViTConfig
-    checkpoint: Checkpoint
-    prefix: str
-    skipped: tuple[str, ...]
-
-    def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields (our path, float32 array) for every variable, reading one tensor at a time."""
-        return read(bind(self.dialect, self.config), self.checkpoint, self.config)
-
-    @property
-    def resampling(self) -> Resampling:
-        """How the home of the dialect fits a checkpoint to another size."""
-        return HOMES[family(self.dialect)]
-
-
-def open_source(
-    path: str | os.PathLike,
-    skip: Sequence[str] = (),
-    *,
-    architecture: str | None = None,
-    **known: Any,
-) -> Source:
-    """Opens a checkpoint and infers its configuration; reads no numbers.
+def open_source(path: str | os.PathLike, **options: Any) -> "Source":
+    """Opens a checkpoint and infers its configuration; reads no numbers of files of weights.
 
     Args:
         path: a file, a folder, or `file.npz:img` for one part of a Flax tree.
-        skip: patterns (`fnmatch`) of names in the file to treat as if they were not there.
-        architecture: what timm calls the model, where nothing beside the file says it.
-        **known: fields of `ViTConfig` that the caller knows; None for those it does not. They go
-            before what the files say, but for `image_size`, which is that of the file only where
-            nothing else tells.
+        **options: those of `LoadOptions`. What the caller knows goes before what the files say, but
+            for `image_size`, which is that of the file only where nothing else tells.
+
+    Raises:
+        UserError: for a file that is unsound, unknown or incomplete, with what to do.
     """
-    path, subtree = split_subtree(path)
-    config_beside(path)  # what a name says of a model is a better reason to refuse it than tensors
-    found = canonical(open_checkpoint(path), skip, subtree)
-    config = configuration(found, path, architecture, known)
-    return Source(found.dialect, config, found.checkpoint, found.prefix, found.skipped)
+    source = opened(path, LoadOptions.of(**options))
+    source.config  # noqa: B018 - found out now, so that what is wrong is said now
+    return source
 
 
-def configuration(
-    found: Canonical, path: Path, architecture: str | None, known: Mapping[str, Any]
-) -> ViTConfig:
-    """What a checkpoint is, by its tensors, the files beside it and what the caller knows; see
-    `open_source`."""
-    facts = facts_beside(path, found.checkpoint.metadata, architecture, family(found.dialect))
-    known = {name: value for name, value in known.items() if value is not None}
-    asked = known.pop("image_size", None)
-    facts = {"image_size": asked, **facts, **known, "asked_size": asked}
-    return infer(found.dialect, found.checkpoint.specs, facts, str(path), found.names)
+class Source:
+    """An opened checkpoint.
+
+    Attributes:
+        path: the file or folder.
+        adapter: the family that it is of.
+        dialect: which of the family's dialects it has.
+        checkpoint: the tensors of the model under the names of the dialect's table.
+        whole: all tensors of the file under their own names.
+        prefix: what was taken off the names in the file.
+        skipped: names in the file that are not part of the model.
+        options: what the caller said.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        adapter: Adapter,
+        dialect: str,
+        checkpoint: Checkpoint,
+        options: LoadOptions,
+        find_config: Callable[[], ViTConfig],
+        whole: Checkpoint | None = None,
+        prefix: str = "",
+        skipped: tuple[str, ...] = (),
+    ):
+        self.path = path
+        self.adapter = adapter
+        self.dialect = dialect
+        self.checkpoint = checkpoint
+        self.options = options
+        self.whole = checkpoint if whole is None else whole
+        self.prefix = prefix
+        self.skipped = skipped
+        self._find_config = find_config
+
+    @functools.cached_property
+    def config(self) -> ViTConfig:
+        """The model that the file holds, at the size that it was made for.
+
+        Raises:
+            UserError: where something cannot be known and must be given.
+        """
+        return self._find_config()
+
+    def check(self) -> None:
+        """Compares names, shapes and types of the tensors with what the model needs.
+
+        Raises:
+            UserError: with every name that is missing, left over or of another shape.
+        """
+        check(self.adapter.bind(self.dialect, self.config), self.checkpoint)
+
+    def arrays(self) -> Arrays:
+        """Yields (our path, float32 array) for every variable, reading one tensor at a time."""
+        return read(self.adapter.bind(self.dialect, self.config), self.checkpoint, self.config)
+
+    def fitted(self, **changes: Any) -> tuple[ViTConfig, Arrays]:
+        """The model that is wanted of this one: another image size, patch size or head.
+
+        Args:
+            **changes: options that take the place of those that the source was opened with.
+
+        Returns:
+            The configuration that is wanted, and (our path, array) for each of its variables, read
+            one at a time.
+        """
+        options = dataclasses.replace(self.options, **changes)
+        new = wanted(self.config, options)
+        method = self.adapter.resampling
+        if options.resample is not None:
+            method = method._replace(positions=options.resample)
+        return new, fitted(self.arrays(), self.config, new, method)
 
 
-def split_subtree(path: str | os.PathLike) -> tuple[Path, str | None]:
+def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
+    """Opens a checkpoint; its configuration is inferred when it is asked for."""
+    adapter = registry.opener_of(Path(path))
+    if adapter is not None:
+        return _opened_by(adapter, Path(path), options)
+    path, part = _split(path)
+    file = config_file(path)
+    # The config.json next to an .npz is of another model: no program writes such a pair.
+    config = {} if path.suffix == ".npz" else read_json(file)
+    describer = registry.describer_of(config)
+    if describer is not None:
+        # What a name says of a model is a better reason to refuse it than its tensors.
+        describer.check_described(config, str(file))
+    whole = open_checkpoint(path)
+    names = [name for name in whole if not matches(name, options.skip)]
+    if part is not None:
+        names = [name for name in names if f"/{part}/" in f"/{name}"]
+    adapter, prefix = registry.recognised(whole.source, names)
+    if options.skip:
+        check_skipped(whole, options.skip, prefix)
+    new_to_old = own_names(whole, names, prefix, adapter.beside, adapter.older)
+    unused = adapter.unused(new_to_old)
+    new_to_old = {new: old for new, old in new_to_old.items() if new not in unused}
+    kept = set(new_to_old.values())
+    checkpoint = whole.renamed(new_to_old)
+    file_names = tuple(name.removeprefix(prefix) for name in new_to_old.values())
+    told = config if describer is adapter else {}
+
+    def find_config() -> ViTConfig:
+        facts = _facts(adapter, checkpoint, path, told, options)
+        return adapter.config(Tensors(checkpoint.specs, str(path), file_names), facts)
+
+    return Source(
+        path,
+        adapter,
+        adapter.dialect_of(new_to_old),
+        checkpoint,
+        options,
+        find_config,
+        whole,
+        prefix,
+        tuple(name for name in whole if name not in kept),
+    )
+
+
+def _opened_by(adapter: Adapter, path: Path, options: LoadOptions) -> Source:
+    """What an adapter reads itself, and knows all of."""
+    checkpoint, config = adapter.open(path)
+    told = options.told()
+    told = {name: value for name, value in told.items() if name not in ("image_size", "num_heads")}
+    config = dataclasses.replace(config, **told)
+    dialect = next(iter(adapter.dialects))
+    return Source(path, adapter, dialect, checkpoint, options, lambda: config)
+
+
+def _facts(
+    adapter: Adapter,
+    checkpoint: Checkpoint,
+    path: Path,
+    config: dict[str, Any],
+    options: LoadOptions,
+) -> Facts:
+    """What is known of a checkpoint otherwise than from its tensors."""
+    if options.architecture is not None and not adapter.takes_architecture:
+        raise UserError(
+            f"{path}: architecture= is the name of a model of timm; the tensors have names of "
+            f"{adapter.name}. Leave it out."
+        )
+    facts = adapter.facts(config, config_file(path), options.architecture)
+    facts |= header_facts(checkpoint.metadata, str(path))
+    told = options.told()
+    asked = told.pop("image_size", None)
+    return {"image_size": asked, **facts, **told, "asked_size": asked}
+
+
+def _split(path: str | os.PathLike) -> tuple[Path, str | None]:
     """`file.npz:img` as the file and "img"; a path without a part, and None."""
     text = os.fspath(path)
-    file, colon, subtree = text.rpartition(":")
+    file, colon, part = text.rpartition(":")
     if colon and not Path(text).exists() and file.endswith(".npz"):
-        return Path(file), subtree
+        return Path(file), part
     return Path(text), None

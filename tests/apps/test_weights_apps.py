@@ -46,10 +46,10 @@ def test_inspect_says_what_must_be_given(capsys):
 def test_inspect_needs_neither_keras_nor_memory(tmp_path):
     """A ViT of 3 GB whose numbers are a hole in the file: the answer comes from the header."""
     from keras_vit import ViTConfig
-    from keras_vit.weights.naming import bind
+    from keras_vit.weights.registry import writer_of
 
     config = ViTConfig.of("H/14", image_size=336, depth=41)
-    tensors = [(b.theirs, b.shape) for b in bind("timm", config)]
+    tensors = [(b.theirs, b.shape) for b in writer_of("timm").bind("timm", config)]
     header, offset = {}, 0
     for name, shape in tensors:
         size = 4 * int(np.prod(shape))
@@ -129,12 +129,12 @@ def test_a_file_of_nothing_known(tmp_path):
 def test_parity_takes_a_file_of_ours_to_the_reference(tmp_path, monkeypatch):
     """Written in the dialect of the reference, which is asked as for a published file."""
     from keras_vit import UserError, ViTConfig, vit
-    from keras_vit.weights.parity import references
+    from keras_vit.weights.adapters.timm import Timm
 
-    def asked(reference, source, images):
-        raise UserError(f"{reference} was asked, with {images.shape}")
+    def asked(adapter, source, images):
+        raise UserError(f"{adapter.name} was asked, with {images.shape}")
 
-    monkeypatch.setattr(references, "run_reference", asked)
+    monkeypatch.setattr(Timm, "run_reference", asked)
     path = tmp_path / "model.keras"
     vit(ViTConfig.of("mu/16", image_size=32, num_classes=3, depth=1)).save(path)
     with pytest.raises(UserError, match=r"timm was asked, with \(2, 32, 32, 3\)"):

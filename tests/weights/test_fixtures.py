@@ -9,8 +9,8 @@ import pytest
 
 from keras_vit import UserError
 from keras_vit.weights import load_model, open_source, save
-from keras_vit.weights.dialects import WRITTEN, family
 from keras_vit.weights.formats import open_checkpoint
+from keras_vit.weights.registry import writer_of, written_dialects
 from keras_vit.weights.variables import shapes
 from tests.weights.fixtures import arguments, checkpoints, close, stored
 
@@ -66,12 +66,7 @@ def run(model, pixels):
 
 def target(folder, dialect):
     ending = {"flax": ".npz", "big_vision": ".npz", "timm": ".safetensors", "hf": ""}
-    return folder / f"{dialect}{ending[family(dialect)]}"
-
-
-def opened(path, known):
-    known = dict(known)
-    return open_source(path, num_heads=known.pop("num_heads", None), **known)
+    return folder / f"{dialect}{ending[writer_of(dialect).name]}"
 
 
 @pytest.fixture(scope="module", params=CHECKPOINTS, ids=lambda path: path.stem)
@@ -90,13 +85,13 @@ def test_logits(loaded):
 
 def test_variables_are_those_that_the_configuration_predicts(loaded):
     path, known, model, *_ = loaded
-    expected = shapes(opened(path, known).config)
+    expected = shapes(open_source(path, **known).config)
     assert {v.path: tuple(v.shape) for v in model.weights} == expected
 
 
 def test_home_and_back_is_bit_identical(loaded, tmp_path):
     path, known, model, *_ = loaded
-    source = opened(path, known)
+    source = open_source(path, **known)
     back = target(tmp_path, source.dialect)
     save(model, back, source.dialect)
     before, after = open_checkpoint(path), open_checkpoint(back)
@@ -112,16 +107,16 @@ def test_every_dialect_that_can_say_it_gives_identical_logits(loaded, tmp_path):
     checkpoint, known, model, pixels, ours, _ = loaded
     size = {k: v for k, v in known.items() if k == "image_size"}
     said_by = set()
-    for dialect in WRITTEN:
+    for dialect in written_dialects():
         path = target(tmp_path, dialect)
         try:
             save(model, path, dialect)
         except UserError as error:
             assert "cannot express" in str(error)
             continue
-        said_by.add(family(dialect))
+        said_by.add(writer_of(dialect).name)
         assert np.array_equal(run(load_model(path, **size), pixels), ours), dialect
-    home = family(opened(checkpoint, known).dialect)
+    home = open_source(checkpoint, **known).adapter.name
     # A fixture from elsewhere has no row; its own family at least can say it.
     assert said_by == SAID_BY.get(checkpoint.stem, said_by | {home})
 
@@ -129,4 +124,5 @@ def test_every_dialect_that_can_say_it_gives_identical_logits(loaded, tmp_path):
 def test_every_pair_of_families_has_a_model_in_common():
     rows = [SAID_BY[path.stem] for path in CHECKPOINTS if path.stem in SAID_BY]
     reached = {pair for row in rows for pair in itertools.permutations(row, 2)}
-    assert reached == set(itertools.permutations({family(dialect) for dialect in WRITTEN}, 2))
+    families = {writer_of(dialect).name for dialect in written_dialects()}
+    assert reached == set(itertools.permutations(families, 2))

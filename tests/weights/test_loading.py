@@ -12,8 +12,9 @@ import pytest
 
 from keras_vit import UserError, ViTConfig, config_of, vit
 from keras_vit.weights import load_model, open_source, save
+from keras_vit.weights.adapters.timm import Timm
 from keras_vit.weights.formats import Spec, open_checkpoint, write_npz, write_safetensors
-from keras_vit.weights.infer import infer
+from keras_vit.weights.infer import Tensors
 from keras_vit.weights.saving import save_arrays
 from keras_vit.weights.variables import shapes
 from tests.weights.fixtures import FOLDER, close, stored
@@ -148,7 +149,8 @@ def heads_of(width, depth, mlp_dim, names=None, **facts):
     }
     specs |= {f"blocks.{i}.norm1.weight": (width,) for i in range(depth)}
     specs = {name: Spec(shape, "float32") for name, shape in specs.items()}
-    return infer("timm", specs, facts, names=names or open_checkpoint(TIMM)).num_heads
+    tensors = Tensors(specs, "file", names or open_checkpoint(TIMM))
+    return Timm().config(tensors, facts).num_heads
 
 
 def test_heads_of_a_bare_file():

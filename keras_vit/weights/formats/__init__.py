@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_vit.errors import UserError
 from keras_vit.untrusted import limits
+from keras_vit.weights.beside import read_json
 from keras_vit.weights.formats.checkpoint import Checkpoint as Checkpoint
 from keras_vit.weights.formats.checkpoint import Spec as Spec
 from keras_vit.weights.formats.checkpoint import merged
@@ -14,7 +15,6 @@ from keras_vit.weights.formats.npz import open_npz as open_npz
 from keras_vit.weights.formats.npz import write_npz as write_npz
 from keras_vit.weights.formats.safetensors import open_safetensors as open_safetensors
 from keras_vit.weights.formats.safetensors import write_safetensors as write_safetensors
-from keras_vit.weights.formats.sidecar import read_json
 from keras_vit.weights.formats.torch import open_torch as open_torch
 
 _OPENERS = {
@@ -25,7 +25,7 @@ _OPENERS = {
     ".pt": open_torch,
 }
 # What a folder is searched for, in this order: without PyTorch first, whole before in parts.
-_IN_FOLDER = (
+IN_FOLDER = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
@@ -55,14 +55,14 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
 
 
 def _in_folder(folder: Path) -> Path:
-    for name in _IN_FOLDER:
+    for name in IN_FOLDER:
         if (folder / name).is_file():
             return folder / name
     found = [path for path in sorted(folder.iterdir()) if path.suffix in _OPENERS]
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise UserError(
-            f"{folder}: expected one of {', '.join(_IN_FOLDER)} or a single file of weights, "
+            f"{folder}: expected one of {', '.join(IN_FOLDER)} or a single file of weights, "
             f"found {names}. Give the path of the file."
         )
     return found[0]

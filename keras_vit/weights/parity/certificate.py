@@ -14,21 +14,19 @@ import keras
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.errors import UserError
+from keras_vit.errors import UserError, not_installed, unknown
 from keras_vit.files import replacing
 from keras_vit.models import blocks, config_of
 from keras_vit.progress import step
+from keras_vit.weights import registry
+from keras_vit.weights.adapter import Taps
 from keras_vit.weights.formats import open_npz
-from keras_vit.weights.load import load_model
-from keras_vit.weights.opening import own_file
+from keras_vit.weights.load import build
 from keras_vit.weights.saving import save
-from keras_vit.weights.source import open_source
+from keras_vit.weights.source import Source, open_source
 
 # Two libraries that add the same float32 numbers in another order differ by a few of these.
 TOLERANCE = 2e-5
-
-# A model of ours is written in the words of a reference before that can run it: dialect, name.
-_WRITTEN_AS = {"timm": ("timm", "timm"), "hf": ("hf", "hf"), "flax": ("flax", "flax.npz")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,53 +96,71 @@ def certify(
         record: a `.npz` to store the reference's images and outputs in, for `stored` elsewhere.
         batch: random images to compare on.
         seed: of the images.
-        **options: arguments of `load_model` about the file: `num_heads`, `image_size`, ...
+        **options: those of `LoadOptions`: `num_heads`, `image_size`, ...
 
     Raises:
         UserError: without exactly one of `reference` and `stored`, or a library that is missing.
     """
     if (reference is None) == (stored is None):
         raise UserError("give either a reference library or a file of stored outputs.")
-    model = load_model(path, **options)
-    own = own_file(path) is not None
-    if own and reference is not None:
-        dialect, name = _WRITTEN_AS[reference]
-        with tempfile.TemporaryDirectory() as folder:
-            written = Path(folder) / name
-            save(model, written, dialect)
-            found = certify(written, reference=reference, record=record, batch=batch, seed=seed)
-        return dataclasses.replace(found, path=str(path), dialect="keras")
+    source = open_source(path, **options)
+    if reference is not None and source.adapter.reference is None:
+        return _of_a_copy(source, reference, record=record, batch=batch, seed=seed)
+    model = build(source)
     config = config_of(model)
     versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
-    if not own:
-        heads = options.pop("num_heads", None)
-        source = open_source(path, options.pop("skip", ()), num_heads=heads, **options)
-    if stored is not None:
-        theirs = {name: array for name, array in open_npz(stored).items()}
-        if not {"images", "logits"} <= set(theirs):
-            raise UserError(f"{stored}: expected images and logits, received {sorted(theirs)}.")
-        images = theirs.pop("images")
+    if reference is None:
+        images, theirs = _stored(stored)
     else:
-        from keras_vit.weights.parity.references import run_reference  # imports what it runs
-
         shape = (batch, *config.image_size, config.channels)
         images = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
         with step(f"running {reference}"):
-            theirs, found = run_reference(reference, source, images)
+            theirs, found = _run(reference, source, images)
         versions |= found
     if record is not None:
         with replacing(Path(record)) as temporary:
             np.savez(temporary, images=images, **theirs)
     ours = layer_outputs(model, pixels_of(images, config))
     rows = tuple(_row(name, ours[name], theirs[name]) for name in ours if name in theirs)
-    return Certificate(
-        str(path),
-        "keras" if own else source.dialect,
-        str(reference or stored),
-        versions,
-        TOLERANCE,
-        rows,
-    )
+    by = str(reference or stored)
+    return Certificate(str(path), source.dialect, by, versions, TOLERANCE, rows)
+
+
+def _of_a_copy(source: Source, reference: str, **settings: Any) -> Certificate:
+    """The certificate of a model that no library reads as it is: it is written in the dialect of
+    one first."""
+    adapter = registry.writer_for(reference)
+    with tempfile.TemporaryDirectory() as folder:
+        ending = "" if "folder" in adapter.written_to else adapter.written_to[0]
+        copy = Path(folder) / f"copy{ending}"
+        save(build(source), copy, next(iter(adapter.dialects)))
+        found = certify(copy, reference=reference, **settings)
+    return dataclasses.replace(found, path=str(source.path), dialect=source.dialect)
+
+
+def _run(reference: str, source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]:
+    """Outputs of a library by layer, and versions."""
+    home = source.adapter.reference
+    if reference not in registry.references():
+        raise unknown("reference", reference, registry.references())
+    if reference != home:
+        raise UserError(
+            f"{reference} cannot read a checkpoint in the {source.dialect} dialect. Use "
+            f"--reference {home}, or convert the checkpoint first."
+        )
+    try:
+        return source.adapter.run_reference(source, images)
+    except ImportError as error:
+        what = f"the reference {reference} ({error})"
+        raise not_installed(what, reference, "parity") from None
+
+
+def _stored(path: str | os.PathLike) -> tuple[np.ndarray, Taps]:
+    """Images, and outputs that somebody stored, by layer."""
+    theirs = dict(open_npz(path).items())
+    if not {"images", "logits"} <= set(theirs):
+        raise UserError(f"{path}: expected images and logits, received {sorted(theirs)}.")
+    return theirs.pop("images"), theirs
 
 
 def layer_outputs(model: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarray]:

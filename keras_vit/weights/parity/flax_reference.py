@@ -6,7 +6,7 @@ Made of Flax's own attention, LayerNorm, GroupNorm, convolution and GELU; Linen'
 """
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.weights.source import Source
+
+if TYPE_CHECKING:
+    from keras_vit.weights.source import Source
 
 
 class MlpBlock(nn.Module):
@@ -148,7 +150,7 @@ class VisionTransformer(nn.Module):
         return {**taps, "logits": x}
 
 
-def run(source: Source, images: np.ndarray) -> dict[str, np.ndarray]:
+def run(source: "Source", images: np.ndarray) -> dict[str, np.ndarray]:
     """Outputs of every layer by our names, for normalised images."""
     model = VisionTransformer(source.config, source.dialect.startswith("big_vision"))
     with jax.default_matmul_precision("float32"):
@@ -156,7 +158,7 @@ def run(source: Source, images: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in taps.items()}
 
 
-def _tree(source: Source) -> dict[str, Any]:
+def _tree(source: "Source") -> dict[str, Any]:
     """The flat names of a file as the nested dictionaries of Flax, in today's spelling."""
     tree: dict[str, Any] = {}
     for name in source.checkpoint:

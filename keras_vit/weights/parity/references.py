@@ -1,69 +1,40 @@
 # SPDX-License-Identifier: MIT
-"""Runs a checkpoint in the library that it comes from, and returns what every layer computed.
+"""What the references of several families need: timm, torchvision, and any model of PyTorch, run.
 
 The file's own tensors go in under the file's own names: nothing of our tables is used, so that a
 mistake in them shows.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.errors import UserError, not_installed, unknown
-from keras_vit.weights.dialects import family
-from keras_vit.weights.source import Source
+from keras_vit.errors import UserError
+from keras_vit.weights.adapter import Taps
 
-Taps = dict[str, np.ndarray]  # outputs by the names of our layers, and "logits"
+if TYPE_CHECKING:
+    from keras_vit.weights.source import Source
 
 _TORCHVISION_OPERATORS = (
     "nms qnms roi_align _roi_align_backward roi_pool _roi_pool_backward ps_roi_align "
     "_ps_roi_align_backward ps_roi_pool _ps_roi_pool_backward deform_conv2d "
     "_deform_conv2d_backward"
 )
-_HOME_OF = {"flax": "flax", "big_vision": "flax", "timm": "timm", "hf": "hf"}
-
-
-def run_reference(name: str, source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]:
-    """Computes every layer's output with another library.
-
-    Args:
-        name: "timm", "hf" (transformers) or "flax".
-        source: an opened checkpoint of that library's dialect.
-        images: `(batch, height, width, channels)`, normalised as the model wants them.
-
-    Returns:
-        Outputs by layer, and versions of the libraries by name.
-
-    Raises:
-        UserError: for a library that is not installed, or not the home of the checkpoint.
-    """
-    if name not in _RUNNERS:
-        raise unknown("reference", name, _RUNNERS)
-    home = _HOME_OF[family(source.dialect)]
-    if name != home:
-        raise UserError(
-            f"{name} cannot read a checkpoint in the {source.dialect} dialect. Use "
-            f"--reference {home}, or convert the checkpoint first."
-        )
-    try:
-        return _RUNNERS[name](source, images)
-    except ImportError as error:
-        raise not_installed(f"the reference {name} ({error})", name, "parity") from None
 
 
 def import_timm():
     """Imports timm, in any process and beside any torchvision."""
-    _import_torchvision()
+    import_torchvision()
     import timm
 
     return timm
 
 
-def _import_torchvision() -> None:
+def import_torchvision() -> None:
     """Imports torchvision as timm and transformers need it: for image transforms, not used here.
 
     Two things can be in the way. TensorFlow and triton bring an LLVM each, and the process dies
@@ -83,7 +54,7 @@ def _import_torchvision() -> None:
         library = torch.library.Library("torchvision", "DEF")
         for name in _TORCHVISION_OPERATORS.split():
             library.define(f"{name}(Tensor x) -> Tensor")
-        _import_torchvision.library = library  # the names live as long as this object
+        import_torchvision.library = library  # the names live as long as this object
 
 
 def timm_model(config: ViTConfig):
@@ -148,36 +119,31 @@ def _timm_hybrid_embed(config: ViTConfig, img_size, patch_size, in_chans, embed_
     return HybridEmbed(stem, img_size, patch_size, in_chans=in_chans, embed_dim=embed_dim, **kwargs)
 
 
-def _run_timm(source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]:
-    timm = import_timm()
-    model = timm_model(source.config)
-    taps = _run_torch(model, source, images, model.blocks)
-    return taps, _versions(timm)
+def run_torch(
+    model,
+    source: "Source",
+    images: np.ndarray,
+    layers,
+    state: Mapping[str, np.ndarray] | None = None,
+) -> Taps:
+    """Loads tensors into a model of PyTorch, strictly, and runs it with hooks on every block.
 
+    Args:
+        model: of timm or transformers, or another module that returns logits.
+        source: an opened checkpoint.
+        images: `(batch, height, width, channels)`, normalised.
+        layers: its blocks, first to last.
+        state: the tensors by the names of the model's state dict, where these are not those of the
+            checkpoint. Biases that it lacks are zeros.
 
-def _run_hf(source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]:
-    _import_torchvision()
-    import transformers
-
-    from keras_vit.weights.saving import hf_config
-
-    settings = hf_config(source.config)
-    kind = getattr(transformers, settings["architectures"][0])
-    extra = {}
-    if not source.config.num_classes:
-        extra = {"add_pooling_layer": source.config.representation_size > 0}
-    model = kind(kind.config_class(**settings), **extra)
-    base = getattr(model, model.base_model_prefix, model)
-    layers = base.layers if hasattr(base, "layers") else base.encoder.layer
-    taps = _run_torch(model, source, images, layers)
-    return taps, _versions(transformers)
-
-
-def _run_torch(model, source: Source, images: np.ndarray, layers) -> Taps:
-    """Loads the file's tensors, strictly, and runs with hooks on every block."""
+    Raises:
+        UserError: where the model wants other tensors.
+    """
     import torch
 
-    missing = _load_torch(model, source)
+    state = source.checkpoint if state is None else state
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
+    missing = _load_state(model, tensors)
     if missing:
         raise UserError(f"{source.checkpoint.source}: the reference also wants {missing[:6]}.")
     found: dict[str, Any] = {}
@@ -192,25 +158,9 @@ def _run_torch(model, source: Source, images: np.ndarray, layers) -> Taps:
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 
-def _load_torch(model, source: Source) -> list[str]:
-    import torch
-
-    state = {
-        name: torch.from_numpy(np.array(source.checkpoint[name])) for name in source.checkpoint
-    }
+def _load_state(model, state: dict[str, Any]) -> list[str]:
+    """Loads a state dict; returns what is missing in it, and what is too much."""
     own = model.state_dict()
-    # The names in the file are those before transformers 5 renamed its modules in memory.
-    if family(source.dialect) == "hf":
-        from keras_vit.weights.dialects import to_v5
-
-        prefix = "" if not source.config.num_classes else f"{model.base_model_prefix}."
-        heads = ("classifier", "cls_classifier", "distillation_classifier")
-        state = {
-            (name if name.startswith(heads) else prefix + name): tensor
-            for name, tensor in state.items()
-        }
-        if source.dialect == "hf" and any("_proj." in name for name in own):
-            state = {to_v5(name): tensor for name, tensor in state.items()}
     result = model.load_state_dict(state, strict=False)
     optional = {name for name in result.missing_keys if name.endswith(".bias")}
     for name in optional:  # a file without these biases means zeros
@@ -232,19 +182,3 @@ def _result(outputs):
         return outputs
     pooled = outputs.pooler_output
     return outputs.last_hidden_state[:, 0] if pooled is None else pooled
-
-
-def _run_flax(source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]:
-    import flax
-    import jax
-
-    from keras_vit.weights.parity.flax_reference import run
-
-    return run(source, images), _versions(flax, jax)
-
-
-def _versions(*modules) -> dict[str, str]:
-    return {module.__name__: module.__version__ for module in modules}
-
-
-_RUNNERS = {"timm": _run_timm, "hf": _run_hf, "flax": _run_flax}

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Runs a table of `dialects` in either direction, strictly.
+"""Runs a table in either direction, strictly.
 
 Every variable is filled exactly once and every tensor of a file is used or was skipped by name;
 otherwise the error has both lists.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.weights.dialects import DIALECTS, Rule, placeholders
-from keras_vit.weights.features import features_of
 from keras_vit.weights.formats import Checkpoint
-from keras_vit.weights.spelling import is_inside
-from keras_vit.weights.transforms import TRANSFORMS
+from keras_vit.weights.names import features_of, is_inside
+from keras_vit.weights.table import Rule
 from keras_vit.weights.variables import shapes
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
@@ -45,24 +43,26 @@ class Binding(NamedTuple):
         return "{block" in self.rule.ours[0] and "{block" not in self.rule.theirs
 
 
-def bind(dialect: str, config: ViTConfig, root: str = "") -> list[Binding]:
+def bind(
+    dialect: str, rules: Sequence[Rule], config: ViTConfig, placeholders: Mapping[str, str]
+) -> list[Binding]:
     """Applies a table to the variables of a configuration.
 
     Args:
-        dialect: a key of `DIALECTS`.
+        dialect: what to call the table in messages.
+        rules: its rows.
         config: what the model is.
-        root: what stands for `{root}` in the table.
+        placeholders: what stands in the names of the table for `{...}` beside counters.
 
     Raises:
-        UserError: when the dialect has no name for a variable.
+        UserError: when the table has no name for a variable.
     """
     ours = shapes(config)
-    names = placeholders(dialect, config) | {"root": root}
     groups: dict[str, tuple[Rule, list[tuple[tuple[int, int], str]]]] = {}
     homeless = []
     patterns = [
         (rule, order, _pattern(ours_pattern))
-        for rule in DIALECTS[dialect]
+        for rule in rules
         for order, ours_pattern in enumerate(rule.ours)
     ]
     for path in ours:
@@ -76,8 +76,7 @@ def bind(dialect: str, config: ViTConfig, root: str = "") -> list[Binding]:
         counters = {name: int(value) for name, value in match.groupdict().items()}
         below = {f"{name}0": value - 1 for name, value in counters.items()}
         above = {f"{name}1": value + 1 for name, value in counters.items()}
-        counters |= below | above
-        theirs = rule.theirs.format(**names, **counters)
+        theirs = rule.theirs.format(**placeholders, **counters, **below, **above)
         groups.setdefault(theirs, (rule, []))[1].append(((counters.get("block", 0), order), path))
     if homeless:
         raise UserError(f"the {dialect} dialect has no name for {_listed(homeless)}.")
@@ -151,7 +150,7 @@ def read(
                 yield path, np.zeros(ours[path], np.float32)
             continue
         tensor = checkpoint[binding.theirs].astype(np.float32, copy=False)
-        to_ours = TRANSFORMS[binding.rule.transform].to_ours
+        to_ours = binding.rule.transform.to_ours
         if binding.stacked:
             parts = list(tensor)
         else:
@@ -166,7 +165,7 @@ def write(
     """Yields every tensor of theirs as (name, shape, maker); the maker reads `arrays`."""
 
     def make(binding: Binding) -> np.ndarray:
-        to_theirs = TRANSFORMS[binding.rule.transform].to_theirs
+        to_theirs = binding.rule.transform.to_theirs
         parts = [to_theirs(np.asarray(arrays[path]), config) for path in binding.ours]
         if binding.stacked:
             return np.stack(parts)
@@ -177,7 +176,7 @@ def write(
 
 
 def _binding(theirs, rule, paths, config, ours) -> Binding:
-    to_theirs = TRANSFORMS[rule.transform].to_theirs
+    to_theirs = rule.transform.to_theirs
     # The transform of a zero that pretends to be an array gives the shape without the numbers.
     parts = [to_theirs(np.broadcast_to(np.False_, ours[path]), config).shape for path in paths]
     binding = Binding(theirs, parts[0], paths, rule)

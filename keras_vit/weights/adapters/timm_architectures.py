@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""What a file of weights computes whose architecture nothing names.
+"""What timm's architectures compute, as far as their tensors do not tell.
 
-The names of its tensors say which architectures it may be of. What those compute alike is taken;
-what they compute differently is asked for.
+`timm_architectures.json` is written by benchmarks/architectures.py, which makes every one of them.
+Of a file whose architecture nothing names, the names of the tensors say which it may be. What those
+compute alike is taken; what they compute differently is asked for.
 """
 
+import functools
+import hashlib
+import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from keras_vit.errors import UserError
-from keras_vit.weights.architectures import Row, names_digest, row_facts, table
+from keras_vit.errors import UserError, unknown
+from keras_vit.weights.infer import ARGUMENTS, in_words
 
-# Arguments of `load_model` by the field that they tell.
-_ARGUMENTS = {
-    "num_heads": "num_heads",
-    "gelu": "gelu",
-    "norm_epsilon": "norm_epsilon",
-    "pool": "pool",
-    "pool_includes_prefix": None,  # only an architecture tells it
-}
+Row = dict[str, Any]
+
+POOLS = {"token": "token", "avg": "average", "map": "map"}  # timm's words and ours
+
+_FILE = Path(__file__).with_suffix(".json")
+# What says nothing about the blocks: heads, and the inside of a ResNet stem.
+_UNTELLING = re.compile(r"blocks\.[1-9]|head|patch_embed\.backbone\.stages\.|mask_token$")
+
 # What timm computes unless it is told otherwise.
 _USUAL = {"gelu": "exact", "norm_epsilon": 1e-6}
 # Visible in the shapes of the tensors, which are compared anyway.
@@ -27,7 +33,61 @@ _SHAPED = {"a gated MLP (GLU)"}
 _log = logging.getLogger(__name__)
 
 
-def timm_facts(
+@functools.cache
+def table() -> dict[str, Row]:
+    """Every architecture by its name in timm.
+
+    A row has `names` (see `names_digest`), `width`, `depth`, `mlp_dim`, `num_heads`, `patch`,
+    `image`, `gelu`, `norm_epsilon`, `pool`, `pool_prefix_tokens`, and `unlike`: the features that
+    the model here lacks, in words. What is not in a row is unknown, none or false.
+    """
+    return _content()["architectures"]
+
+
+def architecture_row(name: str) -> Row:
+    """The row of a name, with or without the tag of its weights, or of an older name of timm's.
+
+    Raises:
+        UserError: for a name that timm did not have when the table was made.
+    """
+    plain = name.partition(".")[0]
+    plain = _content()["aliases"].get(plain, plain)
+    if plain not in table():
+        hint = (
+            f"the names of Vision Transformers in timm {_content()['timm']}; if it computes as one "
+            "of them does, give that as architecture="
+        )
+        raise unknown("architecture", name, table(), hint)
+    return table()[plain]
+
+
+def row_facts(row: Row) -> dict[str, Any]:
+    """What a row tells of a `ViTConfig`, but for the heads of another width."""
+    return {
+        "num_heads": row.get("num_heads"),
+        "gelu": row.get("gelu"),
+        "norm_epsilon": row.get("norm_epsilon"),
+        "pool": POOLS.get(row.get("pool", "")),
+        "pool_includes_prefix": bool(row.get("pool_prefix_tokens")),
+    }
+
+
+def names_digest(names: Iterable[str]) -> str:
+    """A short text that is equal for files whose blocks have the same tensors.
+
+    Args:
+        names: of the tensors, as timm writes them.
+    """
+    told = sorted(name for name in names if not _UNTELLING.match(name))
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:10]
+
+
+@functools.cache
+def _content() -> dict[str, Any]:
+    return json.loads(_FILE.read_text(encoding="utf-8"))
+
+
+def facts_by_names(
     names: Iterable[str], sizes: tuple[int, int, int], known: Mapping[str, Any], source: str
 ) -> dict[str, Any]:
     """Facts about a file of timm without a configuration.
@@ -56,7 +116,7 @@ def timm_facts(
         )
     of_size = {n: r for n, r in plain.items() if _sizes(r) == sizes}
     facts, open_fields = {}, []
-    for field in _ARGUMENTS:
+    for field in ARGUMENTS:
         answers = {row_facts(row).get(field) for row in (of_size or plain).values()} - {None}
         if known.get(field) is not None:
             continue
@@ -72,28 +132,6 @@ def timm_facts(
     if open_fields and not _told_by_norms(open_fields, names):
         raise _ask(open_fields, of_size or plain, source)
     return facts
-
-
-def check_told(names: Iterable[str], known: Mapping[str, Any], source: str) -> None:
-    """Raises the error of a file of transformers without its config.json, unless the caller told
-    what that would.
-
-    Args:
-        names, known, source: see `timm_facts`.
-    """
-    if any(name.startswith("pooler.") for name in names):
-        raise UserError(
-            f"{source}: nothing tells the activation of its pooler. Put its config.json next to "
-            "it, or leave the pooler out: skip='pooler.*'."
-        )
-    wanted = ("num_heads", "gelu", "norm_epsilon")
-    missing = [field for field in wanted if known.get(field) is None]
-    if missing:
-        arguments = ", ".join(f"{_ARGUMENTS[field]}=" for field in missing)
-        raise UserError(
-            f"{source}: nothing tells {_in_words(missing)}. Put its config.json next to it, or "
-            f"give {arguments}."
-        )
 
 
 def _told_by_norms(open_fields: list[str], names: list[str]) -> bool:
@@ -114,25 +152,14 @@ def _unlike(rows: Mapping[str, Row], source: str) -> UserError:
 
 
 def _ask(fields: list[str], rows: Mapping[str, Row], source: str) -> UserError:
-    arguments = [f"{_ARGUMENTS[field]}=" for field in fields if _ARGUMENTS[field]]
+    arguments = [f"{ARGUMENTS[field]}=" for field in fields if ARGUMENTS[field]]
     example = next(iter(rows), "vit_base_patch16_224")
     also = f", or give {', '.join(arguments)}" if len(arguments) == len(fields) else ""
     has = f" It has the tensors of {_listed(rows)}." if rows else ""
     return UserError(
-        f"{source}: nothing in the file tells {_in_words(fields)}.{has} Name its architecture as "
+        f"{source}: nothing in the file tells {in_words(fields)}.{has} Name its architecture as "
         f"timm does, e.g. architecture={example!r}{also}."
     )
-
-
-def _in_words(fields: list[str]) -> str:
-    words = {
-        "num_heads": "the number of attention heads",
-        "gelu": "the form of GELU",
-        "norm_epsilon": "the epsilon of the norms",
-        "pool": "the pool",
-        "pool_includes_prefix": "the tokens that the pool reads",
-    }
-    return ", ".join(words[field] for field in fields)
 
 
 def _listed(rows: Mapping[str, Row]) -> str:

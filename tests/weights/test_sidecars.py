@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from keras_vit import UserError
-from keras_vit.weights.facts import facts_beside
+from keras_vit.weights.adapters.timm import Timm
+from keras_vit.weights.beside import header_facts, read_json
 from keras_vit.weights.formats import open_checkpoint, write_safetensors
-from keras_vit.weights.formats.sidecar import read_json
 from keras_vit.weights.inspection import inspect
 from tests.weights.fixtures import FOLDER
 
@@ -49,9 +49,8 @@ def test_a_field_of_another_type(tmp_path, name, field):
     ],
 )
 def test_a_config_of_timm_of_other_types(tmp_path, values):
-    (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(UserError, match=r"config\.json: .*expected"):
-        read_json(tmp_path / "config.json")
+        Timm().facts(values, tmp_path / "config.json", None)
 
 
 @pytest.mark.parametrize(
@@ -67,4 +66,4 @@ def test_our_own_header_of_other_types(tmp_path, text):
     ]
     write_safetensors(path, made, {"keras_vit": text})
     with pytest.raises(UserError, match=r"x\.safetensors: 'keras_vit' in its header"):
-        facts_beside(path, open_checkpoint(path).metadata, None, "timm")
+        header_facts(open_checkpoint(path).metadata, str(path))

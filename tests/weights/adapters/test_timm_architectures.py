@@ -9,7 +9,7 @@ import pytest
 
 from keras_vit import UserError
 from keras_vit.weights import load_model, open_source
-from keras_vit.weights.architectures import architecture_row, names_digest, table
+from keras_vit.weights.adapters.timm_architectures import architecture_row, names_digest, table
 from keras_vit.weights.formats import open_checkpoint, write_safetensors
 from tests.weights.fixtures import FOLDER, close, stored
 

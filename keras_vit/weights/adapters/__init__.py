@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""One file for each family of checkpoints: everything that is known of it."""

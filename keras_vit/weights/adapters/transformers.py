@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: MIT
+"""Hugging Face transformers: ViT and DeiT, and models with the same names (MAE, MSN, BEiT)."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from keras_vit.config import ViTConfig
+from keras_vit.errors import UserError
+from keras_vit.untrusted.schema import check
+from keras_vit.weights.adapter import Adapter, Taps
+from keras_vit.weights.beside import (
+    Facts,
+    Side,
+    each_channel,
+    image_size,
+    one_or_two,
+    preprocessor_facts,
+    translated,
+)
+from keras_vit.weights.infer import Tensors, check_told, head, heads
+from keras_vit.weights.resample import Resampling
+from keras_vit.weights.table import (
+    PATCHES_TORCH,
+    Rule,
+    renamed,
+    row,
+    torch_dense,
+    torch_heads_in,
+    torch_heads_out,
+    torch_norm,
+)
+
+if TYPE_CHECKING:
+    from keras_vit.weights.source import Source
+
+# The names in files. They stand after `vit.` or `deit.`, but for those of the heads.
+_BLOCK = "encoder.layer.{block}"
+_RULES: tuple[Rule, ...] = (
+    row(
+        "patch_encoder/projection/kernel",
+        "embeddings.patch_embeddings.projection.weight",
+        PATCHES_TORCH,
+    ),
+    row("patch_encoder/projection/bias", "embeddings.patch_embeddings.projection.bias"),
+    row("patch_encoder/class_embedding", "embeddings.cls_token"),
+    row("patch_encoder/distillation_embedding", "embeddings.distillation_token"),
+    # DeiT without the second head: its second token is one that nothing reads, a register.
+    row("patch_encoder/register_embedding", "embeddings.distillation_token"),
+    row("patch_encoder/position_embedding", "embeddings.position_embeddings"),
+    *torch_norm("block_{block}/attention_norm", f"{_BLOCK}.layernorm_before"),
+    *[
+        rule
+        for part in ("query", "key", "value")
+        for rule in torch_heads_in(
+            "block_{block}/attention", (part,), f"{_BLOCK}.attention.attention.{part}", True
+        )
+    ],
+    *torch_heads_out("block_{block}/attention", f"{_BLOCK}.attention.output.dense"),
+    *torch_norm("block_{block}/mlp_norm", f"{_BLOCK}.layernorm_after"),
+    *torch_dense("block_{block}/mlp/hidden", f"{_BLOCK}.intermediate.dense"),
+    *torch_dense("block_{block}/mlp/output_projection", f"{_BLOCK}.output.dense"),
+    *torch_norm("encoder_norm", "layernorm"),
+    *torch_dense("pre_logits", "pooler.dense"),
+    *torch_dense("head", "{classifier}"),
+    *torch_dense("distillation_head", "distillation_classifier"),
+)
+_HEADS = ("classifier", "cls_classifier", "distillation_classifier")
+
+# Modules as transformers 5 calls them in memory; its files keep the names before.
+_V5 = (
+    ("encoder.layer.", "layers."),
+    ("attention.attention.query", "attention.q_proj"),
+    ("attention.attention.key", "attention.k_proj"),
+    ("attention.attention.value", "attention.v_proj"),
+    ("attention.output.dense", "attention.o_proj"),
+    ("intermediate.dense", "mlp.fc1"),
+    ("output.dense", "mlp.fc2"),
+)
+
+
+class _Config(TypedDict, total=False):
+    model_type: str | None
+    hidden_act: str | None
+    pooler_act: str | None
+    image_size: Side | dict[str, Any]
+
+
+_GELU = {
+    "gelu": "exact",
+    "gelu_python": "exact",
+    "gelu_new": "tanh",
+    "gelu_fast": "tanh",
+    "gelu_pytorch_tanh": "tanh",
+}
+# model_type: the epsilon of its norms where config.json does not say it.
+_EPSILON = {"vit": 1e-12, "deit": 1e-12, "vit_mae": 1e-12, "vit_msn": 1e-6}
+_EPSILON |= {"beit": 1e-12, "data2vec-vision": 1e-12}
+_UNLIKE = {
+    "dinov2": "LayerScale and a head on the class token and the mean, under names of its own",
+    "dinov2_with_registers": "registers and a head on the class token and the mean",
+    "dinov3_vit": "rotary positions",
+    "clip_vision_model": "a norm before the encoder and quick GELU",
+    "clip": "a norm before the encoder and quick GELU",
+    "metaclip_2": "a norm before the encoder and quick GELU",
+    "metaclip_2_vision_model": "a norm before the encoder and quick GELU",
+    "chinese_clip": "a norm before the encoder and quick GELU",
+    "chinese_clip_vision_model": "a norm before the encoder and quick GELU",
+    "siglip": "a pool of attention with a norm of its own, under other names",
+    "siglip_vision_model": "a pool of attention with a norm of its own, under other names",
+    "siglip2": "positions for any size of image (NaFlex)",
+    "siglip2_vision_model": "positions for any size of image (NaFlex)",
+    "ijepa": "no class token, and an average after the last norm, under names of its own",
+    "aimv2": "RMSNorm and a gated MLP",
+    "aimv2_vision_model": "RMSNorm and a gated MLP",
+    "tipsv2": "registers and LayerScale under names of its own",
+    "tipsv2_vision_model": "registers and LayerScale under names of its own",
+    "pixio": "several class tokens",
+    "radio": "no norm after the last block",
+    "internvl_vision": "LayerScale and norms of queries and keys under names of its own",
+}
+# Fields of BEiT and Data2Vec that have to be off, and what they mean.
+_BEIT = {
+    "use_relative_position_bias": "relative position bias",
+    "use_shared_relative_position_bias": "relative position bias",
+}
+
+
+class Transformers(Adapter):
+    """Names of files and of memory; a `config.json` tells what the tensors do not."""
+
+    name = "hf"
+    dialects = {"hf": _RULES, "hf_v5": renamed(_RULES, *_V5)}
+    landmarks = ("embeddings.patch_embeddings.projection.weight",)
+    prefixes = ("", "vit.", "deit.")
+    beside = ("*embeddings.mask_token", "*position_ids")
+    resampling = Resampling("bicubic")
+    written_to = ("folder",)
+    cannot = {
+        "LayerScale": lambda c: c.layer_scale is not None,
+        "QK-norm": lambda c: c.qk_norm,
+        "a model without class token": lambda c: not c.class_token,
+        "a pool other than the class token": lambda c: c.pool != "token",
+        "a ResNet stem": lambda c: c.resnet_stages is not None,
+        "registers, but for one that has a position (DeiT's second token)": lambda c: (
+            c.register_tokens > 0
+            and (c.register_tokens, c.register_tokens_in_positions) != (1, True)
+        ),
+        "a register beside a distillation token": lambda c: (
+            c.distillation_token and c.register_tokens
+        ),
+        "a tanh layer between the class token and a head": lambda c: (
+            c.representation_size and c.num_classes
+        ),
+        "a distillation token without heads": lambda c: c.distillation_token and not c.num_classes,
+    }
+    reference = "hf"
+
+    def dialect_of(self, names: Collection[str]) -> str:
+        return "hf_v5" if any(name.startswith("layers.") for name in names) else "hf"
+
+    def unused(self, names: Collection[str]) -> set[str]:
+        # The class head reads the token itself; the pooler beside it was never trained.
+        if any("classifier." in name for name in names):
+            return {name for name in names if name.startswith("pooler.")}
+        return set()
+
+    def describes(self, config: dict[str, Any]) -> bool:
+        return "architecture" not in config and "model_type" in config
+
+    def check_described(self, config: dict[str, Any], source: str) -> None:
+        _facts(config, source)
+
+    def facts(self, config: dict[str, Any], file: Path, architecture: str | None) -> Facts:
+        return (_facts(config, str(file)) if config else {}) | preprocessor_facts(file)
+
+    def unnamed(self, tensors: Tensors, facts: Facts) -> Facts:
+        if any(name.startswith("pooler.") for name in tensors.specs):
+            raise UserError(
+                f"{tensors.source}: nothing tells the activation of its pooler. Put its "
+                "config.json next to it, or leave the pooler out: skip='pooler.*'."
+            )
+        check_told(tensors, facts, ("num_heads", "gelu", "norm_epsilon"))
+        return {}
+
+    def fields(self, tensors: Tensors, facts: Facts) -> dict[str, Any]:
+        width, channels, *patch_size = tensors.shape(self.landmarks[0], 4)
+        v5 = "layers.0.layernorm_before.weight" in tensors
+        hidden = "layers.0.mlp.fc1.weight" if v5 else "encoder.layer.0.intermediate.dense.weight"
+        mlp_dim = tensors.shape(hidden, 2)[0]
+        if "embeddings.position_embeddings" not in tensors:
+            raise UserError(
+                f"{tensors.source}: has no table of positions; relative and rotary positions, and "
+                "none at all, are not read from transformers."
+            )
+        two_tokens = "embeddings.distillation_token" in tensors
+        two_heads = "cls_classifier.weight" in tensors
+        classifier = "cls_classifier" if two_heads else "classifier"
+        pooled = "pooler.dense.weight" in tensors
+        return {
+            "channels": channels,
+            "patch_size": tuple(patch_size),
+            "width": width,
+            "depth": tensors.count(r"layers\.(\d+)\." if v5 else r"encoder\.layer\.(\d+)\."),
+            "mlp_dim": mlp_dim,
+            "num_heads": heads(width, None, facts, tensors.source),
+            "distillation_token": two_tokens and two_heads,
+            # Without its head, DeiT's second token is one that nothing reads: a register.
+            "register_tokens": int(two_tokens and not two_heads),
+            "register_tokens_in_positions": two_tokens and not two_heads,
+            "representation_size": tensors.shape("pooler.dense.weight", 2)[0] if pooled else 0,
+            "gelu": "exact",
+            "norm_epsilon": 1e-12,
+            "position_rows": tensors.shape("embeddings.position_embeddings", 3)[1],
+            "prefix_tokens": 1 + int(two_tokens),
+            **head(tensors, f"{classifier}.weight", f"{classifier}.bias", outputs_first=True),
+        }
+
+    def placeholders(self, config: ViTConfig) -> dict[str, str]:
+        return {"classifier": "cls_classifier" if config.distillation_token else "classifier"}
+
+    def written_name(self, name: str, config: ViTConfig) -> str:
+        # A bare ViTModel has no prefix.
+        if not config.num_classes or name.startswith(_HEADS):
+            return name
+        return f"deit.{name}" if _is_deit(config) else f"vit.{name}"
+
+    def rows_for(self, config: ViTConfig) -> tuple[bool, bool]:
+        return True, config.register_tokens_in_positions
+
+    def sidecars(self, config: ViTConfig) -> dict[str, dict[str, Any]]:
+        return {
+            "config.json": _config_json(config),
+            "preprocessor_config.json": _preprocessor_json(config),
+        }
+
+    def run_reference(self, source: "Source", images: np.ndarray) -> tuple[Taps, dict[str, str]]:
+        from keras_vit.weights.parity import references
+
+        references.import_torchvision()
+        import transformers
+
+        config = source.config
+        settings = _config_json(config)
+        kind = getattr(transformers, settings["architectures"][0])
+        extra = {}
+        if not config.num_classes:
+            extra = {"add_pooling_layer": config.representation_size > 0}
+        model = kind(kind.config_class(**settings), **extra)
+        base = getattr(model, model.base_model_prefix, model)
+        layers = base.layers if hasattr(base, "layers") else base.encoder.layer
+        prefix = f"{model.base_model_prefix}." if config.num_classes else ""
+        state = {
+            (name if name.startswith(_HEADS) else prefix + name): source.checkpoint[name]
+            for name in source.checkpoint
+        }
+        # The names in the file are those before transformers 5 renamed its modules in memory.
+        if source.dialect == "hf" and any("_proj." in name for name in model.state_dict()):
+            state = {_to_v5(name): array for name, array in state.items()}
+        taps = references.run_torch(model, source, images, layers, state)
+        return taps, {"transformers": transformers.__version__}
+
+
+def _to_v5(name: str) -> str:
+    """A name in a file as transformers 5 calls it in memory."""
+    for old, new in _V5:
+        name = name.replace(old, new)
+    return name
+
+
+def _facts(config: dict[str, Any], source: str) -> Facts:
+    check(config, _Config, source)
+    kind = check(config["model_type"], str, f"{source}: model_type")
+    if kind not in _EPSILON:
+        has = _UNLIKE.get(kind, "what is not known here")
+        known = ", ".join(_EPSILON)
+        raise UserError(
+            f"{source}: model_type {kind!r} has {has}; the models of transformers that can be read "
+            f"are {known}."
+        )
+    for field, feature in _BEIT.items():
+        if config.get(field):
+            raise UserError(f"{source}: {field}: the model has {feature}, the model here has not.")
+    facts: Facts = {
+        "named": f"model_type {kind}",
+        "num_heads": config.get("num_attention_heads"),
+        "norm_epsilon": config.get("layer_norm_eps", _EPSILON[kind]),
+        "width": config.get("hidden_size"),
+        "depth": config.get("num_hidden_layers"),
+        "mlp_dim": config.get("intermediate_size"),
+        "gelu": translated(_GELU, config.get("hidden_act", "gelu"), "hidden_act", source),
+        "image_size": image_size(config.get("image_size", 224), source),
+    }
+    translated({"tanh": "tanh"}, config.get("pooler_act", "tanh"), "pooler_act", source)
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _is_deit(config: ViTConfig) -> bool:
+    return config.distillation_token or config.register_tokens > 0
+
+
+def _config_json(config: ViTConfig) -> dict[str, Any]:
+    kind = "DeiT" if _is_deit(config) else "ViT"
+    if not config.num_classes:
+        architecture = f"{kind}Model"
+    else:
+        with_teacher = "WithTeacher" if config.distillation_token else ""
+        architecture = f"{kind}ForImageClassification{with_teacher}"
+    labels = {str(i): f"LABEL_{i}" for i in range(config.num_classes)}
+    pooler = {}
+    if config.representation_size:
+        pooler = {"pooler_act": "tanh", "pooler_output_size": config.representation_size}
+    return {
+        "architectures": [architecture],
+        "model_type": kind.lower(),
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.mlp_dim,
+        "hidden_act": "gelu" if config.gelu == "exact" else "gelu_pytorch_tanh",
+        "layer_norm_eps": config.norm_epsilon,
+        "image_size": one_or_two(config.image_size),
+        "patch_size": one_or_two(config.patch_size),
+        "num_channels": config.channels,
+        "qkv_bias": True,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
+        **pooler,
+        "id2label": labels,
+        "label2id": {label: int(i) for i, label in labels.items()},
+    }
+
+
+def _preprocessor_json(config: ViTConfig) -> dict[str, Any]:
+    height, width = config.image_size
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": height, "width": width},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": each_channel(config.pixel_mean, config),
+        "image_std": each_channel(config.pixel_std, config),
+    }
