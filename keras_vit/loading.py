@@ -32,7 +32,7 @@ def load_model(source: str | os.PathLike, **options: Any) -> keras.Model:
     Args:
         source: a run folder; a `.keras` file; a file or folder of any known dialect; a URL;
             `"hf:owner/name"`; or a name of the catalog (`keras-vit list weights`).
-        **options: arguments of `keras_vit.weights.load_model`, such as another `image_size`.
+        **options: options of `keras_vit.weights.LoadOptions`, such as another `image_size`.
 
     Returns:
         A model from pixels of 0 to 255 to logits, not compiled. Its attribute `labels` holds the
