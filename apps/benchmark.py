@@ -93,9 +93,9 @@ def main(args) -> int:
 
 def _time_models(args):
     _refuse(args, _OF_DATA, "models")
-    from keras_vit.deploy.benchmark import benchmark, make_plan
+    from keras_vit.deploy import plan_benchmark, run_benchmark
 
-    plan = make_plan(
+    plan = plan_benchmark(
         args.subject,
         args.runtime,
         args.quantize,
@@ -109,7 +109,7 @@ def _time_models(args):
         import_keras()
     from keras_vit.reports import latency_table
 
-    return benchmark(plan), latency_table
+    return run_benchmark(plan), latency_table
 
 
 def _time_data(args):

@@ -20,7 +20,10 @@ ROOMS = {
         "Audit Finding ImageSet Split audit_files evaluation_batches from_arrays load read_image "
         "training_batches"
     ),
-    "deploy": "Agreement ExportOptions compare export_run",
+    "deploy": (
+        "Agreement BenchmarkPlan CheckImages CheckedExport ExportOptions Latency Original "
+        "Runners compare export_model export_run plan_benchmark run_benchmark time_files"
+    ),
     "evaluation": (
         "ClassScores Confusion Reliability average_precision class_places class_scores "
         "confusion_matrix few_shot_accuracy headline knn_accuracy mean_average_precision "

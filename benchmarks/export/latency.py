@@ -4,7 +4,7 @@
     python benchmarks/export/latency.py --variant Ti/16 --repeats 3
 
 Every contender is a process of its own on the same core and gets a quarter of a second at a time,
-in turns (`keras_vit.deploy.latency.measure`); each repeat starts the processes again. Ratios are
+in turns (`keras_vit.deploy.time_files`); each repeat starts the processes again. Ratios are
 those of the median CPU time of a call, which on one pinned thread is the wall clock without the
 other jobs of the machine.
 
@@ -159,7 +159,7 @@ def _runnable(names: list[str], folder: Path) -> tuple[list[str], dict[str, str]
 
 def _measure(names: list[str], folder: Path, seconds: float) -> dict:
     from keras_vit import ViTConfig
-    from keras_vit.deploy.latency import measure
+    from keras_vit.deploy import time_files
 
     values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = ViTConfig.from_dict(values)
@@ -169,7 +169,7 @@ def _measure(names: list[str], folder: Path, seconds: float) -> dict:
         for name in names
         if (kind := _CONTENDERS[name][1]) is not None
     }
-    results = measure(
+    results = time_files(
         {name: folder / _CONTENDERS[name][0] for name in names},
         shape,
         seconds=seconds,

@@ -2,16 +2,17 @@
 """Compares the logits of an exported model with those of the Keras model."""
 
 import dataclasses
-import time
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 
-from keras_vit.export.runner import Runner
+from keras_vit.export.metadata import Metadata
+from keras_vit.export.quantization import signal_to_noise
 
 # Of a logit, relative to max(1, |logit|): float32 kernels that sum in another order stay below a
 # tenth of it.
 TOLERANCE = 1e-4
+_SAME_DECIBELS = 15  # of the power of logits to that of a difference; other logits have 0 or less
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,18 +82,46 @@ def compare(
     )
 
 
-def median_milliseconds(
-    runners: Mapping[str, Runner], images: np.ndarray, rounds: int = 50
-) -> dict[str, float]:
-    """Median times of a batch of one, in milliseconds of wall clock, after five rounds to warm up.
+def same_logits(first: np.ndarray, again: np.ndarray, quantized: bool) -> bool:
+    """Whether a file has given the same logits twice, in another way each time.
 
-    The runners take turns, so that a machine that is busy for a while slows all of them.
+    Args:
+        first, again: float `(n, classes)`.
+        quantized: whether the file is: the scales of quantised activations may depend on the batch
+            and on the device.
     """
-    times = {name: [] for name in runners}
-    for i in range(5 + rounds):
-        image = images[i % len(images)][None]
-        for name, run in runners.items():
-            start = time.perf_counter()
-            run(image)
-            times[name].append(1000 * (time.perf_counter() - start))
-    return {name: float(np.median(found[5:])) for name, found in times.items()}
+    if not quantized:
+        return compare(first, again).ok
+    return bool(np.isfinite(again).all()) and signal_to_noise(first, again) > _SAME_DECIBELS
+
+
+def where_they_differ(
+    agreement: Agreement,
+    reference: np.ndarray,
+    candidate: np.ndarray,
+    metadata: Metadata,
+    name_of: Callable[[int], str],
+) -> str:
+    """Says where an export differs from the model, in one sentence.
+
+    Args:
+        agreement: what `compare` found of the two.
+        reference, candidate: see `compare`.
+        metadata: what the classes are called.
+        name_of: what the image at a position is called.
+    """
+    worst = name_of(agreement.worst)
+    if not agreement.finite:
+        return f"logits that are not finite, first for {worst}"
+    text = (
+        f"max |d logit| {agreement.max_abs_diff:.1e}, {agreement.max_rel_diff:.1e} of max(1, "
+        f"|logit|) (limit {agreement.tolerance:.0e}), for {worst}"
+    )
+    if agreement.disagreeing:
+        first = agreement.disagreeing[0]
+        said, expected = metadata.answer(candidate[first]), metadata.answer(reference[first])
+        text += (
+            f"; {len(agreement.disagreeing)} of {len(reference)} images get another class, first "
+            f"{name_of(first)}: {said} where Keras says {expected}"
+        )
+    return text

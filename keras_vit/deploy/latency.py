@@ -4,6 +4,7 @@ all of them alike."""
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +13,7 @@ import numpy as np
 
 from keras_vit import hardware
 from keras_vit.errors import UserError
+from keras_vit.export.runner import Runner
 from keras_vit.export.worker import Worker
 from keras_vit.files import size_in_bytes
 from keras_vit.progress import track
@@ -56,7 +58,7 @@ class Latency:
     share_of_peak: float | None
 
 
-def measure(
+def time_files(
     files: Mapping[str, Path],
     image_shape: tuple[int, int, int],
     threads: Sequence[int] = (1,),
@@ -126,7 +128,7 @@ def measure(
 
 
 def check_numbers(threads: Sequence[int], batches: Sequence[int]) -> None:
-    """Raises the errors of `measure` that can be told without any file."""
+    """Raises the errors of `time_files` that can be told without any file."""
     cores = hardware.usable_cores()
     for count in threads:
         if not 1 <= count <= cores:
@@ -159,3 +161,20 @@ def _summary(name, path, threads, batch, times, memory, flops, peak) -> Latency:
 def _medians(calls: list[list[float]]) -> list[float]:
     """Of wall clock and CPU time."""
     return np.median(calls, axis=0).tolist()
+
+
+def median_milliseconds(
+    runners: Mapping[str, Runner], images: np.ndarray, rounds: int = 50
+) -> dict[str, float]:
+    """Median times of a batch of one, in milliseconds of wall clock, after five rounds to warm up.
+
+    The runners take turns, so that a machine that is busy for a while slows all of them.
+    """
+    times = {name: [] for name in runners}
+    for i in range(5 + rounds):
+        image = images[i % len(images)][None]
+        for name, run in runners.items():
+            start = time.perf_counter()
+            run(image)
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: float(np.median(found[5:])) for name, found in times.items()}

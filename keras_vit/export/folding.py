@@ -35,12 +35,14 @@ class Folded:
     """What `keras_vit.export.forward` computes with.
 
     Attributes:
+        name: what the model is called.
         config: the model's configuration.
         weights: float32 arrays; `NAME/kernel` is `(incoming, outgoing)`, `NAME/bias` `(outgoing,)`.
             `residual/epsilon`, `()`, belongs to LayerNorms that read the residual stream.
         residual_scale: the power of two that the residual stream is multiplied by, at most 1.
     """
 
+    name: str
     config: ViTConfig
     weights: dict[str, np.ndarray]
     residual_scale: float
@@ -86,7 +88,13 @@ def fold(model: keras.Model) -> Folded:
     scale = residual_scale(model)
     folded = scaled(folded, scale, config.norm_epsilon)
     arrays = {name: np.array(a, "float32", order="C") for name, a in folded.items()}
-    return Folded(config, arrays, scale)
+    return Folded(model.name, config, arrays, scale)
+
+
+def folded_weights(model: "keras.Model | Folded") -> Folded:
+    """What was folded already, as it is, and a model folded: who writes several files of one model
+    folds it once."""
+    return model if isinstance(model, Folded) else fold(model)
 
 
 def _array(variable) -> np.ndarray:

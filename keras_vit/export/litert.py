@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_vit.errors import UserError, unknown
-from keras_vit.export.folding import fold
+from keras_vit.export.folding import Folded, folded_weights
 from keras_vit.export.forward import forward
 from keras_vit.export.lint import check_rules
 from keras_vit.export.metadata import Metadata
@@ -20,7 +20,7 @@ DTYPES = ("float32", "uint8")
 
 
 def to_tflite(
-    model: keras.Model,
+    model: keras.Model | Folded,
     path: str | os.PathLike,
     metadata: Metadata | None = None,
     quantize: str = "none",
@@ -35,7 +35,7 @@ def to_tflite(
     and, on request, `attention` (see `keras_vit.export.forward`).
 
     Args:
-        model: a model built by `keras_vit.vit`, float32.
+        model: a model built by `keras_vit.vit`, float32, or its folded weights.
         path: the `.tflite` file to write.
         metadata: labels and input size, kept inside the file (`unzip -l` lists them).
         quantize: a mode of `keras_vit.export.quantization.MODES`.
@@ -60,7 +60,9 @@ def to_tflite(
         raise unknown("input_dtype", input_dtype, DTYPES)
     if MODES[quantize].calibrated and calibration is None:
         raise UserError(f"quantize={quantize!r} needs real images for calibration.")
-    content = _converted(model, quantize, input_dtype, batch, attention, calibration, path)
+    content = _converted(
+        folded_weights(model), quantize, input_dtype, batch, attention, calibration, path
+    )
     if quantize == "static_int8":
         content = static_int8(content, calibration.astype(input_dtype))
     with replacing(path) as temporary:
@@ -71,13 +73,12 @@ def to_tflite(
     return Path(path)
 
 
-def _converted(model, quantize, input_dtype, batch, attention, calibration, path) -> bytes:
+def _converted(folded, quantize, input_dtype, batch, attention, calibration, path) -> bytes:
     import tensorflow as tf
 
     from keras_vit.export.saved_model import exported_module
     from keras_vit.export.tensorflow_ops import TensorFlowOps
 
-    folded = fold(model)
     config, module = folded.config, exported_module(folded)
     ops = TensorFlowOps(module.weights)
     wanted = ("logits", "attention") if attention else ("logits",)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_vit.errors import UserError, not_installed
-from keras_vit.export.folding import fold
+from keras_vit.export.folding import Folded, folded_weights
 from keras_vit.export.forward import forward
 from keras_vit.export.metadata import Metadata
 from keras_vit.files import replacing
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def to_onnx(
-    model: "keras.Model",
+    model: "keras.Model | Folded",
     path: str | os.PathLike,
     metadata: Metadata | None = None,
     quantize: str = "none",
@@ -31,7 +31,7 @@ def to_onnx(
     and, on request, `attention` (see `keras_vit.export.forward`).
 
     Args:
-        model: a model built by `keras_vit.vit`, float32.
+        model: a model built by `keras_vit.vit`, float32, or its folded weights.
         path: the `.onnx` file to write.
         metadata: labels and input size, kept in the file's `metadata_props`.
         quantize: "none", or "dynamic_int8" for ONNX Runtime's dynamic quantisation of the matrices,
@@ -46,10 +46,10 @@ def to_onnx(
     onnx = _library("onnx")
     if Path(path).suffix != ".onnx":
         raise UserError(f"{path}: expected a name that ends in .onnx.")
-    folded = fold(model)
+    folded = folded_weights(model)
     if folded.nbytes >= 2**31:
         raise UserError(f"{path}: expected weights below 2 GB, the limit of one ONNX file.")
-    proto = _graph(folded, model.name, input_dtype, attention)
+    proto = _graph(folded, input_dtype, attention)
     if metadata is not None:
         onnx.helper.set_model_props(proto, metadata.files())
     onnx.checker.check_model(proto, full_check=True)
@@ -61,7 +61,7 @@ def to_onnx(
     return Path(path)
 
 
-def _graph(folded, name: str, input_dtype: str, attention: bool):
+def _graph(folded: Folded, input_dtype: str, attention: bool):
     from onnx import TensorProto, helper
 
     from keras_vit.export.onnx_ops import OPSET, OnnxOps
@@ -80,7 +80,7 @@ def _graph(folded, name: str, input_dtype: str, attention: bool):
     entry = ["batch", *config.image_size, config.channels]
     graph = helper.make_graph(
         ops.nodes,
-        name,
+        folded.name,
         [helper.make_tensor_value_info("pixels", element, entry)],
         [helper.make_tensor_value_info(w, TensorProto.FLOAT, shapes[w]) for w in wanted],
         list(ops.initializers.values()),

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
-from keras_vit.export.folding import Folded, fold
+from keras_vit.export.folding import Folded, folded_weights
 from keras_vit.export.forward import forward
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.tensorflow_ops import TensorFlowOps
@@ -20,7 +20,7 @@ _TOP_K = 5
 
 
 def to_saved_model(
-    model: keras.Model,
+    model: keras.Model | Folded,
     path: str | os.PathLike,
     metadata: Metadata | None = None,
     read: Callable | None = None,
@@ -41,7 +41,7 @@ def to_saved_model(
       `valid` false, scores of 0, empty classes and indices of -1, and leaves the others alone.
 
     Args:
-        model: a model built by `keras_vit.vit`, float32.
+        model: a model built by `keras_vit.vit`, float32, or its folded weights.
         path: the folder to make; it must not exist, or be empty.
         metadata: labels and input size, kept in the folder's `assets.extra`.
         read: turns the bytes of one file into pixels in a TensorFlow graph:
@@ -50,7 +50,7 @@ def to_saved_model(
     Returns:
         The path.
     """
-    folded = fold(model)
+    folded = folded_weights(model)
     module = exported_module(folded)
     signatures = _pixel_signatures(module, folded)
     if read is not None and metadata is not None and folded.config.num_classes:

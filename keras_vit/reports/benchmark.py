@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from keras_vit import hardware
-from keras_vit.deploy.latency import Latency
+from keras_vit.deploy import Latency
 from keras_vit.reports.tables import aligned
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ def quantization_table(card: Sequence[dict]) -> str:
     """What each mode costs and gains; sizes and latencies are ratios to float32.
 
     Args:
-        card: `quantization` of a report; see `keras_vit.deploy.card`.
+        card: `quantization` of a report; see `keras_vit.deploy.CheckedExport.to_card`.
     """
     lines = aligned([_COLUMNS, *map(_row, card)])
     for row in card:

@@ -7,7 +7,7 @@ import pytest
 
 from keras_vit import UserError, vit
 from keras_vit.data.pipeline.timing import Stage
-from keras_vit.deploy.latency import Latency
+from keras_vit.deploy import Latency
 from keras_vit.export import Metadata, to_onnx, to_tflite
 from keras_vit.reports import latency_table, pipeline_table
 from tests.models.test_vit import tiny

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_vit.deploy import compare
-from keras_vit.deploy.comparison import median_milliseconds
+from keras_vit.deploy.comparison import same_logits, where_they_differ
 from keras_vit.export import Metadata
 
 
@@ -33,22 +33,6 @@ def test_large_logits_are_compared_by_their_size():
     assert not compare(reference, reference + np.array([[0, 0.09]])).ok
 
 
-def test_times_are_medians_of_each_runner():
-    calls = {"a": 0, "b": 0}
-
-    def runner(name):
-        def run(image):
-            assert image.shape == (1, 2, 2, 3)
-            calls[name] += 1
-
-        return run
-
-    runners = {name: runner(name) for name in calls}
-    times = median_milliseconds(runners, np.zeros((3, 2, 2, 3)), rounds=4)
-    assert calls == {"a": 9, "b": 9}  # five to warm up
-    assert all(value >= 0 for value in times.values())
-
-
 def test_answers_of_several_classes():
     reference = np.array([[1.0, -1.0], [2.0, 1e-5], [-1.0, -2.0]])
     near = reference - np.array([[0, 0], [0, 2e-5], [0, 0]])  # a tie: both are 0 but for rounding
@@ -63,3 +47,29 @@ def test_answers_of_several_classes():
     meta = Metadata("m", ("cat", "dog"), (8, 8), 3, task="multi")
     assert meta.answer(reference[1]) == "'cat' and 'dog'" and meta.answer(reference[2]) == "nothing"
     assert Metadata.parse(meta.to_json(), "x") == meta
+
+
+def test_a_file_gives_the_same_logits_twice():
+    logits = np.array([[1.0, -2.0]])
+    assert same_logits(logits, logits + 1e-5, quantized=False)
+    assert not same_logits(logits, logits + 1e-2, quantized=False)
+    # Scales of quantised activations may differ; other logits are still found.
+    assert same_logits(logits, logits + 1e-2, quantized=True)
+    assert not same_logits(logits, logits[:, ::-1], quantized=True)
+    assert not same_logits(logits, logits * np.nan, quantized=True)
+
+
+def test_where_logits_differ_is_one_sentence():
+    meta, reference = Metadata("m", ("cat", "dog"), (8, 8), 3), np.array([[1.0, 0], [0, 1]])
+
+    def said(candidate):
+        found = compare(reference, candidate)
+        return where_they_differ(found, reference, candidate, meta, "photo {}".format)
+
+    assert said(np.add(reference, [[0, 0], [0, 0.5]])) == (
+        "max |d logit| 5.0e-01, 5.0e-01 of max(1, |logit|) (limit 1e-04), for photo 1"
+    )
+    assert said(reference[::-1]).endswith(
+        "; 2 of 2 images get another class, first photo 0: 'dog' where Keras says 'cat'"
+    )
+    assert said(reference * [[1], [np.nan]]) == "logits that are not finite, first for photo 1"

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 import sys
 
+import numpy as np
 import pytest
 
 from keras_vit import UserError, hardware, vit
-from keras_vit.deploy.latency import measure
+from keras_vit.deploy.latency import median_milliseconds, time_files
 from keras_vit.export import Metadata, to_tflite
 from tests.models.test_vit import tiny
 
@@ -19,7 +20,9 @@ def tflite(tmp_path_factory):
 
 def test_every_combination_is_timed(tflite):
     files = {"first": tflite, "again": tflite}
-    results = measure(files, SHAPE, (1,), (1, 3), seconds=0.25, flops={"first": 1e6, "again": 1e6})
+    results = time_files(
+        files, SHAPE, (1,), (1, 3), seconds=0.25, flops={"first": 1e6, "again": 1e6}
+    )
     assert [(r.name, r.batch) for r in results] == [
         *(("first", 1), ("first", 3)),
         *(("again", 1), ("again", 3)),
@@ -38,7 +41,7 @@ def test_every_combination_is_timed(tflite):
 
 
 def test_without_operations_there_is_no_share(tflite):
-    (result,) = measure({"litert": tflite}, SHAPE, seconds=0.25)
+    (result,) = time_files({"litert": tflite}, SHAPE, seconds=0.25)
     assert result.gflops is None
     assert result.share_of_peak is None
 
@@ -54,7 +57,7 @@ def test_a_worker_of_ones_own(tflite, tmp_path):
     )
     workers = {"sleeper": [sys.executable, str(script)]}
     files = {"sleeper": tflite, "litert": tflite}
-    sleeper, litert = measure(files, SHAPE, seconds=0.25, workers=workers)
+    sleeper, litert = time_files(files, SHAPE, seconds=0.25, workers=workers)
     assert sleeper.median_ms >= 20  # a sleep is never shorter than asked for
     assert sleeper.cpu_ms < 5  # and takes no CPU, but for the call itself
     assert litert.median_ms < 20  # microseconds of work
@@ -64,10 +67,26 @@ def test_what_cannot_run_is_named(tflite, tmp_path):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no flatbuffer")
     with pytest.raises(UserError, match=r"broken\.tflite: cannot be opened"):
-        measure({"litert": broken}, SHAPE, seconds=0.25)
+        time_files({"litert": broken}, SHAPE, seconds=0.25)
     with pytest.raises(UserError, match=r"expected images of shape \(16, 24, 3\)"):
-        measure({"litert": tflite}, (8, 8, 3), seconds=0.25)
+        time_files({"litert": tflite}, (8, 8, 3), seconds=0.25)
     with pytest.raises(UserError, match=rf"expected 1 to {hardware.usable_cores()} on this"):
-        measure({"litert": tflite}, SHAPE, (hardware.usable_cores() + 1,))
+        time_files({"litert": tflite}, SHAPE, (hardware.usable_cores() + 1,))
     with pytest.raises(UserError, match="batch: expected 1 or more, received 0"):
-        measure({"litert": tflite}, SHAPE, batches=(0,))
+        time_files({"litert": tflite}, SHAPE, batches=(0,))
+
+
+def test_times_are_medians_of_each_runner():
+    calls = {"a": 0, "b": 0}
+
+    def runner(name):
+        def run(image):
+            assert image.shape == (1, 2, 2, 3)
+            calls[name] += 1
+
+        return run
+
+    runners = {name: runner(name) for name in calls}
+    times = median_milliseconds(runners, np.zeros((3, 2, 2, 3)), rounds=4)
+    assert calls == {"a": 9, "b": 9}  # five to warm up
+    assert all(value >= 0 for value in times.values())

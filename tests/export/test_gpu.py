@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, vit
-from keras_vit.deploy import gpu_check
-from keras_vit.deploy.candidates import Candidate
 from keras_vit.export import gpu, open_runner, to_tflite
 from keras_vit.export.quantization import signal_to_noise
 from tests.contracts import randomize
@@ -99,33 +97,9 @@ def test_the_device_has_a_name():
     assert DEVICE and "arch=" not in DEVICE
 
 
-def test_without_a_device_there_is_a_note_and_no_problem(tmp_path, monkeypatch, capsys):
-    path, images = exported(tmp_path, {})
-    entry = {"format": "litert", "candidate": Candidate("litert", "none", path), "problem": None}
-    entry["logits"] = open_runner(path)(images)
-    monkeypatch.setattr(gpu, "_device", lambda log: None)
-    gpu_check.check_gpu([entry, {"format": "onnx"}], images)
-    assert entry["problem"] is None and "no Vulkan device" in entry["gpu"]
-    assert "no Vulkan device" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(("code", "said"), [(-11, "signal 11"), (3, "exit code 3")])
 def test_a_crash_of_the_driver_is_a_note(tmp_path, monkeypatch, code, said):
     done = subprocess.CompletedProcess([], code, stdout="", stderr="")
     monkeypatch.setattr(gpu, "_started", lambda *arguments: done)
     with pytest.raises(UserError, match=rf"m\.tflite: a run on the GPU ended with {said}"):
         gpu.run_on_gpu(tmp_path / "m.tflite", np.zeros((1, 4, 4, 3)))
-
-
-def test_other_logits_on_a_gpu_are_a_problem(monkeypatch, tmp_path):
-    logits = np.ones((2, 3), "float32")
-    entry = {"format": "litert", "problem": None, "logits": logits}
-    entry["candidate"] = Candidate("litert", "none", tmp_path / "m.tflite")
-    answers = [gpu.GpuRun("a GPU", np.stack([logits, logits + 1]))]  # right the first time only
-    monkeypatch.setattr(gpu_check, "run_on_gpu", lambda *arguments: answers.pop())
-    gpu_check.check_gpu([entry], np.zeros((2, 4, 4, 3)))
-    assert entry["problem"] == "other logits on the GPU (a GPU)"
-    answers.append(gpu.GpuRun("a GPU", reason="Failed to modify graph"))
-    entry["problem"] = None
-    gpu_check.check_gpu([entry], np.zeros((2, 4, 4, 3)))
-    assert entry["problem"] is None and entry["gpu"].startswith("refused by a GPU")

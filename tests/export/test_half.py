@@ -56,7 +56,7 @@ def test_channels_of_thousands_survive(name, size, moved):
     expected = to_numpy(model(IMAGES))
     distance = np.abs(expected[0] - expected[1]).max()
     assert np.abs(half_logits(fold(model), IMAGES) - expected).max() < moved * distance
-    said = in_half(model, IMAGES, expected)
+    said = in_half(fold(model), IMAGES, expected)
     assert said.startswith("finite, 100% the same class")
     assert said.endswith(f"residual stream divided by {1 / residual_scale(model):.0f}")
 
@@ -70,7 +70,7 @@ def test_the_stream_is_divided_as_far_as_needed(size):
 def test_without_the_division_it_overflows(monkeypatch):
     """The square of a channel is above 65,504: LayerNorm then divides by infinity."""
     monkeypatch.setattr(folding, "residual_scale", lambda model: 1.0)
-    said = in_half(with_outliers(1000.0), IMAGES, np.zeros((2, 3)))
+    said = in_half(fold(with_outliers(1000.0)), IMAGES, np.zeros((2, 3)))
     assert said == "overflows: a number of the graph is above 65,504"
 
 
@@ -104,9 +104,9 @@ def test_an_overflow_is_told():
     for layer in ("query_dense", "key_dense"):
         kernel = getattr(blocks(model)[0].attention, layer).kernel
         kernel.assign(1000.0 * kernel)
-    said = in_half(model, IMAGES, np.zeros((2, 3)))
+    said = in_half(fold(model), IMAGES, np.zeros((2, 3)))
     assert said == "overflows: a number of the graph is above 65,504"
 
 
 def test_a_hybrid_is_not_simulated():
-    assert in_half(model_of(**ALL["hybrid"]), IMAGES, None) == "not simulated for a hybrid"
+    assert in_half(fold(model_of(**ALL["hybrid"])), IMAGES, None) == "not simulated for a hybrid"

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, recipes, vit
-from keras_vit.deploy import export_run
-from keras_vit.deploy.benchmark import benchmark, make_plan
+from keras_vit.deploy import export_run, plan_benchmark, run_benchmark
 from keras_vit.models.keras_file import load_keras
 from keras_vit.predictor import Predictor
 from keras_vit.reports import draw_attention
@@ -108,7 +107,7 @@ def test_no_command_opens_one_otherwise(whole, tmp_path):
         for call in (
             lambda: Predictor.open(run),
             lambda: export_run(path, tmp_path / "out", ["litert"]),
-            lambda: benchmark(make_plan([str(path)], ["litert"])),
+            lambda: run_benchmark(plan_benchmark([str(path)], ["litert"])),
             lambda: draw_attention(run, ["cat.png"], tmp_path / "pictures"),
         ):
             with pytest.raises(UserError, match=r"model\.keras: is "):

@@ -17,8 +17,6 @@ from keras_vit.apps import train as app
 
 from keras_vit import UserError, ViTConfig, config_of, recipes
 from keras_vit.data import by_name
-from keras_vit.deploy import export as delivery
-from keras_vit.export import open_runner
 from keras_vit.training import NonFiniteLoss, RunOptions, TimeIsUp, resume, train
 from keras_vit.training.checkpoints import Checkpoints
 from keras_vit.training.train import run_name
@@ -124,26 +122,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
         options = RunOptions(checkpoint_minutes=60)
         train(recipe, tmp_path / "run", images, [Poison()], options)
     assert not (tmp_path / "run" / "model.keras").exists()
-
-
-@pytest.mark.slow
-def test_an_export_that_disagrees_is_rejected_and_says_where(images, tmp_path, monkeypatch):
-    def broken(path):
-        run = open_runner(path)
-        if path.suffix == ".tflite":
-            return lambda pixels: run(pixels)[:, ::-1]
-        return run
-
-    monkeypatch.setattr(delivery, "open_runner", broken)
-    recipe = small(epochs=8, optimizer=recipes.Optimizer(learning_rate=1e-2))
-    run = train(recipe, tmp_path / "run", images)
-    assert not run.ok
-    saved_model, litert = run.report["exports"]
-    assert saved_model["ok"] and not litert["ok"]
-    assert "24 of 24 images get another class, first train/1: 'above'" in litert["problem"]
-    assert litert["path"] == "export/model.tflite.rejected"
-    assert (tmp_path / "run" / litert["path"]).exists()
-    assert not (tmp_path / "run" / "export" / "model.tflite").exists()
 
 
 def test_a_folder_in_use_is_refused_before_anything_is_read(tmp_path):

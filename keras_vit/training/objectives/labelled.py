@@ -8,12 +8,14 @@ import keras
 
 from keras_vit.data import ImageSet
 from keras_vit.data.dataset import split_batches
-from keras_vit.deploy.export import export_and_check
+from keras_vit.deploy import CheckImages, Original, Runners, export_model
 from keras_vit.errors import UserError
 from keras_vit.recipes import Classify, Distill, Recipe
+from keras_vit.run_folder import RunFolder
 from keras_vit.training.objectives.base import metadata_for
 
 EXPORTS = ("saved_model", "litert")  # what needs no extra
+_AS_THEY_ARE = Runners()
 
 
 def check_task(objective: Classify | Distill, task: str) -> None:
@@ -47,20 +49,26 @@ def make_metrics(task: str = "single", num_classes: int = 2) -> list[keras.metri
     return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
 
-def deliver(model: keras.Model, recipe: Recipe, images: ImageSet, folder: Path) -> dict:
+def deliver(
+    model: keras.Model,
+    recipe: Recipe,
+    images: ImageSet,
+    folder: Path,
+    runners: Runners = _AS_THEY_ARE,
+) -> dict:
     """Measures a model and its exports on the test split; see `Objective.finish`."""
     size, channels, crop = recipe.model.image_size, recipe.model.channels, recipe.data.crop
-    checked = export_and_check(
-        model,
-        folder / "model.keras",
-        metadata_for(recipe, images),
-        folder / "export",
-        split_batches(images.test, size, channels, crop, recipe.part_size),
-        images.test.labels,
+    run, test = RunFolder(folder), images.test
+    checked = export_model(
+        Original(model, run.model_file, metadata_for(recipe, images)),
+        run.exports_folder,
+        CheckImages(
+            split_batches(test, size, channels, crop, recipe.part_size), test.labels, test.name_of
+        ),
         formats=formats(),
-        name_of=images.test.name_of,
+        runners=runners,
     )
-    exports = [{**e, "path": f"export/{e['path']}"} for e in checked["exports"]]
+    exports = [{**e, "path": f"{run.exports_folder.name}/{e['path']}"} for e in checked["exports"]]
     return {**checked, "exports": exports}
 
 

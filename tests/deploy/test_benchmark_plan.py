@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""What is found to be timed. Nothing is opened, so that the files may be empty."""
+
+import json
+
+import pytest
+
+from keras_vit import UserError, hardware, recipes
+from keras_vit.deploy import plan_benchmark
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark") / "run"
+    (folder / "export").mkdir(parents=True)
+    text = json.dumps(recipes.to_dict(recipes.get("digits")))
+    (folder / "recipe.json").write_text(text, encoding="utf-8")
+    (folder / "model.keras").touch()
+    (folder / "export" / "model.tflite").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("subjects", "options", "message"),
+    [
+        (["RUN"], {"runtimes": ["tflite"]}, r"unknown runtime 'tflite'\. Did you mean litert"),
+        (["RUN"], {"modes": ["int8"]}, r"unknown quantize 'int8'"),
+        (["RUN"], {"runtimes": ["onnx"], "modes": ["float16"]}, r"none of onnx has float16"),
+        (["RUN"], {"threads": (99,)}, rf"threads: expected 1 to {hardware.usable_cores()} on"),
+        (["RUN"], {"batches": (0,)}, "batch: expected 1 or more, received 0"),
+        (["RUN"], {"image_size": 32}, "image_size: .* has its own"),
+        (["RUN/export/model.tflite"], {"runtimes": ["onnx"]}, "runs in litert, and --runtime"),
+        (["RUN/export/model.tflite"], {"modes": ["none"]}, "files are timed as they are"),
+        (["lost.tflite"], {}, r"lost\.tflite: no such file or folder"),
+        (["S16"], {}, r"S16: no such file or folder, and unknown model 'S16'\. Did you mean S/16"),
+        (["S/16"], {"image_size": 0}, "image_size: expected a whole number above 0"),
+    ],
+)
+def test_what_cannot_be_timed_is_said_first(run, subjects, options, message):
+    with pytest.raises(UserError, match=message):
+        plan_benchmark([subject.replace("RUN", str(run)) for subject in subjects], **options)
+
+
+def test_a_missing_package_is_named(run):
+    def is_installed(module):
+        return module != "onnxruntime"
+
+    with pytest.raises(UserError, match=r"onnx: needs the package onnxruntime.*toolkit\[onnx\]"):
+        plan_benchmark([str(run)], ["onnx"], is_installed=is_installed)
+    found = plan_benchmark([str(run)], is_installed=is_installed)
+    assert found.runtimes == ("keras", "saved_model", "litert")
+
+
+def test_each_is_timed_once(run):
+    found = plan_benchmark([str(run)], ["litert"], ["none", "none"], (1, 1), (2, 1, 2))
+    assert (found.threads, found.batches) == ((1,), (2, 1))
+    assert found.files_of_a_model == [("litert", "none")]
