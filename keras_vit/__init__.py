@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     # Models out of files
     from keras_vit.loading import load_model as load_model
+    from keras_vit.models import ViT as ViT
     from keras_vit.models import config_of as config_of
     from keras_vit.models import vit as vit
 
@@ -48,6 +49,7 @@ _HOME = {
     "UserError": "errors",
     "load_model": "loading",
     "vit": "models",
+    "ViT": "models",
     "config_of": "models",
     "Predictor": "predictor",
     "train": "training",

@@ -265,9 +265,9 @@ class ViTConfig:
 
     @property
     def stochastic_depth_rates(self) -> tuple[float, ...]:
-        """The rate of each block: 0 at the first, `stochastic_depth` at the last, linear
-        between."""
-        return tuple(self.stochastic_depth * i / max(1, self.depth - 1) for i in range(self.depth))
+        """The rate of each block, from 0 at the first to `stochastic_depth` at the last."""
+        last = max(1, self.depth - 1)
+        return tuple(self.stochastic_depth * (i / last) for i in range(self.depth))
 
     @property
     def num_parameters(self) -> int:

@@ -25,6 +25,7 @@ REGISTERED = {
     "TokenPool": "layers.token_pool",
     "TransformerBlock": "layers.transformer_block",
     "MaskedAutoencoder": "models.masked_autoencoder",
+    "ViT": "models.vit",
     "WeightedCrossEntropy": "training.objectives.classify",
     "AdamW": "training.optimizers",
     "SGD": "training.optimizers",

@@ -9,8 +9,18 @@ from pathlib import Path
 import keras_vit
 
 NAMES = {
-    *("Predictor", "UserError", "ViTConfig", "__version__", "analysis", "config_of", "create"),
-    *("data", "deploy", "evaluation", "export", "layers", "load_model", "models", "recipes"),
+    *("Predictor", "UserError", "ViT", "ViTConfig", "__version__", "analysis", "config_of"),
+    *(
+        "create",
+        "data",
+        "deploy",
+        "evaluation",
+        "export",
+        "layers",
+        "load_model",
+        "models",
+        "recipes",
+    ),
     *("reports", "train", "training", "vit", "weights"),
 }
 
@@ -35,7 +45,7 @@ ROOMS = {
         "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
         "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
     ),
-    "models": "MaskedAutoencoder blocks check_plain config_of num_visible vit",
+    "models": "MaskedAutoencoder ViT blocks check_plain config_of num_visible vit",
     "recipes": (
         "Augmentation Classify Data Distill Objective Optimizer Phase Recipe Reconstruct Schedule "
         "cifar10_seed debug default_for describe digits explain finetune from_dict get "

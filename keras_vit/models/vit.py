@@ -1,30 +1,93 @@
 # SPDX-License-Identifier: MIT
 """The Vision Transformer of arXiv 2010.11929, as a Keras functional model."""
 
+import dataclasses
+from typing import Any
+
 import keras
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.layers import (
-    AttentionPool,
-    PatchDropout,
-    PatchEncoder,
-    Patches,
-    ResNetStem,
-    TokenPool,
-    TransformerBlock,
-)
+from keras_vit.layers import TransformerBlock
 from keras_vit.layers.composite import quantized_parts
+from keras_vit.models.graph import forward, make_layers
+from keras_vit.models.reading import check_graph, read_config
 
 
-def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> keras.Model:
+@keras.saving.register_keras_serializable("keras_vit")
+class ViT(keras.Model):
+    """A functional model that knows its configuration; `vit` builds one.
+
+    It is saved as Keras saves every functional model, layer by layer, so that what was done to its
+    layers (precision, quantisation, LoRA, freezing) lives on in the file; the configuration stands
+    beside them and is compared with them when the file is read.
+
+    Without a configuration it is read off the layers when it is asked for. So
+    `keras.models.clone_model(model)` has one, and so has the model with a head of one's own:
+
+        x = model.get_layer("pool").output
+        model = ViT(model.input, keras.layers.Dense(7, dtype="float32", name="head")(x))
+
+    Keras' old `.h5` files do not tell whose class it is: they are read with
+    `custom_objects={"ViT": ViT}`.
+
+    Args:
+        inputs: the symbolic pixels.
+        outputs: the symbolic logits, or representation.
+        name: name of the model.
+        config: what `vit` would make this model of; or None.
+        **kwargs: `trainable`.
+
+    Raises:
+        UserError: for a configuration that contradicts the layers.
+    """
+
+    def __init__(
+        self,
+        inputs: Any,
+        outputs: Any,
+        name: str | None = None,
+        *,
+        config: ViTConfig | dict[str, Any] | None = None,
+        **kwargs,
+    ):
+        # Keras copies and reads a model whose positional arguments are these three like any
+        # functional one (`functional_like_constructor`), and passes on what else is in its file.
+        super().__init__(inputs, outputs, name=name or "vit", **kwargs)
+        self._config = ViTConfig.from_dict(config) if isinstance(config, dict) else config
+        if self._config is not None:
+            check_graph(self._config, self, super().get_config())
+
+    @property
+    def config(self) -> ViTConfig:
+        """What `vit` would make this model of.
+
+        Raises:
+            UserError: for layers that `vit` would not make, after a change of the graph.
+        """
+        if self._config is None:
+            self._config = read_config(self, super().get_config())
+        return self._config
+
+    def get_config(self):
+        graph = super().get_config()
+        try:
+            config = dataclasses.asdict(self.config)
+        except UserError:  # changed, and still an ordinary model
+            return graph
+        # Keras writes tuples in a form of its own.
+        config = {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
+        return {**graph, "config": config}
+
+
+def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> ViT:
     """Builds a Vision Transformer.
 
     Pixels of 0 to 255 go in (any dtype, channels last), logits come out (float32); normalisation is
     part of the graph. Layers are named `pixels`, `rescaling`, `resnet_stem` (hybrids), `patches`,
-    `patch_encoder`,     `block_00`, ..., `encoder_norm`, `pool`, `pre_logits` and `head`, and with
-    a distillation token `distillation_pool`, `distillation_head` and `logits`, the mean of both
-    heads (`representation`, that of both tokens, where there are no classes); the names are API.
+    `patch_encoder`, `block_00`, ..., `encoder_norm`, `pool`, `pre_logits` and `head`, and with a
+    distillation token `distillation_pool`, `distillation_head` and `logits`, the mean of both heads
+    (`representation`, that of both tokens, where there are no classes); the names are API.
 
     Args:
         config: sizes and options.
@@ -37,119 +100,26 @@ def vit(config: ViTConfig, name: str = "vit", patch_dropout: float = 0.0) -> ker
         the representation `(batch, width)` when `num_classes` is 0.
     """
     pixels = keras.Input((*config.image_size, config.channels), name="pixels")
-    x = _rescaling(config)(pixels)
-    if config.resnet_stages is not None:
-        x = ResNetStem(
-            config.resnet_stages, config.resnet_width, config.resnet_form, name="resnet_stem"
-        )(x)
-
-    x = Patches(config.patch_size, name="patches")(x)
-    x = PatchEncoder(  # equation 1
-        config.width,
-        config.grid,
-        class_token=config.class_token,
-        class_token_in_positions=config.class_token_in_positions,
-        distillation_token=config.distillation_token,
-        register_tokens=config.register_tokens,
-        register_tokens_in_positions=config.register_tokens_in_positions,
-        position=config.position,
-        dropout=config.dropout,
-        name="patch_encoder",
-    )(x)
-    if patch_dropout:
-        x = PatchDropout(patch_dropout, config.num_prefix_tokens, name="patch_dropout")(x)
-    for i, stochastic_depth in enumerate(config.stochastic_depth_rates):
-        x = TransformerBlock(  # equations 2 and 3
-            config.num_heads,
-            config.mlp_dim,
-            dropout=config.dropout,
-            attention_dropout=config.attention_dropout,
-            stochastic_depth=stochastic_depth,
-            layer_scale=config.layer_scale,
-            qk_norm=config.qk_norm,
-            gelu=config.gelu,
-            norm_epsilon=config.norm_epsilon,
-            name=f"block_{i:02d}",
-        )(x)
-
-    encoder_norm = keras.layers.LayerNormalization(epsilon=config.norm_epsilon, name="encoder_norm")
-    pool = _pool(config)
-    tokens = x if config.norm_after_pool else encoder_norm(x)  # equation 4
-    x = encoder_norm(pool(tokens)) if config.norm_after_pool else pool(tokens)
-    if config.representation_size:
-        x = keras.layers.Dense(config.representation_size, activation="tanh", name="pre_logits")(x)
-    if config.distillation_token:
-        prefix = config.num_prefix_tokens
-        y = TokenPool("token", prefix, index=1, name="distillation_pool")(tokens)
-    if config.num_classes:
-        x = _head(config, "head")(x)
-        if config.distillation_token:
-            y = _head(config, "distillation_head")(y)
-    if config.distillation_token:
-        name = "logits" if config.num_classes else "representation"
-        x = keras.layers.Average(dtype="float32", name=name)([x, y])
-    return keras.Model(pixels, x, name=name)
+    logits = forward(config, make_layers(config, patch_dropout), pixels)
+    return ViT(pixels, logits, name=name, config=config)
 
 
 def config_of(model: keras.Model) -> ViTConfig:
-    """Reads the configuration back from a model that `vit` built, also after saving and loading.
+    """The configuration of a model that `vit` built, also after saving, loading and copying.
 
     Args:
-        model: a model with the layer names of `vit`.
+        model: a `ViT`.
 
     Raises:
-        UserError: for any other model.
+        UserError: for any other model, and for a `ViT` whose graph was changed.
     """
-    layers = {layer.name: layer for layer in model.layers}
-    missing = {"pixels", "rescaling", "patches", "patch_encoder", "block_00", "pool"} - set(layers)
-    if missing:
+    if not isinstance(model, ViT):
         raise UserError(
-            f"expected a model built by keras_vit.vit, received {model.name!r} without the layers "
-            f"{', '.join(sorted(missing))}."
+            f"expected a model built by keras_vit.vit, received {model.name!r}, a "
+            f"{type(model).__name__}. If its layers are those of one, "
+            "keras_vit.ViT(model.input, model.output) reads what it is."
         )
-    encoder, pool, stem = layers["patch_encoder"], layers["pool"], layers.get("resnet_stem")
-    encoder_norm, head = layers["encoder_norm"], layers.get("head")
-    representation = layers.get("pre_logits")
-    stack = blocks(model)
-    first = stack[0]
-    scale, offset = layers["rescaling"].scale, layers["rescaling"].offset
-    scale, offset = (v if isinstance(v, list | tuple) else (v,) for v in (scale, offset))
-    return ViTConfig(
-        image_size=tuple(model.input.shape[1:3]),
-        channels=model.input.shape[-1],
-        num_classes=head.units if head else 0,
-        patch_size=layers["patches"].patch_size,
-        width=encoder.width,
-        depth=len(stack),
-        mlp_dim=first.mlp_dim,
-        num_heads=first.num_heads,
-        class_token=encoder.class_token,
-        class_token_in_positions=encoder.class_token_in_positions,
-        distillation_token=encoder.distillation_token,
-        register_tokens=encoder.register_tokens,
-        register_tokens_in_positions=encoder.register_tokens_in_positions,
-        position=encoder.position,
-        pool=pool.kind if isinstance(pool, TokenPool) else "map",
-        # Of a model without such tokens the configuration says False by itself.
-        pool_includes_prefix=not pool.num_prefix_tokens,
-        norm_after_pool=len(encoder_norm.input.shape) == 2,
-        representation_size=representation.units if representation else 0,
-        head_bias=_head_bias(head),
-        dropout=encoder.dropout,
-        attention_dropout=first.attention_dropout,
-        stochastic_depth=stack[-1].stochastic_depth,
-        layer_scale=first.layer_scale,
-        qk_norm=first.qk_norm,
-        gelu=first.gelu,
-        norm_epsilon=encoder_norm.epsilon,
-        resnet_stages=stem.stages if stem else None,
-        resnet_width=stem.width if stem else 64,
-        resnet_form=stem.form if stem else "flax",
-        # Rescaling holds 1 / (255 std) and -mean / std; ten digits undo the rounding of the
-        # division.
-        pixel_mean=tuple(round(-o / (255 * s), 10) for s, o in zip(scale, offset, strict=True)),
-        pixel_std=tuple(round(1 / (255 * s), 10) for s in scale),
-    )
+    return model.config
 
 
 def check_plain(model: keras.Model) -> None:
@@ -167,47 +137,3 @@ def check_plain(model: keras.Model) -> None:
 def blocks(model: keras.Model) -> list[TransformerBlock]:
     """The Transformer blocks of a model, first to last."""
     return [layer for layer in model.layers if layer.name.startswith("block_")]
-
-
-def _rescaling(config: ViTConfig) -> keras.layers.Layer:
-    count = max(len(config.pixel_mean), len(config.pixel_std))
-    mean = config.pixel_mean * (count // len(config.pixel_mean))
-    std = config.pixel_std * (count // len(config.pixel_std))
-    scale = [1 / (255 * s) for s in std]
-    offset = [-m / s for m, s in zip(mean, std, strict=True)]
-    if count == 1:
-        scale, offset = scale[0], offset[0]
-    # float32 whatever the policy: resized pixels need more than the 8 bits of bfloat16's
-    # significand.
-    return keras.layers.Rescaling(scale, offset, dtype="float32", name="rescaling")
-
-
-def _pool(config: ViTConfig) -> keras.layers.Layer:
-    if config.pool == "map":
-        return AttentionPool(
-            config.num_heads,
-            config.mlp_dim,
-            gelu=config.gelu,
-            norm_epsilon=config.norm_epsilon,
-            num_prefix_tokens=config.pooled_from,
-            name="pool",
-        )
-    prefix = config.num_prefix_tokens if config.pool == "token" else config.pooled_from
-    return TokenPool(config.pool, prefix, name="pool")
-
-
-def _head(config: ViTConfig, name: str) -> keras.layers.Layer:
-    return keras.layers.Dense(
-        config.num_classes,
-        use_bias=config.head_bias is not None,
-        kernel_initializer="zeros",
-        bias_initializer=keras.initializers.Constant(config.head_bias or 0.0),
-        dtype="float32",  # a loss on bfloat16 logits is too coarse to train on
-        name=name,
-    )
-
-
-def _head_bias(head) -> float | None:
-    if head is None:
-        return 0.0
-    return float(head.bias_initializer.value) if head.use_bias else None

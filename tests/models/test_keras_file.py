@@ -75,7 +75,9 @@ DAMAGES = {
     "weights of text": rewritten(lambda name, c: b"text" if name.endswith(".h5") else c),
     "a list": rewritten(lambda name, c: "[]" if name == "config.json" else c),
     "deep": rewritten(lambda name, c: "[" * 10_000 if name == "config.json" else c),
-    "unknown class": config(lambda values: values.update(module="os", class_name="system")),
+    "unknown class": config(
+        lambda values: values.update(module="os", class_name="system", registered_name="system")
+    ),
     "no layers": config(lambda values: values["config"].pop("layers")),
     "an optimizer": config(
         lambda values: values.update(

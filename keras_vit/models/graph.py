@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""The layers of a Vision Transformer by their names, and what reads what: figure 1 of the paper."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from keras_vit.config import ViTConfig
+from keras_vit.layers import (
+    AttentionPool,
+    PatchDropout,
+    PatchEncoder,
+    Patches,
+    ResNetStem,
+    TokenPool,
+    TransformerBlock,
+)
+
+
+def make_layers(config: ViTConfig, patch_dropout: float = 0.0) -> dict[str, keras.layers.Layer]:
+    """Makes the layers of a model, which have no variables yet.
+
+    Args:
+        config: sizes and options.
+        patch_dropout: share of the patches that training leaves out.
+
+    Returns:
+        The layers by their names, in the order of the forward pass.
+    """
+    layers = [_rescaling(config)]
+    if config.resnet_stages is not None:
+        form = config.resnet_form
+        layers.append(
+            ResNetStem(config.resnet_stages, config.resnet_width, form, name="resnet_stem")
+        )
+    layers += [Patches(config.patch_size, name="patches"), _patch_encoder(config)]
+    if patch_dropout:
+        layers.append(PatchDropout(patch_dropout, config.num_prefix_tokens, name="patch_dropout"))
+    layers += [_block(config, i, rate) for i, rate in enumerate(config.stochastic_depth_rates)]
+    layers.append(keras.layers.LayerNormalization(epsilon=config.norm_epsilon, name="encoder_norm"))
+    layers += [_pool(config), *_ends(config)]
+    return {layer.name: layer for layer in layers}
+
+
+def forward(config: ViTConfig, layer: Mapping[str, Callable], pixels: Any) -> Any:
+    """Passes pixels through the layers.
+
+    Args:
+        config: sizes and options.
+        layer: what `make_layers` made; or other functions by these names, of anything.
+        pixels: the argument of the first one.
+
+    Returns:
+        What the last one returns: logits, or the representation where there are no classes.
+    """
+    x = layer["rescaling"](pixels)
+    if config.resnet_stages is not None:
+        x = layer["resnet_stem"](x)
+    x = layer["patches"](x)
+    x = layer["patch_encoder"](x)  # equation 1
+    if "patch_dropout" in layer:
+        x = layer["patch_dropout"](x)
+    for i in range(config.depth):
+        x = layer[f"block_{i:02d}"](x)  # equations 2 and 3
+    if config.norm_after_pool:
+        return _head(layer, layer["encoder_norm"](layer["pool"](x)))
+    tokens = layer["encoder_norm"](x)  # equation 4
+    y = _head(layer, layer["pool"](tokens))
+    if not config.distillation_token:
+        return y
+    z = layer["distillation_pool"](tokens)
+    if config.num_classes:
+        return layer["logits"]([y, layer["distillation_head"](z)])
+    return layer["representation"]([y, z])
+
+
+def _head(layer: Mapping[str, Callable], x: Any) -> Any:
+    """From the pooled tokens to logits, as far as the model has these layers."""
+    for name in ("pre_logits", "head"):
+        x = layer[name](x) if name in layer else x
+    return x
+
+
+def _rescaling(config: ViTConfig) -> keras.layers.Layer:
+    """(pixels / 255 - mean) / std, as one factor and one offset."""
+    count = max(len(config.pixel_mean), len(config.pixel_std))
+    mean = config.pixel_mean * (count // len(config.pixel_mean))
+    std = config.pixel_std * (count // len(config.pixel_std))
+    scale = [1 / (255 * s) for s in std]
+    offset = [-m / s for m, s in zip(mean, std, strict=True)]
+    if count == 1:
+        scale, offset = scale[0], offset[0]
+    # float32 whatever the policy: resized pixels need more than bfloat16's 8 significant bits.
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="rescaling")
+
+
+def _patch_encoder(config: ViTConfig) -> keras.layers.Layer:
+    return PatchEncoder(
+        config.width,
+        config.grid,
+        class_token=config.class_token,
+        class_token_in_positions=config.class_token_in_positions,
+        distillation_token=config.distillation_token,
+        register_tokens=config.register_tokens,
+        register_tokens_in_positions=config.register_tokens_in_positions,
+        position=config.position,
+        dropout=config.dropout,
+        name="patch_encoder",
+    )
+
+
+def _block(config: ViTConfig, index: int, stochastic_depth: float) -> keras.layers.Layer:
+    return TransformerBlock(
+        config.num_heads,
+        config.mlp_dim,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        stochastic_depth=stochastic_depth,
+        layer_scale=config.layer_scale,
+        qk_norm=config.qk_norm,
+        gelu=config.gelu,
+        norm_epsilon=config.norm_epsilon,
+        name=f"block_{index:02d}",
+    )
+
+
+def _pool(config: ViTConfig) -> keras.layers.Layer:
+    if config.pool == "map":
+        return AttentionPool(
+            config.num_heads,
+            config.mlp_dim,
+            gelu=config.gelu,
+            norm_epsilon=config.norm_epsilon,
+            num_prefix_tokens=config.pooled_from,
+            name="pool",
+        )
+    prefix = config.num_prefix_tokens if config.pool == "token" else config.pooled_from
+    return TokenPool(config.pool, prefix, name="pool")
+
+
+def _ends(config: ViTConfig) -> list[keras.layers.Layer]:
+    """What follows the pool."""
+    layers = []
+    if config.representation_size:
+        layers.append(
+            keras.layers.Dense(config.representation_size, activation="tanh", name="pre_logits")
+        )
+    if config.num_classes:
+        layers.append(_classifier(config, "head"))
+    if config.distillation_token:
+        prefix = config.num_prefix_tokens
+        layers.append(TokenPool("token", prefix, index=1, name="distillation_pool"))
+        if config.num_classes:
+            layers.append(_classifier(config, "distillation_head"))
+        name = "logits" if config.num_classes else "representation"
+        layers.append(keras.layers.Average(dtype="float32", name=name))
+    return layers
+
+
+def _classifier(config: ViTConfig, name: str) -> keras.layers.Layer:
+    return keras.layers.Dense(
+        config.num_classes,
+        use_bias=config.head_bias is not None,
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant(config.head_bias or 0.0),
+        dtype="float32",  # a loss on bfloat16 logits is too coarse to train on
+        name=name,
+    )
