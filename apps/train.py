@@ -156,6 +156,7 @@ def main(args) -> int:
 
     import_keras()
     import keras_vit
+    from keras_vit.run_folder import RunFolder
 
     options = keras_vit.training.RunOptions(
         args.checkpoint_minutes,
@@ -179,7 +180,7 @@ def main(args) -> int:
     except (keras_vit.training.NonFiniteLoss, keras_vit.training.WriteFailed) as error:
         print(visible_lines(f"keras-vit train: error: {error}"), file=sys.stderr)
         return 1
-    page = run.workdir / "report.md"
+    page = RunFolder(run.workdir).report_page
     if not page.exists():
         keras_vit.reports.write_report(run.workdir)
     print(keras_vit.reports.export_table(run.report))

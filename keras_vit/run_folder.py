@@ -223,6 +223,8 @@ class RunFolder:
             text = read_text(self.metadata_file, follow=False)
             return Metadata.parse(text, self.metadata_file)
         model, crop = self.recipe.model, self.recipe.data.crop  # a run of version 0.1
+        if model is None:
+            raise UserError(f"{self.recipe_file}: expected the model of a run, received none.")
         return Metadata(self.recipe.name, self.labels, model.image_size, model.channels, crop)
 
     @cached_property

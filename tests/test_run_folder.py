@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The files of a run: named in one place, read once, and checked when they are a stranger's."""
 
+import ast
 import json
 import shutil
 import signal
@@ -11,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import keras_vit
 from keras_vit import UserError, data, recipes
 from keras_vit.predictor import Predictor
-from keras_vit.run_folder import EXPORT_NAMES, ModelFile, RunFolder
+from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, ModelFile, RunFolder
 from tests.damages import TEXTS, WAYS, damaged, refused, secret_is_whole
 
 
@@ -175,3 +177,42 @@ def test_a_command_reads_each_file_of_a_run_once(run, photos, tmp_path, in_proce
 def names():
     """Every name that `RunFolder` gives a file or folder."""
     return [entry.name for entry in vars(RunFolder).values() if type(entry).__name__ == "_Entry"]
+
+
+# Elsewhere they are names of something else, or words of a sentence.
+OTHERS = {
+    "keras_vit/export/metadata.py": {"labels.txt", "metadata.json"},  # inside an exported file
+    "keras_vit/export/runner.py": {"metadata.json"},  # the same, of ONNX
+    "keras_vit/data/by_name.py": {"audit.json"},  # a note, which has to say where more stands
+    "keras_vit/weights/adapters/keras_file.py": {"model.keras"},  # a folder with a model in it
+    "apps/train.py": {"samples.jpg", "recipe.json"},  # --help, and --dry_run, which makes no run
+}
+
+
+def test_no_other_module_names_a_file_of_a_run():
+    root, wrong = Path(keras_vit.__file__).parent.parent, []
+    files = [name for name in [*names(), *EXPORT_NAMES.values(), QUANTIZATION_FILE] if "." in name]
+    for path in sorted([*root.glob("keras_vit/**/*.py"), *root.glob("apps/*.py")]):
+        place = path.relative_to(root).as_posix()
+        if place == "keras_vit/run_folder.py":
+            continue
+        said = [name for text in constants(path) for name in files if name in text]
+        said += [name for name in joined(path) if name in names()]
+        wrong += [(place, name) for name in said if name not in OTHERS.get(place, ())]
+    assert not wrong
+
+
+def constants(path):
+    """The strings of a module, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.value
+
+
+def joined(path):
+    """The strings that a module adds to a path with `/`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    joins = [n for n in ast.walk(tree) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)]
+    return [node.right.value for node in joins if isinstance(node.right, ast.Constant)]

@@ -116,7 +116,7 @@ def _exported(
     for runtime, mode in plan.files_of_a_model:
         path = _existing(source, runtime, mode, batch)
         if path is None and runtime == "keras":
-            path = scratch / "model.keras"
+            path = scratch / "timed.keras"
             model.save(path)
         elif path is None:
             path = _written(scratch, runtime, mode, folded, batch)

@@ -20,7 +20,7 @@ from keras_vit.export.quantization import MODES
 from keras_vit.export.runner import keras_runner
 from keras_vit.files import write_text
 from keras_vit.predictor import Predictor
-from keras_vit.run_folder import EXPORT_NAMES, ModelFile, RunFolder
+from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, ModelFile, RunFolder
 
 _CALIBRATION_IMAGES = 256
 _NOISE_IMAGES = 64
@@ -63,7 +63,7 @@ def export_run(
     report = export_model(original, Path(out), images, formats, options, runners)
     if "quantization" in report:
         text = json.dumps(report["quantization"], indent=2) + "\n"
-        write_text(Path(out) / "quantization.json", text)
+        write_text(Path(out) / QUANTIZATION_FILE, text)
     return report
 
 

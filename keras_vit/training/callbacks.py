@@ -105,7 +105,7 @@ def make_callbacks(
         others: those of the caller.
     """
     first_step = start.step if start else 0
-    history = History(plan.folder, plan.batch_size, plan.steps_per_epoch, plan.phases)
+    history = History(plan.run, plan.batch_size, plan.steps_per_epoch, plan.phases)
     watching = [
         # First the average of the weights is swapped in: what follows evaluates and saves it.
         *([SwapAverages()] if plan.recipe.optimizer.ema is not None else []),
@@ -131,11 +131,11 @@ def make_callbacks(
 
 def save_best(plan: Plan) -> SaveBest:
     """Makes the callback that keeps the best weights in the run folder."""
-    return SaveBest(plan.folder / "model.keras", objective_of(plan.recipe).save)
+    return SaveBest(plan.run.model_file, objective_of(plan.recipe).save)
 
 
 def _tensorboard(plan: Plan) -> keras.callbacks.Callback:
-    return keras.callbacks.TensorBoard(plan.folder / "tensorboard", write_graph=False)
+    return keras.callbacks.TensorBoard(plan.run.tensorboard_folder, write_graph=False)
 
 
 def _go_on(everyone: Callbacks, start: Checkpoint, steps_per_epoch: int, validation) -> None:

@@ -176,7 +176,7 @@ def _errors_explained(plan: Plan, checkpoints: Checkpoints) -> Iterator[None]:
         kept = f"The last good checkpoint is {newest}." if newest else "There is no checkpoint yet."
         raise NonFiniteLoss(f"{error} {kept}") from error
     except Exception as error:
-        go_on = resume_command(plan.folder)
+        go_on = resume_command(plan.run.path)
         if type(error).__name__ in ("InvalidArgumentError", "NotFoundError", "FileNotFoundError"):
             problems = _undecodable_now(plan)
             if problems:

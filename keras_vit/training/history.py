@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_vit.files import replacing, write_text
 from keras_vit.recipes import Phase
+from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted.reading import read_text
 
 # What a log may hold beside the loss: with one class to an image, with several.
@@ -23,7 +24,7 @@ _DRAW_SECONDS = 10.0  # a picture takes 0.2 s, an epoch of a small set less
 
 
 class History(keras.callbacks.Callback):
-    """Writes `history.csv` at the end of each epoch, and `curves.png` every few seconds at most.
+    """Writes the history at the end of each epoch, and draws its curves every few seconds at most.
 
     Columns: epoch (from 1), loss, accuracy, val_loss, val_accuracy (without the accuracies where
     there are no classes), learning_rate, seconds, images_per_second (training alone, without the
@@ -31,15 +32,15 @@ class History(keras.callbacks.Callback):
     epochs so far) where bad updates are skipped, and image_height and image_width where they grow.
 
     Args:
-        folder: where both files go.
+        run: where both files go.
         batch_size: examples in a step.
         steps: steps in an epoch.
         phases: which epochs see which image size; each begins with a new graph, as a process does.
     """
 
-    def __init__(self, folder: Path, batch_size: int, steps: int, phases: Sequence[Phase]):
+    def __init__(self, run: RunFolder, batch_size: int, steps: int, phases: Sequence[Phase]):
         super().__init__()
-        self.folder = folder
+        self.run = run
         self.batch_size = batch_size
         self.steps = steps
         self.phases = phases
@@ -78,7 +79,7 @@ class History(keras.callbacks.Callback):
             row["image_height"], row["image_width"] = self._phase(epoch).image_size
         self._carried = 0.0
         self.rows.append(row)
-        write_history(self.folder / "history.csv", self.rows)
+        write_history(self.run.history_file, self.rows)
         if time.perf_counter() - self._drawn > _DRAW_SECONDS:
             self._draw()
 
@@ -101,7 +102,7 @@ class History(keras.callbacks.Callback):
         return next(phase for phase in self.phases if epoch < phase.end)
 
     def _draw(self):
-        draw_curves(self.folder / "curves.png", self.rows)
+        draw_curves(self.run.curves_picture, self.rows)
         self._drawn = time.perf_counter()
 
     def _seconds(self):

@@ -16,8 +16,8 @@ from keras_vit.data.dataset import shows_colour, typical_side
 from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.recipes import Recipe, model_for
+from keras_vit.run_folder import RunFolder
 from keras_vit.training.optimizers import found
-from keras_vit.untrusted.reading import read_text
 from keras_vit.weights.load import fill
 
 _HEADS = ("pre_logits", "head", "distillation_head")
@@ -129,8 +129,7 @@ def _open(recipe: Recipe, image_size) -> tuple[ViTConfig, Iterable[tuple[str, np
 
 def _has_classes(init: str, classes: Sequence[str]) -> bool:
     """Whether a checkpoint is a run with just these classes."""
-    labels = Path(init) / "labels.txt"
-    return labels.is_file() and read_text(labels, follow=False).splitlines() == list(classes)
+    return RunFolder(Path(init)).labels == tuple(classes)
 
 
 def _with_head_of(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_vit.data import ImageSet
 from keras_vit.recipes import Phase, Recipe
+from keras_vit.run_folder import RunFolder
 from keras_vit.training.initial_model import check_view, complete
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
@@ -23,7 +24,7 @@ class Plan:
     Attributes:
         recipe: complete: with a model for the classes of the images, and a precision.
         images: the data.
-        folder: that of the run.
+        run: its folder.
         precision: a Keras dtype policy.
         phases: which epochs see which image size.
         options: see `keras_vit.train`.
@@ -32,7 +33,7 @@ class Plan:
 
     recipe: Recipe
     images: ImageSet
-    folder: Path
+    run: RunFolder
     precision: str
     phases: tuple[Phase, ...]
     options: RunOptions
@@ -83,8 +84,8 @@ def make_plan(
     completed = dataclasses.replace(completed, precision=precision)
     if new and recipe.model is not None:
         check_view(completed, images, options.intended)
-    phases, folder = completed.phases, Path(folder or ".")
-    return Plan(completed, images, folder, precision, phases, options, deadline)
+    run, phases = RunFolder(Path(folder or ".")), completed.phases
+    return Plan(completed, images, run, precision, phases, options, deadline)
 
 
 def _images(recipe: Recipe, given: ImageSet | None) -> ImageSet:

@@ -19,7 +19,7 @@ from keras_vit.untrusted.text import visible
 
 def write_record(plan: Plan) -> None:
     """Writes what is needed to repeat the run; the recipe last, which makes the folder a run."""
-    run, images = RunFolder(plan.folder), plan.images
+    run, images = plan.run, plan.images
     write_text(run.command_file, shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
     write_text(run.environment_file, json.dumps(hardware.environment(), indent=2) + "\n")
     write_text(run.labels_file, "".join(f"{name}\n" for name in images.classes))
@@ -30,22 +30,21 @@ def write_record(plan: Plan) -> None:
 
 def check_same_data(plan: Plan) -> None:
     """Raises a `UserError` when the images are not those that the run began with."""
-    kept = RunFolder(plan.folder).fingerprint_file
-    changed = changes_since(kept, fingerprint(plan.images))
+    changed = changes_since(plan.run.fingerprint_file, fingerprint(plan.images))
     if changed:
         listed = "".join(f"\n  {line}" for line in changed)
         raise UserError(
-            f"{plan.images.name}: the data are not those that {plan.folder} began with:{listed}\n"
+            f"{plan.images.name}: the data are not those that {plan.run.path} began with:{listed}\n"
             "Put them back as they were to resume, or start a new run."
         )
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(run: RunFolder) -> None:
     """Removes what a killed process left half-written, and its exports, which are made again."""
-    exports = [RunFolder(folder).exports_folder / name for name in EXPORT_NAMES.values()]
+    folder = run.exports_folder
+    exports = [folder / name for name in EXPORT_NAMES.values()]
     rejected = [path.with_name(f"{path.name}.rejected") for path in exports]
-    scratch = [*folder.glob(".*.tmp"), *folder.glob("export/.*.tmp")]
-    scratch += folder.glob("export/.checking-*")
+    scratch = [*run.path.glob(".*.tmp"), *folder.glob(".*.tmp"), *folder.glob(".checking-*")]
     for path in [*scratch, *exports, *rejected]:
         remove(path)
 
@@ -59,7 +58,7 @@ def say_beginning(plan: Plan) -> None:
         f"{len(images.validation):,} to validate, {len(images.test):,} to test\n"
         f"{recipe.name}: {recipe.model.num_parameters:,} parameters, {recipe.epochs} epochs of "
         f"{plan.steps_per_epoch} steps, {plan.precision}\n"
-        f"run folder: {plan.folder}",
+        f"run folder: {plan.run.path}",
         file=sys.stderr,
     )
     for note in images.notes:
@@ -68,12 +67,12 @@ def say_beginning(plan: Plan) -> None:
 
 def say_continuation(plan: Plan, start: Checkpoint | None) -> None:
     """Says on standard error where a run goes on, and whether on another machine."""
-    here, there = hardware.environment(), RunFolder(plan.folder).environment
+    here, there = hardware.environment(), plan.run.environment
     for what in ("packages", "cpu", "keras_backend"):
         if here[what] != there.get(what):
             print(
-                f"note: {what} differ from those that the run began with (env.json): the result "
-                "may differ in its last digits",
+                f"note: {what} differ from those that the run began with "
+                f"({plan.run.environment_file.name}): the result may differ in its last digits",
                 file=sys.stderr,
             )
     if start is None:
@@ -82,7 +81,7 @@ def say_continuation(plan: Plan, start: Checkpoint | None) -> None:
         where = "is trained; what is left are its test and exports"
     else:
         where = f"goes on after step {start.step:,} of {plan.steps:,}"
-    print(f"{plan.folder}: {where}", file=sys.stderr)
+    print(f"{plan.run.path}: {where}", file=sys.stderr)
 
 
 def is_trained(plan: Plan, start: Checkpoint | None) -> bool:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_vit.errors import UserError
+from keras_vit.run_folder import RunFolder
 
 
 def build_metrics(model: keras.Model, batches) -> None:
@@ -48,7 +49,7 @@ def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
         raise UserError(
             "the checkpoint is of another model or of another version of the software: "
             f"{len(differing)} variables differ, first {differing[0][0]}. Resume with the versions "
-            "that env.json of the run lists."
+            f"that {RunFolder.environment_file.name} of the run lists."
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])

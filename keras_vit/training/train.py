@@ -2,7 +2,6 @@
 """`train`: a recipe becomes a run folder with a trained model in it; `resume` goes on with one."""
 
 import dataclasses
-import json
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ from keras_vit import recipes
 from keras_vit.data import ImageSet
 from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
-from keras_vit.files import check_free, check_own, next_run_folder, write_text
+from keras_vit.files import check_free, check_own, next_run_folder
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Recipe
 from keras_vit.run_folder import RunFolder
@@ -38,7 +37,7 @@ class Run:
         workdir: its folder.
         recipe: what was trained, with the number of classes filled in.
         model: the weights of the best epoch, float32.
-        report: the contents of `report.json`.
+        report: the results, as the run folder has them.
     """
 
     workdir: Path
@@ -93,8 +92,8 @@ def train(
     plan = make_plan(recipe, workdir, data, options)
     if workdir is None:
         folder = next_run_folder("runs", run_name(plan.images.name))
-        plan = dataclasses.replace(plan, folder=folder)
-    checkpoints = Checkpoints(plan.folder / "checkpoints", plan.options.keep_checkpoints)
+        plan = dataclasses.replace(plan, run=RunFolder(folder))
+    checkpoints = Checkpoints(plan.run.checkpoints_folder, plan.options.keep_checkpoints)
     with checkpoints.locked():
         record.write_record(plan)
         record.say_beginning(plan)
@@ -130,21 +129,18 @@ def resume(
         UserError: for a folder that is no run, and for data that have changed.
         NonFiniteLoss, Stopped, WriteFailed: see `train`.
     """
-    folder = Path(workdir)
-    kept = RunFolder.open(folder)
-    recipe = kept.recipe
+    run = RunFolder.open(workdir)
     if extend:
-        recipe = _extended(folder, recipe, extend)
-    if os.path.lexists(folder / "report.json"):
-        print(f"{folder} is finished: nothing is left to do", file=sys.stderr)
-        model = load_keras(folder / "model.keras")
-        return Run(folder, recipe, model, kept.report)
-    for own in ("checkpoints", "export", "tensorboard"):
-        check_own(folder / own)
-    plan = make_plan(recipe, folder, data, options, new=False)
-    checkpoints = Checkpoints(folder / "checkpoints", plan.options.keep_checkpoints)
+        _extend(run, extend)
+    if run.finished:
+        print(f"{run.path} is finished: nothing is left to do", file=sys.stderr)
+        return Run(run.path, run.recipe, load_keras(run.model_file), run.report)
+    for own in (run.checkpoints_folder, run.exports_folder, run.tensorboard_folder):
+        check_own(own)
+    plan = make_plan(run.recipe, run.path, data, options, new=False)
+    checkpoints = Checkpoints(run.checkpoints_folder, plan.options.keep_checkpoints)
     with checkpoints.locked():
-        record.remove_leftovers(folder)
+        record.remove_leftovers(run)
         checkpoints.remove_leftovers()
         record.check_same_data(plan)
         return _go_on(plan, checkpoints, callbacks)
@@ -189,12 +185,13 @@ def _draw_samples(plan: Plan) -> None:
     """Draws the images of the first step, where somebody was given who draws."""
     draw = plan.options.draw_samples
     if draw is not None:
-        draw(plan.folder / "samples.jpg", *first_batch(plan), plan.images.classes)
+        draw(plan.run.samples_picture, *first_batch(plan), plan.images.classes)
 
 
-def _extended(folder: Path, recipe: Recipe, epochs: int) -> Recipe:
-    """Makes a finished run one that has epochs left; returns its new recipe."""
-    if not os.path.lexists(folder / "report.json"):
+def _extend(run: RunFolder, epochs: int) -> None:
+    """Makes a finished run one that has epochs left."""
+    folder, recipe = run.path, run.recipe
+    if not run.finished:
         raise UserError(f"--extend: {folder} is not finished. First: {resume_command(folder)}")
     if recipe.optimizer.ema is not None:
         raise UserError(
@@ -207,12 +204,11 @@ def _extended(folder: Path, recipe: Recipe, epochs: int) -> Recipe:
         steps=None,
         extensions=(*recipe.extensions, epochs),
     )
-    if Checkpoints(folder / "checkpoints").newest() is None:
+    if Checkpoints(run.checkpoints_folder).newest() is None:
         raise UserError(f"--extend: {folder} has no checkpoint to go on from.")
-    for name in ("report.json", "report.md"):
-        (folder / name).unlink(missing_ok=True)
-    RunFolder(folder).write_recipe(longer)
-    return longer
+    for outdated in (run.report_file, run.report_page):
+        outdated.unlink(missing_ok=True)
+    run.write_recipe(longer)
 
 
 def _finish(plan: Plan, checkpoints: Checkpoints, best: SaveBest) -> Run:
@@ -220,16 +216,16 @@ def _finish(plan: Plan, checkpoints: Checkpoints, best: SaveBest) -> Run:
     trained = load_keras(best.path)
     try:
         objective = objective_of(plan.recipe)
-        found = objective.finish(trained, plan.recipe, plan.images, plan.folder)
+        found = objective.finish(trained, plan.recipe, plan.images, plan.run)
     except UserError as error:
         raise UserError(
             f"{error}\nThe model is trained. Once this is repaired, continue with: "
-            f"{resume_command(plan.folder)}"
+            f"{resume_command(plan.run.path)}"
         ) from error
     report = {**_facts(plan, best), **found}
-    write_text(plan.folder / "report.json", json.dumps(report, indent=2) + "\n")
+    plan.run.write_report(report)
     checkpoints.prune(1)
-    return Run(plan.folder, plan.recipe, trained, report)
+    return Run(plan.run.path, plan.recipe, trained, report)
 
 
 def _facts(plan: Plan, best: SaveBest) -> dict:

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from keras_vit.recipes import Phase
+from keras_vit.run_folder import RunFolder
 from keras_vit.training.history import History
 
 STEPS, BATCH = 3, 16
@@ -27,7 +28,7 @@ def clock(monkeypatch):
 
 
 def history_of(folder, *phases):
-    history = History(folder, BATCH, STEPS, phases)
+    history = History(RunFolder(folder), BATCH, STEPS, phases)
     optimizer = types.SimpleNamespace(learning_rate=0.1)
     history.set_model(types.SimpleNamespace(optimizer=optimizer))
     return history

@@ -5,6 +5,7 @@ import pytest
 
 from keras_vit import progress
 from keras_vit.recipes import Phase
+from keras_vit.run_folder import RunFolder
 from keras_vit.training.history import History
 from keras_vit.training.telling import TellProgress, epoch_line
 
@@ -20,7 +21,7 @@ def clock(monkeypatch):
 
 
 def run_of(folder, *phases, first_step=0):
-    return TellProgress(History(folder, 16, STEPS, phases), first_step)
+    return TellProgress(History(RunFolder(folder), 16, STEPS, phases), first_step)
 
 
 def play(told, clock, *seconds):
@@ -75,7 +76,7 @@ def test_the_time_left_knows_that_the_images_grow(tmp_path, clock):
 
 
 def test_a_line_for_each_epoch(tmp_path):
-    history = History(tmp_path, 16, STEPS, [Phase(0, 10, (8, 8))])
+    history = History(RunFolder(tmp_path), 16, STEPS, [Phase(0, 10, (8, 8))])
     history.rows = [{"epoch": 1, "loss": 0.5, "val_loss": 2.0, "images_per_second": 0.0}]
     line = "epoch  1/10  loss 0.5000  val_loss 2.0000"
     assert epoch_line(history, None) == line

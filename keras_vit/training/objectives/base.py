@@ -12,6 +12,7 @@ from keras_vit.export import Metadata
 from keras_vit.files import replacing
 from keras_vit.models import config_of, vit
 from keras_vit.recipes import Recipe
+from keras_vit.run_folder import RunFolder
 
 
 class Objective(abc.ABC):
@@ -54,13 +55,13 @@ class Objective(abc.ABC):
         """
 
     @abc.abstractmethod
-    def finish(self, model: keras.Model, recipe: Recipe, images: ImageSet, folder: Path) -> dict:
+    def finish(self, model: keras.Model, recipe: Recipe, images: ImageSet, run: RunFolder) -> dict:
         """Measures the trained model on the test split and writes what a run hands over.
 
         Args:
-            model: read back from `folder / "model.keras"`, where `save` wrote it.
+            model: read back from `run.model_file`, where `save` wrote it.
             recipe, images: what was trained, and on what.
-            folder: of the run.
+            run: its folder.
 
         Returns:
             What the report says of it: at least `keras` and `exports`.

@@ -29,8 +29,8 @@ class Classification(Objective):
     def save(self, learner, path):
         save_whole(float32_copy(learner), path)
 
-    def finish(self, model, recipe, images, folder):
-        return deliver(model, recipe, images, folder)
+    def finish(self, model, recipe, images, run):
+        return deliver(model, recipe, images, run)
 
     def forward_flops(self, recipe):
         return recipe.model.forward_flops()

@@ -2,7 +2,6 @@
 """What classification and distillation share, as both have labels."""
 
 import sys
-from pathlib import Path
 
 import keras
 
@@ -53,12 +52,12 @@ def deliver(
     model: keras.Model,
     recipe: Recipe,
     images: ImageSet,
-    folder: Path,
+    run: RunFolder,
     runners: Runners = _AS_THEY_ARE,
 ) -> dict:
     """Measures a model and its exports on the test split; see `Objective.finish`."""
     size, channels, crop = recipe.model.image_size, recipe.model.channels, recipe.data.crop
-    run, test = RunFolder(folder), images.test
+    test = images.test
     checked = export_model(
         Original(model, run.model_file, metadata_for(recipe, images)),
         run.exports_folder,
@@ -68,7 +67,8 @@ def deliver(
         formats=formats(),
         runners=runners,
     )
-    exports = [{**e, "path": f"{run.exports_folder.name}/{e['path']}"} for e in checked["exports"]]
+    folder = run.exports_folder.name  # the report names files from the run folder on
+    exports = [{**e, "path": f"{folder}/{e['path']}"} for e in checked["exports"]]
     return {**checked, "exports": exports}
 
 

@@ -17,9 +17,9 @@ from keras_vit.models import MaskedAutoencoder, num_visible
 from keras_vit.models.keras_file import load_keras
 from keras_vit.progress import step
 from keras_vit.recipes import Recipe
+from keras_vit.run_folder import RunFolder
 from keras_vit.training.objectives.base import Objective, float32_copy, save_whole
 
-AUTOENCODER = "masked_autoencoder.keras"
 _EXAMPLES = 8  # test images of which a run shows what becomes of them
 
 
@@ -66,14 +66,13 @@ class Reconstruction(Objective):
             }
         )
         whole.set_weights(learner.get_weights())
-        save_whole(whole, path.with_name(AUTOENCODER))
+        save_whole(whole, path.with_name(RunFolder.autoencoder_file.name))
         save_whole(encoder, path)
 
-    def finish(self, model, recipe, images, folder):
-        learner = load_keras(folder / AUTOENCODER)
+    def finish(self, model, recipe, images, run):
+        learner, path = load_keras(run.autoencoder_file), run.model_file
         learner.compile()
-        _keep_examples(learner, recipe, images.test, folder)
-        path = folder / "model.keras"
+        _keep_examples(learner, recipe, images.test, run.reconstruction_file)
         return {
             "test_loss": _test_loss(learner, recipe, images.test),
             "keras": {"path": path.name, "bytes": size_in_bytes(path)},
@@ -109,7 +108,7 @@ def _test_loss(learner: MaskedAutoencoder, recipe: Recipe, split: Split) -> floa
         return float(learner.evaluate(batches, verbose=0))
 
 
-def _keep_examples(learner: MaskedAutoencoder, recipe: Recipe, split: Split, folder: Path) -> None:
+def _keep_examples(learner: MaskedAutoencoder, recipe: Recipe, split: Split, file: Path) -> None:
     """Writes what a few test images become, for `keras_vit.reports.draw_reconstruction`."""
     size, channels = recipe.model.image_size, recipe.model.channels
     places = np.linspace(0, len(split) - 1, min(_EXAMPLES, len(split))).astype(int)
@@ -117,5 +116,5 @@ def _keep_examples(learner: MaskedAutoencoder, recipe: Recipe, split: Split, fol
     masked, reconstructed = reconstruct(learner, images)
     pictures = {"original": images, "masked": masked, "reconstructed": reconstructed}
     pictures = {name: np.round(pixels).astype("uint8") for name, pixels in pictures.items()}
-    with replacing(folder / "reconstruction.npz") as temporary:
+    with replacing(file) as temporary:
         np.savez_compressed(temporary, **pictures)

@@ -2,6 +2,7 @@
 from keras_vit import recipes, vit
 from keras_vit.deploy import Runners
 from keras_vit.export import open_runner
+from keras_vit.run_folder import RunFolder
 from keras_vit.training import Run
 from keras_vit.training.objectives.labelled import deliver
 from keras_vit.training.plan import make_plan
@@ -19,7 +20,7 @@ def test_an_export_that_disagrees_is_rejected_and_says_where(images, tmp_path):
     model = vit(recipe.model)
     randomize(model)
     model.save(tmp_path / "model.keras")
-    report = deliver(model, recipe, images, tmp_path, Runners(open=broken))
+    report = deliver(model, recipe, images, RunFolder(tmp_path), Runners(open=broken))
     assert not Run(tmp_path, recipe, model, report).ok
     saved_model, litert = report["exports"]
     assert saved_model["ok"] and not litert["ok"]
