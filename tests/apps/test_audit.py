@@ -3,27 +3,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
-WITHOUT_KERAS = (
-    "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None\n"
-    "from keras_vit.apps.cli import main\nmain()\n"
-)
-
 
 @pytest.fixture
-def audit():
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-c", WITHOUT_KERAS, "audit", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-        )
-
-    return run
+def audit(without_keras):
+    return lambda *arguments: without_keras("audit", *arguments)
 
 
 @pytest.fixture
@@ -38,8 +24,8 @@ def broken(photos, tmp_path):
 
 def test_a_clean_folder(audit, photos):
     done = audit(photos)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
         "train       24 images, 2 classes",
         "nothing is wrong",
     ]
@@ -49,8 +35,8 @@ def test_warnings_alone_are_a_success(audit, broken):
     for file in broken.glob("*/page*"):
         file.unlink()
     done = audit(broken)
-    assert done.returncode == 0
-    assert done.stdout.splitlines()[1:] == [
+    assert done.code == 0
+    assert done.out.splitlines()[1:] == [
         "warning     1 file ignored, by suffix",
         "  .txt: 1",
         "no problems, 1 warning",
@@ -59,17 +45,17 @@ def test_warnings_alone_are_a_success(audit, broken):
 
 def test_problems_are_all_listed(audit, broken):
     done = audit(broken)
-    assert done.returncode == 1
+    assert done.code == 1
     for i in range(15):
-        assert f"page{i}.jpg: is not a readable image" in done.stdout
-    assert "PROBLEM     15 files that cannot be read or decoded" in done.stdout
-    assert done.stdout.splitlines()[-1] == "1 problem, 1 warning"
+        assert f"page{i}.jpg: is not a readable image" in done.out
+    assert "PROBLEM     15 files that cannot be read or decoded" in done.out
+    assert done.out.splitlines()[-1] == "1 problem, 1 warning"
 
 
 def test_json(audit, broken):
     done = audit(broken, "--format", "json")
-    assert done.returncode == 1
-    found = json.loads(done.stdout)
+    assert done.code == 1
+    found = json.loads(done.out)
     assert found["source"] == str(broken) and found["ok"] is False
     assert found["images"] == {"train": {"dark": 12, "light": 12}}
     assert [f["kind"] for f in found["findings"]] == ["unreadable", "ignored"]
@@ -78,20 +64,20 @@ def test_json(audit, broken):
 
 def test_usage(audit, tmp_path):
     done = audit(tmp_path / "nowhere")
-    assert done.returncode == 2
-    assert "no data at" in done.stderr and done.stdout == ""
+    assert done.code == 2
+    assert "no data at" in done.err and done.out == ""
 
 
 def test_archives_and_tables(audit, broken, tmp_path):
     path = shutil.make_archive(str(tmp_path / "photos"), "zip", broken)
     done = audit(path)
-    assert done.returncode == 1 and done.stdout.splitlines()[-1] == "1 problem, 1 warning"
-    assert done.stderr.startswith(f"unpacking {path} into ")
-    assert audit(path, "--no_cache").stdout == done.stdout
+    assert done.code == 1 and done.out.splitlines()[-1] == "1 problem, 1 warning"
+    assert done.err.startswith(f"unpacking {path} into ")
+    assert audit(path, "--no_cache").out == done.out
     rows = [f"{file},{file.parent.name}" for file in sorted(broken.glob("*/*.*g"))]
     (tmp_path / "photos.csv").write_text("\n".join(["path,label", *rows]))
     done = audit(tmp_path / "photos.csv")
-    assert done.returncode == 1 and done.stdout.count("page") == 15
+    assert done.code == 1 and done.out.count("page") == 15
     (tmp_path / "photos.csv").write_text("path,label\n,\n")
     done = audit(tmp_path / "photos.csv")
-    assert done.returncode == 2 and "photos.csv, line 2: expected" in done.stderr
+    assert done.code == 2 and "photos.csv, line 2: expected" in done.err

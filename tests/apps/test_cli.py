@@ -17,42 +17,21 @@ from keras_vit.apps import cli, train
 from keras_vit.untrusted import reading
 from keras_vit.weights.catalog import CATALOG
 
-WITHOUT_KERAS = "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None\n"
 
-
-@pytest.fixture
-def command_without_keras(tmp_path):
-    """Runs a command where importing Keras or TensorFlow is an error."""
-
-    def run(*arguments):
-        code = (
-            f"{WITHOUT_KERAS}sys.argv = ['keras-vit', *sys.argv[1:]]\n"
-            "from keras_vit.apps.cli import main\nmain()\n"
-        )
-        return subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-        )
-
-    return run
-
-
-def test_overview(command_without_keras):
+def test_overview(without_keras):
     for arguments in ((), ("--help",)):
-        done = command_without_keras(*arguments)
-        assert done.returncode == 0
+        done = without_keras(*arguments)
+        assert done.code == 0
         for command in cli.COMMANDS:
-            assert f"  {command} " in done.stdout
+            assert f"  {command} " in done.out
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_help(command_without_keras, command):
-    done = command_without_keras(command, "--help")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"usage: keras-vit {command}")
-    assert f"keras-vit {command}" in done.stdout.partition("examples:")[2]
+def test_help(without_keras, command):
+    done = without_keras(command, "--help")
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"usage: keras-vit {command}")
+    assert f"keras-vit {command}" in done.out.partition("examples:")[2]
 
 
 @pytest.mark.parametrize(
@@ -101,12 +80,12 @@ def test_help(command_without_keras, command):
         (["export", "."], "the following arguments are required: --out"),
     ],
 )
-def test_usage_errors_help_and_exit_with_2(command_without_keras, arguments, message):
-    done = command_without_keras(*arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_usage_errors_help_and_exit_with_2(without_keras, arguments, message):
+    done = without_keras(*arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
 
 
 def examples(command):
@@ -169,16 +148,16 @@ def test_parsers_survive_random_arguments(capsys):
     capsys.readouterr()
 
 
-def test_lists(command_without_keras):
-    models = command_without_keras("list", "models").stdout
+def test_lists(without_keras):
+    models = without_keras("list", "models").out
     assert "B/16" in models and "86,567,656" in models
-    weights = command_without_keras("list", "weights").stdout
+    weights = without_keras("list", "weights").out
     row = next(line for line in weights.splitlines() if line.startswith("S/16-augreg-i21k-i1k-384"))
     assert row.split()[1:6] == ["S/16", "384x384", "1,000", "83.73", "Apache-2.0"]
     assert len(weights.splitlines()) == 1 + len(CATALOG)
-    recipes = command_without_keras("list", "recipes").stdout
+    recipes = without_keras("list", "recipes").out
     assert "digits" in recipes and "119,194" in recipes
-    rows = json.loads(command_without_keras("list", "recipes", "--format", "json").stdout)
+    rows = json.loads(without_keras("list", "recipes", "--format", "json").out)
     deit = next(row for row in rows if row["recipe"] == "deit_small")
     assert deit == {
         "recipe": "deit_small",

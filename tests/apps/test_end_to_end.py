@@ -7,8 +7,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -22,12 +20,12 @@ from keras_vit.export import Metadata
 
 
 @pytest.fixture(scope="module")
-def photos_run(photos, tmp_path_factory, keras_vit_command):
+def photos_run(photos, tmp_path_factory, in_process):
     """A model that tells dark from light."""
     folder = tmp_path_factory.mktemp("photos_run") / "run"
     settings = ["epochs=6", "batch_size=8", "model.image_size=8", "optimizer.learning_rate=1e-2"]
     flags = [word for setting in settings for word in ("--set", setting)]
-    result = keras_vit_command(
+    result = in_process(
         *("train", photos, "--recipe", "cifar10_seed", "--debug", "--workdir", folder), *flags
     )
     assert result.code == 0, result.err
@@ -151,19 +149,11 @@ def test_predict_reads_names_from_stdin_and_goes_on_past_bad_files(
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
-def test_a_tflite_file_is_used_without_tensorflow(photos_run, photos, command):
-    code = (
-        "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None\n"
-        "from keras_vit.apps.cli import main\nmain()\n"
-    )
-    images = {"predict": f"{photos}/*/0*.png", "evaluate": str(photos)}[command]
-    done = subprocess.run(
-        [sys.executable, "-c", code, command, photos_run / "export/model.tflite", images],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == {"predict": 20, "evaluate": 11}[command]
+def test_a_tflite_file_is_used_without_tensorflow(photos_run, photos, command, without_keras):
+    images = {"predict": f"{photos}/*/0*.png", "evaluate": photos}[command]
+    done = without_keras(command, photos_run / "export/model.tflite", images)
+    assert done.code == 0, done.err
+    assert len(done.out.splitlines()) == {"predict": 20, "evaluate": 11}[command]
 
 
 def test_an_exported_file_stands_alone(photos_run, photos, tmp_path, in_process):

@@ -32,14 +32,14 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(table, tmp_path_factory, keras_vit_command):
+def run(table, tmp_path_factory, in_process):
     folder = tmp_path_factory.mktemp("run") / "run"
     settings = (
         *("epochs=12", "batch_size=8", "model.image_size=8", "optimizer.learning_rate=1e-2"),
         *("objective.loss=sigmoid", "augmentation.crop=none"),
     )
     flags = [word for setting in settings for word in ("--set", setting)]
-    result = keras_vit_command(
+    result = in_process(
         *("train", table, "--recipe", "cifar10_seed", "--debug", "--workdir", folder), *flags
     )
     assert result.code == 0, result.err
