@@ -31,6 +31,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from inspect import CO_OPTIMIZED
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,11 +123,11 @@ class Followed:
     """What ran of a tree.
 
     Attributes:
-        files: those in which a function ran.
+        functions: those that ran, each as (file, name).
         chain: functions of ours from the command's `main` to where it was stopped.
     """
 
-    files: list[str]
+    functions: list[tuple[str, str]]
     chain: list[str]
 
 
@@ -135,11 +136,11 @@ class Reached(BaseException):
 
 
 class Follower:
-    """Notes every file of a tree in which a function runs."""
+    """Notes every function of a tree that runs."""
 
     def __init__(self, root: Path):
-        self.root = root
-        self.files: set[str] = set()
+        self.names = {str(path): name for name, path in modules(root).items()}
+        self.functions: set[tuple[str, str]] = set()
         self.chain: list[str] = []
 
     def __enter__(self):
@@ -152,25 +153,20 @@ class Follower:
         threading.setprofile(None)
 
     def _note(self, frame, event, argument) -> None:
+        code = frame.f_code
         # Neither modules nor bodies of classes, which an import runs.
-        if event == "call" and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
-            self.files.update(filter(None, [self._name(frame.f_code.co_filename)]))
-
-    def _name(self, file: str) -> str | None:
-        for folder, prefix in ((self.root / "keras_vit", ""), (self.root / "apps", "apps/")):
-            if file.startswith(f"{folder}{os.sep}"):
-                return prefix + Path(file).relative_to(folder).as_posix()
-        return None
+        if event == "call" and code.co_filename in self.names and code.co_flags & CO_OPTIMIZED:
+            self.functions.add((self.names[code.co_filename], code.co_qualname))
 
     def stop(self, *_, **__) -> None:
         """Notes the functions of ours that have led here, and leaves them all."""
-        frames = [info.frame for info in reversed(inspect.stack(0)[1:])]
-        named = [(self._name(frame.f_code.co_filename), frame.f_code) for frame in frames]
-        self.chain = [f"{name}: {code.co_qualname}" for name, code in named if name]
+        codes = [info.frame.f_code for info in reversed(inspect.stack(0))]
+        ours = [code for code in codes if code.co_filename in self.names]
+        self.chain = [f"{self.names[code.co_filename]}: {code.co_qualname}" for code in ours]
         raise Reached
 
     def result(self) -> Followed:
-        return Followed(sorted(self.files), self.chain)
+        return Followed(sorted(self.functions), self.chain)
 
 
 def command(*arguments: str | Path) -> None:
@@ -235,7 +231,7 @@ def package(root: Path):
 def python(root: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Runs Python where keras_vit is that of a tree."""
     environment = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    line = [sys.executable, *arguments]
+    line = [sys.executable, "-P", *arguments]  # not with what lies in the current folder
     return subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
 
 
@@ -249,7 +245,7 @@ def followed(root: Path, name: str) -> Followed:
 
 def core_seconds(root: Path, code: str) -> float:
     """Seconds of one core that a new Python takes for some code."""
-    path = f"import keras_vit; keras_vit.__path__.append({str(root)!r}); "
+    path = f"import keras_vit; keras_vit.__path__.append({str(root)!r}); "  # where apps/ is
     before = os.times()
     python(root, "-c", path + code)
     after = os.times()
@@ -312,14 +308,18 @@ def follow_rows(roots: list[Path]) -> list[list[str]]:
     rows = []
     for name in FOLLOWED:
         found = [followed(root, name) for root in roots]
-        rooms = [len({room_of(file) for file in each.files}) for each in found]
-        cells = [f"{len(e.files)} in {r} rooms" for e, r in zip(found, rooms, strict=True)]
-        rows.append([f"files passed by {name}", *cells])
+        rows.append([f"passed by {name}", *map(passed, found)])
         if found[0].chain:
             rows.append(
                 ["functions from `main` to `model.fit`", *(str(len(e.chain)) for e in found)]
             )
     return rows
+
+
+def passed(found: Followed) -> str:
+    files = {file for file, _ in found.functions}
+    rooms = {room_of(file) for file in files}
+    return f"{len(files)} files in {len(rooms)} rooms, {len(found.functions)} functions"
 
 
 def start_rows(roots: list[Path], repeat: int) -> list[list[str]]:

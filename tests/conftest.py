@@ -6,7 +6,9 @@ os.environ["KERAS_VIT_PROGRESS"] = "off"
 
 import contextlib
 import dataclasses
+import fcntl
 import io
+import json
 import subprocess
 import sys
 
@@ -61,9 +63,13 @@ def in_process():
     from keras_vit.apps import cli
 
     def run(command, *arguments) -> Result:
+        line = ["keras-vit", command, *map(str, arguments)]
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            args = cli.make_parser(command).parse_args(list(map(str, arguments)))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(sys, "argv", line)
+            stack.enter_context(contextlib.redirect_stdout(out))
+            stack.enter_context(contextlib.redirect_stderr(err))
+            args = cli.make_parser(command).parse_args(line[2:])
             code = args.command_main(args)
         return Result(code, out.getvalue(), err.getvalue())
 
@@ -71,12 +77,23 @@ def in_process():
 
 
 @pytest.fixture(scope="session")
-def digits_run(tmp_path_factory, in_process):
-    """The run folder of `keras-vit train --debug`: the whole main job, small."""
-    folder = tmp_path_factory.mktemp("digits") / "run"
-    result = in_process("train", "--debug", "--set", "epochs=3", "--workdir", folder)
+def digits_run(tmp_path_factory, in_process, worker_id):
+    """The run folder of `keras-vit train --debug`: the whole main job, small. To be read alone.
+
+    Made once: of two workers of pytest-xdist, the second waits for the first.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder if worker_id == "master" else folder.parent) / "digits"
+    folder.mkdir(exist_ok=True)
+    answer = folder / "answer.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not answer.exists():
+            flags = ("--debug", "--set", "epochs=3", "--workdir", folder / "run")
+            answer.write_text(json.dumps(dataclasses.astuple(in_process("train", *flags))))
+    result = Result(*json.loads(answer.read_text()))
     assert result.code == 0, result.err
-    return folder, result
+    return folder / "run", result
 
 
 @pytest.fixture(scope="session")
