@@ -76,7 +76,7 @@ def make_model(plan: Plan) -> keras.Model:
     recipe, objective = plan.recipe, objective_of(plan.recipe)
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(plan.precision):
-        model = make_initial_model(recipe, plan.images.classes)
+        model = make_initial_model(recipe, plan.images.classes, plan.weights)
         model = objective.learner(model, recipe, plan.images)
     model.compile(
         optimizer=_make_optimizer(plan, model),

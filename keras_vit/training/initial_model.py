@@ -19,18 +19,52 @@ from keras_vit.recipes import Recipe, model_for
 from keras_vit.run_folder import RunFolder
 from keras_vit.training.optimizers import found
 from keras_vit.weights.load import fill
+from keras_vit.weights.source import Source
 
 _HEADS = ("pre_logits", "head", "distillation_head")
 _SHRUNK = 4  # times smaller than the images: more is lost than a training recovers
 _RATES = ("dropout", "attention_dropout", "stochastic_depth")
 
 
-def complete(recipe: Recipe, images: ImageSet) -> Recipe:
+class InitialWeights:
+    """The checkpoint that a recipe names: opened once, and let go of when its numbers are taken.
+
+    Args:
+        recipe: names the checkpoint, and maybe the size of the images.
+    """
+
+    def __init__(self, recipe: Recipe):
+        self._init = recipe.init
+        self._image_size = recipe.model.image_size if recipe.model else recipe.image_size
+        self._source: Source | None = None
+
+    @property
+    def config(self) -> ViTConfig:
+        """Of the model in the checkpoint, at the recipe's image size."""
+        return self._fitted()[0]
+
+    def take(self) -> Iterable[tuple[str, np.ndarray]]:
+        """(path, array) for each of its variables at that size, read one at a time.
+
+        A run goes on for hours: the file is opened anew should they be wanted again.
+        """
+        _, arrays = self._fitted()
+        self._source = None
+        return arrays
+
+    def _fitted(self) -> tuple[ViTConfig, Iterable[tuple[str, np.ndarray]]]:
+        if self._source is None:
+            self._source = zoo.open_weights(self._init, image_size=self._image_size)
+        return self._source.fitted()
+
+
+def complete(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = None) -> Recipe:
     """Fills in what a recipe leaves to the images and to the checkpoint; again changes nothing.
 
     Args:
         recipe: what to train.
         images: on what.
+        weights: the checkpoint of the recipe, where it is wanted again afterwards.
 
     Returns:
         A recipe with a model for the classes of the images.
@@ -40,7 +74,8 @@ def complete(recipe: Recipe, images: ImageSet) -> Recipe:
     """
     classes = len(images.classes)
     if recipe.init is not None:
-        config = _config_from(recipe, images.classes)
+        weights = weights or InitialWeights(recipe)
+        config = _config_from(recipe, images.classes, weights.config)
     elif recipe.optimizer.freeze is not None:
         raise UserError(
             f"{recipe.name}: optimizer.freeze={recipe.optimizer.freeze!r} would keep random "
@@ -82,18 +117,21 @@ def check_view(recipe: Recipe, images: ImageSet, intended: Collection[str] = ())
         )
 
 
-def make_initial_model(recipe: Recipe, classes: Sequence[str]) -> keras.Model:
+def make_initial_model(
+    recipe: Recipe, classes: Sequence[str], weights: InitialWeights | None = None
+) -> keras.Model:
     """The model of a completed recipe, with random weights or those of its checkpoint.
 
     Args:
         recipe: from `complete`.
         classes: names of the classes.
+        weights: the checkpoint, where it has been opened.
     """
     model = vit(recipe.model, patch_dropout=recipe.patch_dropout)
     if recipe.progressive:
         model.input_spec = keras.layers.InputSpec(shape=(None, None, None, recipe.model.channels))
     if recipe.init is not None:
-        _, arrays = _open(recipe, recipe.model.image_size)
+        arrays = (weights or InitialWeights(recipe)).take()
         if not _has_classes(recipe.init, classes):
             arrays = _with_head_of(model, arrays)
         fill(model, arrays)
@@ -111,20 +149,14 @@ def freeze(model: keras.Model, pattern: str) -> None:
         raise UserError(f"optimizer.freeze={pattern!r} leaves nothing to train.")
 
 
-def _config_from(recipe: Recipe, classes: Sequence[str]) -> ViTConfig:
+def _config_from(recipe: Recipe, classes: Sequence[str], found: ViTConfig) -> ViTConfig:
     """That of the checkpoint, with what the recipe has the last word on."""
     changes = {}
     if recipe.model is not None:
         changes = {name: getattr(recipe.model, name) for name in _RATES}
     if not _has_classes(recipe.init, classes):
         changes |= {"num_classes": len(classes), "representation_size": 0, "head_bias": 0.0}
-    size = recipe.model.image_size if recipe.model else recipe.image_size
-    config, _ = _open(recipe, size)
-    return dataclasses.replace(config, **changes)
-
-
-def _open(recipe: Recipe, image_size) -> tuple[ViTConfig, Iterable[tuple[str, np.ndarray]]]:
-    return zoo.open_weights(recipe.init, image_size=image_size).fitted()
+    return dataclasses.replace(found, **changes)
 
 
 def _has_classes(init: str, classes: Sequence[str]) -> bool:

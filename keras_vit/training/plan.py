@@ -10,7 +10,7 @@ from pathlib import Path
 from keras_vit.data import ImageSet
 from keras_vit.recipes import Phase, Recipe
 from keras_vit.run_folder import RunFolder
-from keras_vit.training.initial_model import check_view, complete
+from keras_vit.training.initial_model import InitialWeights, check_view, complete
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
 from keras_vit.training.precision import choose_precision
@@ -29,6 +29,7 @@ class Plan:
         phases: which epochs see which image size.
         options: see `keras_vit.train`.
         deadline: `time.perf_counter()` by which the run has to have stopped, or None.
+        weights: the checkpoint that it starts from, None for random weights.
     """
 
     recipe: Recipe
@@ -38,6 +39,7 @@ class Plan:
     phases: tuple[Phase, ...]
     options: RunOptions
     deadline: float | None
+    weights: InitialWeights | None
 
     @property
     def batch_size(self) -> int:
@@ -77,7 +79,8 @@ def make_plan(
     options = options or RunOptions()
     deadline = None if options.max_time is None else time.perf_counter() + options.max_time
     images = _images(recipe, data)
-    completed = complete(recipe, images)
+    weights = None if recipe.init is None else InitialWeights(recipe)
+    completed = complete(recipe, images, weights)
     objective_of(recipe).check(completed, images)
     precision = choose_precision(recipe.precision, completed.model, completed.part_size)
     # A run keeps its choice: another machine would go on to another result.
@@ -85,7 +88,7 @@ def make_plan(
     if new and recipe.model is not None:
         check_view(completed, images, options.intended)
     run, phases = RunFolder(Path(folder or ".")), completed.phases
-    return Plan(completed, images, run, precision, phases, options, deadline)
+    return Plan(completed, images, run, precision, phases, options, deadline, weights)
 
 
 def _images(recipe: Recipe, given: ImageSet | None) -> ImageSet:

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from keras_vit import UserError, ViTConfig, config_of, recipes, vit
+from keras_vit import UserError, ViTConfig, config_of, recipes, vit, zoo
 from keras_vit.recipes import model_for
 from keras_vit.training import train
+from keras_vit.training.fit import make_model
 from keras_vit.training.initial_model import complete, make_initial_model
+from keras_vit.training.plan import make_plan
 from keras_vit.weights import save
 from tests.contracts import randomize, to_numpy
 from tests.training.bars import bars
@@ -75,6 +77,26 @@ def test_a_run_can_start_from_a_run(checkpoint, images, tmp_path):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))  # the head too: the same classes
     head = make_initial_model(recipe, ("left", "right")).get_layer("head")
     assert not to_numpy(head.kernel).any()
+
+
+def test_the_file_of_a_checkpoint_is_opened_once(checkpoint, images, tmp_path, monkeypatch):
+    opened = []
+
+    def open_weights(*args, **options):
+        opened.append(args)
+        return zoo_open(*args, **options)
+
+    zoo_open = zoo.open_weights
+    monkeypatch.setattr(zoo, "open_weights", open_weights)
+    _, source = checkpoint
+    source.save(tmp_path / "model.keras")
+    plan = make_plan(quick("finetune", init=str(tmp_path / "model.keras")), None, images)
+    model = make_model(plan)
+    assert len(opened) == 1
+    np.testing.assert_array_equal(
+        to_numpy(model.get_layer("patch_encoder").class_embedding),
+        to_numpy(source.get_layer("patch_encoder").class_embedding),
+    )
 
 
 def test_a_probe_moves_the_head_alone(checkpoint, images, tmp_path):
