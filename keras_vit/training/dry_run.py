@@ -5,8 +5,8 @@ import dataclasses
 
 import numpy as np
 
+from keras_vit.config.costs import training_bytes
 from keras_vit.data import ImageSet
-from keras_vit.models.complexity import training_bytes
 from keras_vit.progress import step
 from keras_vit.recipes import Recipe
 from keras_vit.training.fit import first_batch, make_model

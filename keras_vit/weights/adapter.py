@@ -26,7 +26,7 @@ From then on `load_model`, `save`, `convert`, `inspect` and `certify` know it, a
 command line if the registration stands in `registry.py`. In this order:
 
 1.  The table. Print names and shapes of a small model of theirs, and write a row for each variable
-    in `keras_vit.weights.variables.shapes`. A file in which a row is missing, or of another shape,
+    in `keras_vit.config.variables.shapes`. A file in which a row is missing, or of another shape,
     is refused with the list.
 2.  `fields`: what shapes show. What they do not show (heads, GELU, epsilon) comes from `facts`,
     which a config file fills (`describes`, `facts`); what nobody says is asked for, never guessed.

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_vit.config import ViTConfig
+from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.weights.formats import Checkpoint
 from keras_vit.weights.names import features_of, is_inside
 from keras_vit.weights.table import Rule
-from keras_vit.weights.variables import shapes
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _SHOWN = 12  # names in an error message; the rest is counted

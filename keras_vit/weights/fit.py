@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
+from keras_vit.config.variables import shapes
 from keras_vit.weights.options import LoadOptions
 from keras_vit.weights.resample import Resampling, patch_kernel, position_grid
-from keras_vit.weights.variables import shapes
 
 Arrays = Iterator[tuple[str, np.ndarray]]  # (our path, array), each read when it is asked for
 

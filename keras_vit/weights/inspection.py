@@ -10,11 +10,11 @@ from collections import Counter
 from typing import Any
 
 from keras_vit.config import ViTConfig
+from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.weights.formats import Spec
 from keras_vit.weights.options import LoadOptions
 from keras_vit.weights.source import Source, opened
-from keras_vit.weights.variables import shapes
 
 
 @dataclasses.dataclass(frozen=True)

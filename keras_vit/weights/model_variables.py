@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.models import check_plain, config_of
-from keras_vit.weights.variables import shapes
 
 
 def variables_of(model: keras.Model) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
+from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.files import replacing, write_text
 from keras_vit.progress import step, track
@@ -20,7 +21,6 @@ from keras_vit.weights.binding import write
 from keras_vit.weights.formats import write_npz, write_safetensors
 from keras_vit.weights.forms import in_form
 from keras_vit.weights.source import open_source
-from keras_vit.weights.variables import shapes
 
 if TYPE_CHECKING:
     import keras

@@ -68,7 +68,7 @@ class Rule:
     """One row: `ours` (joined in this order) <-> `theirs`, through a transform.
 
     Attributes:
-        ours: patterns of our paths, as `keras_vit.weights.variables` has them.
+        ours: patterns of our paths, as `keras_vit.config.variables` has them.
         theirs: pattern of their name.
         transform: how the numbers are laid out.
         optional: whether a file may lack it in all blocks together, which means zeros.

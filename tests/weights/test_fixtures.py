@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError
+from keras_vit.config.variables import shapes
 from keras_vit.weights import load_model, open_source, save
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.registry import writer_of, written_dialects
-from keras_vit.weights.variables import shapes
 from tests.weights.fixtures import arguments, checkpoints, close, stored
 
 CHECKPOINTS = checkpoints()

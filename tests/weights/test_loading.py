@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, ViTConfig, config_of, vit
+from keras_vit.config.variables import shapes
 from keras_vit.weights import load_model, open_source, save
 from keras_vit.weights.adapters.timm import Timm
 from keras_vit.weights.formats import Spec, open_checkpoint, write_npz, write_safetensors
 from keras_vit.weights.infer import Tensors
 from keras_vit.weights.saving import save_arrays
-from keras_vit.weights.variables import shapes
 from tests.weights.fixtures import FOLDER, close, stored
 
 FLAX, BIG_VISION = FOLDER / "vit_jax_token.npz", FOLDER / "bv_map_learn.npz"

@@ -4,12 +4,12 @@
 from pathlib import Path
 
 from keras_vit.config import ViTConfig
+from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.weights.adapter import Adapter
 from keras_vit.weights.binding import Binding
 from keras_vit.weights.formats import IN_FOLDER, Checkpoint, Spec
 from keras_vit.weights.table import row
-from keras_vit.weights.variables import shapes
 
 
 class KerasFile(Adapter):

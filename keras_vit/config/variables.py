@@ -1,21 +1,41 @@
 # SPDX-License-Identifier: MIT
 """The variables of a model, known from its configuration alone.
 
-Paths are those of `keras.Variable.path`. They are spelled out here so that files are checked, and
-converted into each other, before (or without) Keras.
+Paths are those of `keras.Variable.path`. They are spelled out here so that models are counted, and
+files are checked and converted into each other, before Keras is imported or without it.
 """
 
-from keras_vit.config import ViTConfig
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from keras_vit.config.vit_config import ViTConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def shapes(config: ViTConfig) -> Shapes:
-    """The shape of every variable of `vit(config)` by its path.
+class StemUnit(NamedTuple):
+    """One bottleneck unit of a ResNet stem: 1x1, 3x3 and 1x1 convolution around a shortcut.
 
-    Args:
-        config: what the model is.
+    Attributes:
+        name: its path, as in "resnet_stem/block1_unit1".
+        incoming: channels that it reads.
+        inner: channels of its first two convolutions.
+        outgoing: channels that it writes.
+        stride: of the 3x3 convolution and of the shortcut.
+        projected: whether the shortcut is a convolution too.
     """
+
+    name: str
+    incoming: int
+    inner: int
+    outgoing: int
+    stride: int
+    projected: bool
+
+
+def shapes(config: "ViTConfig") -> Shapes:
+    """The shape of every variable of `vit(config)` by its path, in the order of the model."""
     width = config.width
     found: Shapes = {}
     if config.resnet_stages is not None:
@@ -48,7 +68,19 @@ def shapes(config: ViTConfig) -> Shapes:
     return found
 
 
-def _block(config: ViTConfig, name: str) -> Shapes:
+def stem_units(config: "ViTConfig") -> Iterator[StemUnit]:
+    """The bottleneck units of the stem, first to last; none without a stem."""
+    incoming = config.resnet_width
+    for stage, units in enumerate(config.resnet_stages or ()):
+        inner = config.resnet_width * 2**stage
+        for unit in range(units):
+            name = f"resnet_stem/block{stage + 1}_unit{unit + 1}"
+            stride = 2 if stage and not unit else 1
+            yield StemUnit(name, incoming, inner, 4 * inner, stride, projected=not unit)
+            incoming = 4 * inner
+
+
+def _block(config: "ViTConfig", name: str) -> Shapes:
     found = _norm(f"{name}/attention_norm", config.width)
     found |= _attention(config, f"{name}/attention")
     if config.qk_norm:
@@ -62,7 +94,7 @@ def _block(config: ViTConfig, name: str) -> Shapes:
     return found
 
 
-def _attention(config: ViTConfig, name: str) -> Shapes:
+def _attention(config: "ViTConfig", name: str) -> Shapes:
     width, heads, head_dim = config.width, config.num_heads, config.head_dim
     found: Shapes = {}
     for part in ("query", "key", "value"):
@@ -73,32 +105,27 @@ def _attention(config: ViTConfig, name: str) -> Shapes:
     return found
 
 
-def _mlp(config: ViTConfig, name: str) -> Shapes:
+def _mlp(config: "ViTConfig", name: str) -> Shapes:
     return {
         **_dense(f"{name}/hidden", config.width, config.mlp_dim),
         **_dense(f"{name}/output_projection", config.mlp_dim, config.width),
     }
 
 
-def _stem(config: ViTConfig) -> Shapes:
+def _stem(config: "ViTConfig") -> Shapes:
     width = config.resnet_width
     found: Shapes = {"resnet_stem/root_conv/kernel": (7, 7, config.channels, width)}
     found |= _norm("resnet_stem/root_norm", width)
-    incoming = width
-    for stage, units in enumerate(config.resnet_stages):
-        inner, outgoing = width * 2**stage, 4 * width * 2**stage
-        for unit in range(units):
-            name = f"resnet_stem/block{stage + 1}_unit{unit + 1}"
-            if incoming != outgoing or (stage and not unit):
-                found[f"{name}/conv_proj/kernel"] = (1, 1, incoming, outgoing)
-                found |= _norm(f"{name}/norm_proj", outgoing)
-            found[f"{name}/conv1/kernel"] = (1, 1, incoming, inner)
-            found |= _norm(f"{name}/norm1", inner)
-            found[f"{name}/conv2/kernel"] = (3, 3, inner, inner)
-            found |= _norm(f"{name}/norm2", inner)
-            found[f"{name}/conv3/kernel"] = (1, 1, inner, outgoing)
-            found |= _norm(f"{name}/norm3", outgoing)
-            incoming = outgoing
+    for name, incoming, inner, outgoing, _, projected in stem_units(config):
+        if projected:
+            found[f"{name}/conv_proj/kernel"] = (1, 1, incoming, outgoing)
+            found |= _norm(f"{name}/norm_proj", outgoing)
+        found[f"{name}/conv1/kernel"] = (1, 1, incoming, inner)
+        found |= _norm(f"{name}/norm1", inner)
+        found[f"{name}/conv2/kernel"] = (3, 3, inner, inner)
+        found |= _norm(f"{name}/norm2", inner)
+        found[f"{name}/conv3/kernel"] = (1, 1, inner, outgoing)
+        found |= _norm(f"{name}/norm3", outgoing)
     return found
 
 

@@ -19,21 +19,41 @@ def test_published(name, size, published):
     assert config.forward_flops() / 2e9 == pytest.approx(published, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"pool": "map"},
-        {"representation_size": 24, "num_classes": 7},
-        {"distillation_token": True},
-        {"resnet_stages": (1, 2), "resnet_width": 32, "patch_size": 4},
-        {"resnet_stages": (), "resnet_width": 32},
-    ],
-)
-def test_each_option_by_the_shapes_of_its_layers(changes):
-    """Every dense and convolution kernel is used once for each place of its output."""
+# Of all patches and of 4 visible ones, by a closed form that this package had before it counted
+# from shapes.
+OPTIONS = [
+    ({}, 2_294_336, 645_696),
+    ({"pool": "map"}, 2_449_984, 683_072),
+    ({"representation_size": 24, "num_classes": 7}, 2_295_888, 647_248),
+    ({"distillation_token": True}, 2_360_960, 697_984),
+    ({"resnet_stages": (1, 2), "resnet_width": 32, "patch_size": 4}, 22_268_480, 22_370_880),
+    ({"resnet_stages": (), "resnet_width": 32}, 5_229_120, 5_331_520),
+]
+
+
+def small(changes):
     config = ViTConfig.of("mu/8", image_size=(64, 32), num_classes=5)
-    config = dataclasses.replace(config, depth=2, **changes)
+    return dataclasses.replace(config, depth=2, **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [("B/16", 35_127_656_448), ("R50+L/32", 38_826_590_208), ("e/14", 1_981_353_873_408)],
+)
+def test_golden(name, flops):
+    assert ViTConfig.of(name).forward_flops() == flops
+
+
+@pytest.mark.parametrize(("changes", "flops", "of_visible"), OPTIONS)
+def test_golden_options(changes, flops, of_visible):
+    assert small(changes).forward_flops() == flops
+    assert small(changes).forward_flops(visible=4) == of_visible
+
+
+@pytest.mark.parametrize("changes", [changes for changes, *_ in OPTIONS])
+def test_each_option_by_the_variables_of_its_model(changes):
+    """Every dense and convolution kernel is used once for each place of its output."""
+    config = small(changes)
     total = 0
     n = config.num_tokens
     read = n - config.num_prefix_tokens  # by a pool of attention
