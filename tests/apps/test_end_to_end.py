@@ -194,20 +194,6 @@ def test_export_to_onnx_and_small_numbers(photos_run, photos, tmp_path, in_proce
         assert [line.split()[1] for line in found.out.splitlines()] == ["dark", "light"]
 
 
-def test_export_of_a_model_that_stands_alone(photos_run, tmp_path, in_process):
-    shutil.copy(photos_run / "model.keras", tmp_path / "lone.keras")
-    out = tmp_path / "out"
-    result = in_process("export", tmp_path / "lone.keras", "--format", "onnx", "--out", out)
-    assert result.code == 0
-    assert "its classes are numbered" in result.err and "noise is used" in result.err
-    assert Predictor.open(out / "model.onnx").metadata.labels == ("0", "1")
-    with pytest.raises(UserError, match=r"static_int8'? needs real images"):
-        in_process(
-            *("export", tmp_path / "lone.keras", "--format", "litert", "--out", tmp_path / "b"),
-            *("--quantize", "static_int8"),
-        )
-
-
 def test_visualize(photos_run, digits_run, photos, tmp_path, in_process):
     folder, _ = digits_run
     result = in_process("visualize", folder, "--out", tmp_path, "--count", "3")
