@@ -4,6 +4,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,11 +13,17 @@ from keras_vit.data.dataset import Split, split_batches
 from keras_vit.errors import UserError
 from keras_vit.evaluation import few_shot_accuracy, knn_accuracy, wilson_interval
 from keras_vit.evaluation.imagenet import class_places, real_accuracy, real_labels
+from keras_vit.export.metadata import Metadata
 from keras_vit.predictor import Predictor
 from keras_vit.progress import step
 from keras_vit.run_folder import ModelFile
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import read_json
+
+if TYPE_CHECKING:
+    import keras
+
+_BATCH = 64  # images that the features are computed of at a time
 
 
 def measure(
@@ -77,30 +84,12 @@ def probe(
         `model`, `data`, `train` and `test` (numbers of images), `features` (how many the head of
         the model takes); and, where asked for, `few_shot`, shots -> top-1 accuracy, and `knn`.
     """
-    import keras
-
     file = ModelFile.find(target)
     model, metadata = file.load(), file.metadata()
-    if file.is_of(source):
-        (name, _, train), (_, _, test) = (file.run.split(n, data_dir) for n in ("train", "test"))
-        splits = train, test
-    elif source is not None:
-        images = load(source, data_dir)
-        name, splits = images.name, (images.train, images.test)
-    else:
-        raise UserError(
-            f"{file.path} does not stand in a run folder. Name a data set to probe it on."
-        )
+    name, *splits = _probed_splits(file, source, data_dir)
     if splits[0].labels.ndim != 1:
         raise UserError(f"{name}: expected one class to an image, which is what a probe answers.")
-    features = keras.Model(model.input, model.get_layer("head").input)
-    size = (metadata.image_size, metadata.channels, metadata.crop)
-
-    def values(split: Split) -> np.ndarray:
-        parts = [features.predict_on_batch(batch) for batch in split_batches(split, *size, 64)]
-        return np.concatenate(parts).astype("float32")
-
-    train, test = map(values, splits)
+    train, test = (_features(model, metadata, split) for split in splits)
     arguments = (train, splits[0].labels, test, splits[1].labels)
     result = {
         "model": str(file.path),
@@ -116,6 +105,31 @@ def probe(
         with step("looking for nearest neighbours"):
             result["knn"] = knn_accuracy(*arguments)
     return result
+
+
+def _probed_splits(
+    file: ModelFile, source: str | None, data_dir: str | None
+) -> tuple[str, Split, Split]:
+    """What the data are called, the images that a probe is fitted to, and those it is tested on."""
+    if file.is_of(source):
+        (name, _, train), (_, _, test) = (file.run.split(n, data_dir) for n in ("train", "test"))
+        return name, train, test
+    if source is None:
+        raise UserError(
+            f"{file.path} does not stand in a run folder. Name a data set to probe it on."
+        )
+    images = load(source, data_dir)
+    return images.name, images.train, images.test
+
+
+def _features(model: "keras.Model", metadata: Metadata, split: Split) -> np.ndarray:
+    """What the head of a model takes, float32 `(n, features)`, for every image of a split."""
+    import keras
+
+    features = keras.Model(model.input, model.get_layer("head").input)
+    size = (metadata.image_size, metadata.channels, metadata.crop)
+    parts = [features.predict_on_batch(batch) for batch in split_batches(split, *size, _BATCH)]
+    return np.concatenate(parts).astype("float32")
 
 
 def _measure_real(predictor: Predictor, split: Split, path: Path) -> dict:

@@ -22,8 +22,8 @@ def original_in(folder):
     return Original(model, path, METADATA)
 
 
-def images(labels=None):
-    return CheckImages([PIXELS[:10], PIXELS[10:]], labels, calibration=PIXELS)
+def images(labels=None, calibration=PIXELS):
+    return CheckImages([PIXELS[:10], PIXELS[10:]], labels, calibration=calibration)
 
 
 def here(**others):

@@ -107,10 +107,10 @@ def test_a_rejected_file_overwrites_nothing(original, tmp_path):
         return lambda x: np.roll(open_runner(path)(x), 1, axis=1)
 
     for expected in (
-        ["model.tflite.rejected"],
-        ["model.tflite.rejected", "model.tflite.rejected-2"],
+        ["model.onnx.rejected"],
+        ["model.onnx.rejected", "model.onnx.rejected-2"],
     ):
-        entry = export(original, tmp_path, runners=here(open=rolled))["exports"][0]
+        entry = export(original, tmp_path, ("onnx",), runners=here(open=rolled))["exports"][0]
         assert not entry["ok"] and "get another class" in entry["problem"]
         assert names(tmp_path) == expected
 
@@ -122,8 +122,12 @@ def test_auto_says_what_was_refused_and_what_is_slower(original, tmp_path):
         return open_runner(path)
 
     runners = here(time=timed(2.0), open=refuse)
-    report = export(original, tmp_path, runners=runners, quantize="auto", max_drop=100)
+    options = ExportOptions("auto", max_drop=100)
+    without = images(calibration=None)
+    report = export_model(original, tmp_path, without, ("litert",), options, runners)
     rows = {row["quantize"]: row for row in report["quantization"]}
+    (refused,) = rows["static_int8"]["notes"]
+    assert refused.startswith("refused: ") and "needs real images" in refused
     assert rows["dynamic_int8"]["notes"] == ["slower than float32"]
     assert rows["float16"]["notes"] == ["refused: no such kernel"]
     assert report["exports"][0]["quantize"] == "none"
@@ -133,8 +137,9 @@ def test_auto_says_what_was_refused_and_what_is_slower(original, tmp_path):
 
 def test_a_mode_that_was_asked_for_and_costs_too_much_is_rejected(original, tmp_path):
     runners = here(time=timed(1.0))
-    report = export(original, tmp_path, runners=runners, quantize="dynamic_int8", max_drop=-1)
-    assert report["exports"][0]["path"] == "model.tflite.rejected"
+    options = {"quantize": "dynamic_int8", "max_drop": -1}
+    report = export(original, tmp_path, ("onnx",), runners=runners, **options)
+    assert report["exports"][0]["path"] == "model.onnx.rejected"
     assert "top-1 falls by" in report["quantization"][0]["notes"][0]
 
 
