@@ -84,12 +84,15 @@ def probe(
         `model`, `data`, `train` and `test` (numbers of images), `features` (how many the head of
         the model takes); and, where asked for, `few_shot`, shots -> top-1 accuracy, and `knn`.
     """
+    import keras
+
     file = ModelFile.find(target)
     model, metadata = file.load(), file.metadata()
     name, *splits = _probed_splits(file, source, data_dir)
     if splits[0].labels.ndim != 1:
         raise UserError(f"{name}: expected one class to an image, which is what a probe answers.")
-    train, test = (_features(model, metadata, split) for split in splits)
+    features = keras.Model(model.input, model.get_layer("head").input)
+    train, test = (_values(features, metadata, split) for split in splits)
     arguments = (train, splits[0].labels, test, splits[1].labels)
     result = {
         "model": str(file.path),
@@ -122,11 +125,8 @@ def _probed_splits(
     return images.name, images.train, images.test
 
 
-def _features(model: "keras.Model", metadata: Metadata, split: Split) -> np.ndarray:
-    """What the head of a model takes, float32 `(n, features)`, for every image of a split."""
-    import keras
-
-    features = keras.Model(model.input, model.get_layer("head").input)
+def _values(features: "keras.Model", metadata: Metadata, split: Split) -> np.ndarray:
+    """Features, float32 `(n, features)`, of every image of a split."""
     size = (metadata.image_size, metadata.channels, metadata.crop)
     parts = [features.predict_on_batch(batch) for batch in split_batches(split, *size, _BATCH)]
     return np.concatenate(parts).astype("float32")
