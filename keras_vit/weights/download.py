@@ -30,8 +30,16 @@ CHUNK = 2**20
 _BROKEN = (OSError, http.client.HTTPException)
 
 
-class _Refused(Exception):
-    """The server answered, and the answer will not change by asking again."""
+class Refused(UserError):
+    """The server answered, and the answer will not change by asking again.
+
+    Attributes:
+        status: of HTTP, e.g. 404; None where the answer itself is at fault.
+    """
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
 
 
 class Record(NamedTuple):
@@ -42,7 +50,12 @@ class Record(NamedTuple):
     sha256: str
 
 
-def fetch(url: str, folder: str | os.PathLike | None = None, name: str | None = None) -> Path:
+def fetch(
+    url: str,
+    folder: str | os.PathLike | None = None,
+    name: str | None = None,
+    token: str | None = None,
+) -> Path:
     """Returns the local copy of a URL, downloading what is missing of it.
 
     A broken transfer goes on where it stopped, also in another process. Size and SHA-256 are
@@ -52,6 +65,7 @@ def fetch(url: str, folder: str | os.PathLike | None = None, name: str | None = 
         url: https or http.
         folder: where to keep it; a folder of the cache named after the URL when None.
         name: the file's name; the last part of the URL when None.
+        token: shown to the server of the URL, and to no other that it sends us on to.
 
     Raises:
         UserError: when it cannot be had (offline, 404), is not what it was, or has more bytes than
@@ -77,7 +91,7 @@ def fetch(url: str, folder: str | os.PathLike | None = None, name: str | None = 
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{name}.part")
-    _download(url, part)
+    _download(url, part, token)
     found = Record(url, part.stat().st_size, _sha256(part))
     if record and (record.size, record.sha256) != (found.size, found.sha256):
         part.unlink()
@@ -108,19 +122,19 @@ def _check(target: Path, record: Record) -> None:
         )
 
 
-def _download(url: str, part: Path) -> None:
+def _download(url: str, part: Path, token: str | None) -> None:
     """Fills `part` until the whole file is there."""
     reason = ""
     for attempt in range(TRIES):
         if attempt:
             time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
         try:
-            if _continue(url, part):
+            if _continue(url, part, token):
                 return
             reason = "the connection ended early"
-        except _Refused as error:
+        except Refused as error:
             part.unlink(missing_ok=True)
-            raise UserError(f"{url}: {error}") from None
+            raise Refused(f"{url}: {error}", error.status) from None
         except _BROKEN as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
     have = part.stat().st_size if part.exists() else 0
@@ -130,12 +144,14 @@ def _download(url: str, part: Path) -> None:
     )
 
 
-def _continue(url: str, part: Path) -> bool:
+def _continue(url: str, part: Path, token: str | None) -> bool:
     """One transfer; True when the file is whole."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "keras-vit"})
     if have:
         request.add_header("Range", f"bytes={have}-")
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         response = web_alone().open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -144,7 +160,7 @@ def _continue(url: str, part: Path) -> bool:
             part.unlink(missing_ok=True)
             return False
         if 300 <= error.code < 500:  # 300: sent on in a circle, or to what is not the web
-            raise _Refused(f"the server answers {error.code} {error.reason}.") from None
+            raise Refused(f"the server answers {error.code} {error.reason}.", error.code) from None
         raise
     with response:
         resumed = response.status == 206
@@ -156,7 +172,7 @@ def _continue(url: str, part: Path) -> bool:
         with part.open("ab" if resumed else "wb") as file, step(doing, size, "MB") as shown:
             for chunk in _chunks(response):
                 if file.tell() + len(chunk) > room:
-                    raise _Refused(_too_much(total, room))
+                    raise Refused(_too_much(total, room))
                 file.write(chunk)
                 shown.advance(len(chunk) / 1e6)
     return total is None or part.stat().st_size == total
@@ -185,7 +201,7 @@ def _room(total: int | None, start: int, folder: Path) -> int:
         return min(limits.DOWNLOAD_WITHOUT_LENGTH, free)
     if total > min(limits.MODEL, free):
         limit = f"the limit is {limits.MODEL:,}" if free > limits.MODEL else f"{free:,} are free"
-        raise _Refused(f"has {total:,} bytes; {limit} in {folder}.")
+        raise Refused(f"has {total:,} bytes; {limit} in {folder}.")
     return total
 
 
@@ -202,7 +218,7 @@ def _total(response: http.client.HTTPResponse, have: int) -> int | None:
             r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18})", response.headers.get("Content-Range", "")
         )
         if not match or int(match[1]) != have:
-            raise _Refused("the server resumes at another place than asked for.")
+            raise Refused("the server resumes at another place than asked for.")
         return int(match[2])
     length = response.headers.get("Content-Length", "")
     return int(length) if re.fullmatch("[0-9]{1,18}", length) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_vit.errors import UserError
 from keras_vit.files import cache_folder
-from keras_vit.weights.download import fetch
+from keras_vit.weights.download import Refused, fetch
 from keras_vit.weights.formats import read_index
 
 ENDPOINT = "https://huggingface.co"
@@ -19,6 +19,8 @@ _WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# Where a token is not read on its way.
+_SAFE = re.compile(r"https://|http://(127\.0\.0\.1|localhost)[:/]")
 _OPTIONAL = ("config.json", "preprocessor_config.json")
 
 
@@ -27,7 +29,7 @@ def fetch_repository(source: str) -> Path:
 
     Args:
         source: `hf:owner/name`, with `@revision` for another than "main". The environment variable
-            HF_ENDPOINT names another hub.
+            HF_ENDPOINT names another hub, HF_TOKEN opens repositories that are private or gated.
 
     Returns:
         A folder of the cache.
@@ -53,7 +55,7 @@ def fetch_repository(source: str) -> Path:
             continue
         if name.endswith(".index.json"):
             for part in sorted(set(read_index(weights).values())):
-                fetch(f"{base}/{part}", folder)
+                _fetch(f"{base}/{part}", folder)
         return folder
     raise UserError(f"{source}: the repository has none of {', '.join(_WEIGHTS)}.")
 
@@ -61,8 +63,22 @@ def fetch_repository(source: str) -> Path:
 def _try(url: str, folder: Path) -> Path | None:
     """The file, or None where the server has no such file."""
     try:
-        return fetch(url, folder)
-    except UserError as error:
-        if "answers 404" in str(error):
+        return _fetch(url, folder)
+    except Refused as error:
+        if error.status == 404:
             return None
         raise
+
+
+def _fetch(url: str, folder: Path) -> Path:
+    token = os.environ.get("HF_TOKEN", "").strip()
+    try:
+        return fetch(url, folder, token=token if _SAFE.match(url) else None)
+    except Refused as error:
+        if error.status not in (401, 403):
+            raise
+        what = "give HF_TOKEN a token that opens it" if token else "set HF_TOKEN to your token"
+        raise UserError(
+            f"{error} The repository is private, gated or not there: ask for access on its page, "
+            f"then {what}."
+        ) from None

@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Downloads against a server on loopback that is slow, breaks off, lies, or has nothing."""
 
-import contextlib
 import hashlib
-import http.server
 import json
-import re
-import threading
-import time
 
 import pytest
 
@@ -16,79 +11,7 @@ from keras_vit.files import cache_folder
 from keras_vit.untrusted import limits
 from keras_vit.weights import download
 from keras_vit.weights.download import fetch
-from keras_vit.weights.hub import fetch_repository
-
-DATA = bytes(range(256)) * 400
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `files`; `behaviour` says how badly."""
-
-    files: dict[str, bytes] = {}  # noqa: RUF012 - set by each test
-    behaviour = ""
-    requests: list[str] = []  # noqa: RUF012
-
-    def do_GET(self):
-        asked = self.headers.get("Range", "")
-        self.requests.append(asked)
-        data = self.files.get(self.path)
-        if data is None:
-            self.send_error(404)
-            return
-        if self.behaviour.startswith(("http:", "file:", "ftp:", "/")):
-            self.send_response(302)
-            self.send_header("Location", self.behaviour)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked else 0
-        if self.behaviour == "no ranges":
-            start = 0
-        if start >= len(data):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        short = 100 if self.behaviour == "lies about its size" else 0
-        if self.behaviour == "announces too much":
-            self.send_header("Content-Length", str(10**17))
-        elif self.behaviour != "without a length":
-            self.send_header("Content-Length", str(len(data) - start - short))
-        self.end_headers()
-        part = data[start:]
-        if self.behaviour in ("cut off", "no ranges") and len(self.requests) < 3:
-            part = part[: len(part) // 3]
-        if self.behaviour == "always cut off":
-            part = part[: len(part) // 2]
-        for i in range(0, len(part), 8192):
-            if self.behaviour == "slow":
-                time.sleep(0.01)
-            if self.behaviour == "stalls" and len(self.requests) == 1 and i:
-                time.sleep(1.0)
-            with contextlib.suppress(OSError):
-                self.wfile.write(part[i : i + 8192])
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def serve(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.01)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def start(behaviour="", files=None):
-        Server.files = files or {"/x.npz": DATA}
-        Server.behaviour = behaviour
-        Server.requests = []
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    server.shutdown()
-    server.server_close()
+from tests.weights.loopback import DATA, Server
 
 
 def test_size_and_hash_are_recorded_and_checked(serve):
@@ -186,48 +109,3 @@ def test_not_found_and_offline(serve):
 def test_urls_that_are_refused(url):
     with pytest.raises(UserError, match=r"expected a URL|is not a URL"):
         fetch(url)
-
-
-def test_a_repository_of_a_hub(serve, monkeypatch):
-    prefix = "/owner/name/resolve/main"
-    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
-    base = serve(
-        files={
-            f"{prefix}/config.json": b"{}",
-            f"{prefix}/model.safetensors.index.json": json.dumps(index).encode(),
-            f"{prefix}/one.safetensors": b"1",
-            f"{prefix}/two.safetensors": b"2",
-        }
-    )
-    monkeypatch.setenv("HF_ENDPOINT", base)
-    folder = fetch_repository("hf:owner/name")
-    names = {p.name for p in folder.iterdir() if not p.name.endswith(".record.json")}
-    assert names == {
-        "config.json",
-        "model.safetensors.index.json",
-        "one.safetensors",
-        "two.safetensors",
-    }
-    with pytest.raises(UserError, match="the repository has none of"):
-        fetch_repository("hf:owner/other")
-    with pytest.raises(UserError, match="expected hf:owner/name"):
-        fetch_repository("hf:../../etc")
-
-
-@pytest.mark.parametrize(
-    "home",
-    [
-        {"a": "../../../x.safetensors"},
-        {"a": "model.safetensors.index.json"},
-        {"a": ["x"]},
-        ["x"],
-        {str(i): f"{i}.safetensors" for i in range(1_001)},
-    ],
-)
-def test_an_index_that_names_other_things(serve, monkeypatch, home):
-    prefix = "/owner/name/resolve/main"
-    index = {"weight_map": home}
-    base = serve(files={f"{prefix}/model.safetensors.index.json": json.dumps(index).encode()})
-    monkeypatch.setenv("HF_ENDPOINT", base)
-    with pytest.raises(UserError, match=r"index\.json: "):
-        fetch_repository("hf:owner/name")
