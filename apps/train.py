@@ -30,11 +30,9 @@ not finite or the disk is full; 2 a mistake in flags or data; 130 Ctrl-C; 143 SI
 """
 
 import argparse
-import dataclasses
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from keras_vit.apps.cli import import_keras, run_script
 
@@ -136,80 +134,40 @@ def add_flags(parser):
 
 
 def main(args) -> int:
-    from keras_vit.data.sources.resolve import check_source
-    from keras_vit.errors import UserError
     from keras_vit.files import check_free
-    from keras_vit.training.teacher import find_teacher
-    from keras_vit.weights.catalog import check_named
+    from keras_vit.training.inputs import check_inputs
+
+    recipe = _recipe(args)
+    check_inputs(recipe)
+    if args.workdir is not None and not args.dry_run:
+        check_free(args.workdir, "--workdir")
+    import_keras()
+    from keras_vit import training
+
+    if args.dry_run:
+        return _dry_run(recipe, args)
+    try:
+        run = _train(recipe, args)
+    except training.Stopped as stop:
+        print(visible_lines(f"keras-vit train: {stop}"), file=sys.stderr)
+        return stop.code
+    except (training.NonFiniteLoss, training.WriteFailed) as error:
+        print(visible_lines(f"keras-vit train: error: {error}"), file=sys.stderr)
+        return 1
+    return _show(run)
+
+
+def _recipe(args):
+    """The recipe that the flags ask for, or that of the run which they resume."""
+    from keras_vit.errors import UserError
+    from keras_vit.run_folder import RunFolder
 
     if args.all and not args.dry_run:
         raise UserError("--all: expected --dry_run, whose table of fields it makes complete.")
     if args.extend is not None and (not args.resume or args.extend < 1):
         raise UserError("--extend: expected --resume RUN and a number of epochs above 0.")
-    recipe = _resumed_recipe(args) if args.resume else _new_recipe(args)
-    check_source(recipe.data.source, recipe.data.data_dir)
-    find_teacher(recipe)
-    if recipe.init is not None:
-        check_named(recipe.init)
-    if args.workdir is not None and not args.dry_run:
-        check_free(args.workdir, "--workdir")
-
-    import_keras()
-    import keras_vit
-    from keras_vit.run_folder import RunFolder
-
-    options = keras_vit.training.RunOptions(
-        args.checkpoint_minutes,
-        args.checkpoint_steps,
-        args.keep_checkpoints,
-        args.max_time,
-        args.tensorboard,
-        keras_vit.reports.draw_samples,
-        _intended(args),
-    )
-    if args.dry_run:
-        return _dry_run(recipe, args, options)
-    try:
-        if args.resume:
-            run = keras_vit.training.resume(args.resume, options=options, extend=args.extend or 0)
-        else:
-            run = keras_vit.train(recipe, args.workdir, options=options)
-    except keras_vit.training.Stopped as stop:
-        print(visible_lines(f"keras-vit train: {stop}"), file=sys.stderr)
-        return stop.code
-    except (keras_vit.training.NonFiniteLoss, keras_vit.training.WriteFailed) as error:
-        print(visible_lines(f"keras-vit train: error: {error}"), file=sys.stderr)
-        return 1
-    page = RunFolder(run.workdir).report_page
-    if not page.exists():
-        keras_vit.reports.write_report(run.workdir)
-    print(keras_vit.reports.export_table(run.report))
-    print(f"\nreport: {visible(page)}", file=sys.stderr)
-    return 0 if run.ok else 1
-
-
-def _intended(args) -> list[str]:
-    """The fields that --set names."""
-    return [assignment.partition("=")[0].strip() for assignment in args.set]
-
-
-def _new_recipe(args):
-    return _stages(_named_recipe(args), args)[-1][1]
-
-
-def _named_recipe(args):
-    from keras_vit import recipes
-
-    recipe = recipes.get(args.recipe or recipes.default_for(args.data))
-    return recipes.debug(recipe) if args.debug else recipe
-
-
-def _resumed_recipe(args):
-    """The recipe of the run; an error where flags say otherwise."""
-    from keras_vit import recipes
-    from keras_vit.errors import UserError
-    from keras_vit.run_folder import RunFolder
-
+    if not args.resume:
+        return _changes(args).apply(_named_recipe(args))
     for flag in ("recipe", "debug", "workdir", "dry_run"):
         if getattr(args, flag):
             raise UserError(
@@ -217,64 +175,90 @@ def _resumed_recipe(args):
                 "Leave it out, or leave --resume out to start a new run."
             )
     recipe = RunFolder.open(args.resume).recipe
-    asked = _stages(recipe, args)[-1][1]
-    if asked != recipe:
-        rows = [row for row in recipes.explain(recipe, ("flags", asked)) if row[2] == "flags"]
-        before = {name: value for name, value, _ in recipes.explain(recipe)}
-        differing = ", ".join(f"{name} is {before.get(name)}, not {new}" for name, new, _ in rows)
-        raise UserError(
-            f"--resume {args.resume}: its recipe says otherwise than the flags: {differing}. Leave "
-            "the flags out, or leave --resume out to start a new run."
-        )
+    _changes(args).check_same(recipe, args.resume)
     return recipe
 
 
-def _stages(recipe, args):
-    """What --config, --init, --set and the flags of the data make of a recipe, one by one."""
+def _named_recipe(args):
+    """The recipe before any flag changes it."""
     from keras_vit import recipes
-    from keras_vit.errors import UserError
-    from keras_vit.untrusted import reading
 
-    stages = []
-    if args.config:
-        try:
-            values = reading.read_json(args.config, dict[str, Any])
-            recipe = recipes.merge(recipe, values)
-        except UserError as error:
-            said = str(error).removeprefix(f"{args.config}: ")
-            raise UserError(f"--config {args.config}: {said}") from error
-        stages.append(("--config", recipe))
-    if args.init is not None:
-        recipe = dataclasses.replace(recipe, init=args.init)
-        stages.append(("--init", recipe))
-    recipe = recipes.override(recipe, *args.set)
-    stages.append(("--set", recipe))
-    given = {name: getattr(args, name) for name in ("data_dir", "on_bad") if getattr(args, name)}
-    if args.data:
-        given["source"] = args.data
-    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **given))
-    return [*stages, ("flag", recipe)]
+    recipe = recipes.get(args.recipe or recipes.default_for(args.data))
+    return recipes.debug(recipe) if args.debug else recipe
 
 
-def _dry_run(recipe, args, options) -> int:
-    import keras_vit
-    from keras_vit.reports.tables import aligned
+def _changes(args):
+    """What the flags change in a recipe."""
+    from keras_vit.recipes import Changes
 
-    folder = Path(args.workdir or ".")
-    dry = keras_vit.training.dry_run(recipe, options=options)
-    names = (f"samples{f'-{i}' if i else ''}.jpg" for i in range(1000))
-    path = next(folder / name for name in names if not (folder / name).exists())
-    keras_vit.reports.draw_samples(path, dry.images, dry.labels, dry.plan.images.classes)
+    return Changes(args.config, args.init, tuple(args.set), args.data, args.data_dir, args.on_bad)
+
+
+def _options(args):
+    """What is none of the recipe's business: checkpoints, time and logs."""
+    from keras_vit import reports, training
+
+    return training.RunOptions(
+        args.checkpoint_minutes,
+        args.checkpoint_steps,
+        args.keep_checkpoints,
+        args.max_time,
+        args.tensorboard,
+        reports.draw_samples,
+        _changes(args).assigned,
+    )
+
+
+def _train(recipe, args):
+    """Trains, or goes on with a run."""
+    from keras_vit import training
+
+    if args.resume:
+        return training.resume(args.resume, options=_options(args), extend=args.extend or 0)
+    return training.train(recipe, args.workdir, options=_options(args))
+
+
+def _show(run) -> int:
+    """Prints what came of a run; its report is written if it was not before."""
+    from keras_vit import reports
+    from keras_vit.run_folder import RunFolder
+
+    page = RunFolder(run.workdir).report_page
+    if not page.exists():
+        reports.write_report(run.workdir)
+    print(reports.export_table(run.report))
+    print(f"\nreport: {visible(page)}", file=sys.stderr)
+    return 0 if run.ok else 1
+
+
+def _dry_run(recipe, args) -> int:
+    """Prints the plan, and where each field of the recipe comes from; draws the first images."""
+    from keras_vit import recipes, reports, training
+
+    dry = training.dry_run(recipe, options=_options(args))
+    path = _free_name(Path(args.workdir or "."))
+    reports.draw_samples(path, dry.images, dry.labels, dry.plan.images.classes)
     print(visible_lines(dry.text))
     print(f"samples   {visible(path)}\n")
     named = _named_recipe(args)
     filled_in = ("images", dry.plan.recipe)  # and the checkpoint
-    rows = keras_vit.recipes.explain(named, *_stages(named, args), filled_in)
-    shown = rows if args.all else [row for row in rows if row[2] != "default"]
+    _print_fields(recipes.explain(named, *_changes(args).steps(named), filled_in), args.all)
+    return 0
+
+
+def _free_name(folder: Path) -> Path:
+    """`samples.jpg`, or the first of `samples-1.jpg` ... that is not there yet."""
+    names = (f"samples{f'-{i}' if i else ''}.jpg" for i in range(1000))
+    return next(folder / name for name in names if not (folder / name).exists())
+
+
+def _print_fields(rows, every: bool) -> None:
+    from keras_vit.reports.tables import aligned
+
+    shown = rows if every else [row for row in rows if row[2] != "default"]
     print("\n".join(aligned([("field", "value", "from"), *shown])))
     if len(shown) < len(rows):
         print(f"\n{len(rows) - len(shown)} fields have their defaults; --all shows them too")
-    return 0
 
 
 def _duration(text: str) -> int:

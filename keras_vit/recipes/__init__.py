@@ -10,6 +10,8 @@ from keras_vit.recipes import deit as _deit
 from keras_vit.recipes import mae as _mae
 from keras_vit.recipes import plain as _plain
 from keras_vit.recipes.augmentation import Augmentation as Augmentation
+from keras_vit.recipes.changes import Changes as Changes
+from keras_vit.recipes.changes import explain as explain
 from keras_vit.recipes.cifar import cifar10_seed as cifar10_seed
 from keras_vit.recipes.cifar import vit_cifar as vit_cifar
 from keras_vit.recipes.digits import digits as digits
@@ -18,7 +20,6 @@ from keras_vit.recipes.edit import from_dict as from_dict
 from keras_vit.recipes.edit import merge as merge
 from keras_vit.recipes.edit import override as override
 from keras_vit.recipes.edit import to_dict as to_dict
-from keras_vit.recipes.explaining import explain as explain
 from keras_vit.recipes.finetune import finetune as finetune
 from keras_vit.recipes.finetune import linear_probe as linear_probe
 from keras_vit.recipes.finetune import model_for as model_for

@@ -107,7 +107,7 @@ def test_every_example_of_every_help_is_understood(command, monkeypatch):
         assert name == command
         args = cli.make_parser(command).parse_args(cli.underscored(arguments))
         if command == "train" and not args.resume:
-            train._new_recipe(args)
+            train._recipe(args)
 
 
 def test_both_spellings_of_a_flag():

@@ -104,7 +104,7 @@ def test_train_accepts_every_run_of_a_table(
     models = {}
 
     def run(arguments, folder):
-        recipe = train._new_recipe(make_parser("train").parse_args(arguments[1:]))
+        recipe = train._recipe(make_parser("train").parse_args(arguments[1:]))
         folder.mkdir()
         (folder / "recipe.json").write_text(json.dumps(recipes.to_dict(recipe)))
         (folder / "history.csv").write_text("epoch,loss\n1,2.0\n2,1.5\n")

@@ -238,7 +238,7 @@ def test_a_path_is_trained_as_the_command_would(photos, tmp_path, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             train(source, tmp_path / "run")
         args = cli.make_parser("train").parse_args([str(source)])
-        assert made[-1] == app._new_recipe(args)
+        assert made[-1] == app._recipe(args)
         assert made[-1].data.source == str(source)
     with pytest.raises(ZeroDivisionError):
         train("digits")

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""The teacher that a recipe names: whether it is there and knows the same classes. No Keras."""
+"""What a recipe names, images, a checkpoint, a teacher: whether it is there. Without Keras."""
 
 from collections.abc import Sequence
 
+from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
 from keras_vit.recipes import Distill, Recipe
 from keras_vit.run_folder import ModelFile
+from keras_vit.weights.catalog import check_named
+
+
+def check_inputs(recipe: Recipe) -> None:
+    """Raises a `UserError` where what a recipe starts from is not there, as far as a look tells."""
+    check_source(recipe.data.source, recipe.data.data_dir)
+    find_teacher(recipe)
+    if recipe.init is not None:
+        check_named(recipe.init)
 
 
 def find_teacher(recipe: Recipe) -> ModelFile | None:
