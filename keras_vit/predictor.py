@@ -49,12 +49,12 @@ class Predictor:
     """A model with what is needed to use it.
 
     Attributes:
-        run: from pixels to logits.
+        runner: from pixels to logits.
         metadata: labels, input size and cropping.
         path: the file or folder that was opened.
     """
 
-    run: Runner
+    runner: Runner
     metadata: Metadata
     path: Path
 
@@ -76,16 +76,17 @@ class Predictor:
         file = ModelFile.find(target)
         check_path(file.path)
         with step(f"opening {file.path.name}"):
-            run = open_runner(file.path) if file.needs_keras else Worker(file.path, unsafe=unsafe)
-        metadata = file.metadata(run.metadata if file.format == "onnx" else None)
+            in_keras = file.needs_keras
+            runner = open_runner(file.path) if in_keras else Worker(file.path, unsafe=unsafe)
+        metadata = file.metadata(runner.metadata if file.format == "onnx" else None)
         size = (*metadata.image_size, metadata.channels)
-        takes = run.input_shape[1:]
+        takes = runner.input_shape[1:]
         if any(a not in (None, b) for a, b in zip(takes, size, strict=True)):
             raise UserError(
                 f"{file.path}: takes images of shape {takes}, and its metadata say {size}. Export "
                 "it again."
             )
-        return cls(run, metadata, file.path)
+        return cls(runner, metadata, file.path)
 
     def predict(
         self, images: Any, top_k: int | None = None, batch_size: int = 32
@@ -217,7 +218,7 @@ class Predictor:
         return dataclasses.replace(split, labels=labels)
 
     def _logits(self, pixels: np.ndarray) -> np.ndarray:
-        logits, labels = self.run(pixels), self.metadata.labels
+        logits, labels = self.runner(pixels), self.metadata.labels
         if logits.shape[1] != len(labels):
             raise UserError(
                 f"{self.path}: has {logits.shape[1]} outputs, and its metadata name {len(labels)} "

@@ -90,7 +90,7 @@ def test_a_large_image_does_not_take_all_memory(model, tmp_path, monkeypatch, ph
         sizes.append(len(pixels))
         return np.zeros((len(pixels), 3), "float32")
 
-    opened = dataclasses.replace(opened, run=run)
+    opened = dataclasses.replace(opened, runner=run)
     monkeypatch.setattr(predictor, "_BATCH_BYTES", 4 * 16 * 24 * 3 * 5)
     assert len(list(opened.predict(sorted(photos.rglob("*.png"))))) == 24
     assert sizes == [5, 5, 5, 5, 4]
@@ -100,7 +100,7 @@ def test_a_large_image_does_not_take_all_memory(model, tmp_path, monkeypatch, ph
 def test_a_saved_model_runs_without_keras_here(model, tmp_path, photos):
     path = to_saved_model(model, tmp_path / "m", METADATA)
     assert not ModelFile.find(path).needs_keras
-    assert Predictor.open(path).run.input_shape == (None, 16, 24, 3)
+    assert Predictor.open(path).runner.input_shape == (None, 16, 24, 3)
 
 
 def test_a_process_that_ends_is_one_line(model, tmp_path, monkeypatch, photos):

@@ -15,6 +15,7 @@ import pytest
 import keras_vit
 from keras_vit import UserError, data, recipes
 from keras_vit.predictor import Predictor
+from keras_vit.reports import export_table, write_report
 from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, ModelFile, RunFolder
 from tests.damages import TEXTS, WAYS, damaged, refused, secret_is_whole
 
@@ -107,6 +108,30 @@ def test_the_audit_of_a_run(photos, tmp_path):
     assert found["decoded"] and [f["kind"] for f in found["findings"]] == ["two labels"]
     assert f"1 image in more than one class; see {run.audit_file.name}" in images.notes
     assert not run.left_out_file.exists()
+
+
+def test_a_report_of_another_shape_is_refused(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    copy = RunFolder(tmp_path / "run")
+    assert export_table(run.report) and write_report(copy.path) == copy.report_page
+    for change, words in {
+        "top1": r"top1: expected a number from 0 to 1, received 'x'",
+        "exports": r"exports: expected a list .*, received 'x'",
+        "data": r"data: expected an object, received 'x'",
+        "keras": r"keras: expected an object, received 'x'",
+    }.items():
+        copy.write_report({**run.report, change: "x"})
+        with pytest.raises(UserError, match=rf"report\.json: {words}"):
+            write_report(copy.path)
+
+
+def test_a_recipe_without_a_model_is_not_that_of_a_run(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    copy = RunFolder(tmp_path / "run")
+    copy.metadata_file.unlink()
+    copy.write_recipe(recipes.get("finetune"))
+    with pytest.raises(UserError, match=r"recipe\.json: expected the model of a run"):
+        _ = copy.metadata
 
 
 @pytest.mark.parametrize("damage", WAYS)

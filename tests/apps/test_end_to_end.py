@@ -93,7 +93,7 @@ def test_evaluate_refuses_logits_that_are_not_finite(photos_run):
     """A model that says NaN of the second image."""
     predictor = Predictor.open(photos_run / "export/model.tflite")
     logits = np.array([[0.0, 1.0], [np.nan, 0.0]], "float32")
-    broken = dataclasses.replace(predictor, run=lambda pixels: logits)
+    broken = dataclasses.replace(predictor, runner=lambda pixels: logits)
     split = load("digits").test.take(np.arange(2))
     with pytest.raises(UserError, match=r"for 1 of 2 images, first train/[0-9]+"):
         broken.evaluate(split)

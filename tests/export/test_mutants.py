@@ -59,7 +59,7 @@ def use(path) -> str:
     began = time.monotonic()
     try:
         predictor = Predictor.open(path)
-        predictor.run(IMAGES)
+        predictor.runner(IMAGES)
         said = "runs"
     except UserError as error:
         said = str(error)

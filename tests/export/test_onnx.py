@@ -73,7 +73,7 @@ def test_needs_no_tensorflow(model, tmp_path):
     code = (
         "import sys, numpy as np\nfrom keras_vit import Predictor\n"
         "predictor = Predictor.open(sys.argv[1])\n"
-        "print(predictor.run(np.zeros((2, 16, 24, 3))).shape, predictor.metadata.labels[0],"
+        "print(predictor.runner(np.zeros((2, 16, 24, 3))).shape, predictor.metadata.labels[0],"
         "[m for m in ('tensorflow', 'keras', 'onnx') if m in sys.modules])"
     )
     command = [sys.executable, "-c", code, path]

@@ -3,7 +3,6 @@
 outside of it is read, written or removed."""
 
 import dataclasses
-import json
 import shutil
 import signal
 
@@ -12,9 +11,7 @@ import pytest
 
 from keras_vit import UserError
 from keras_vit.files import replacing
-from keras_vit.reports import export_table, write_report
 from keras_vit.reports.reconstruction import draw_reconstruction
-from keras_vit.run_folder import RunFolder
 from keras_vit.training import RunOptions, initial_model, resume, train
 from keras_vit.training.checkpoints import Checkpoints
 from keras_vit.training.objectives import labelled
@@ -49,14 +46,6 @@ def stopped(images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stopped") / "run"
     with pytest.raises(KeyError):
         train(test_resume.recipe(), folder, images, [test_resume.Stop(6)], RunOptions(None, 2))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(images, stopped, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    shutil.copytree(stopped, folder)
-    resume(folder, images)
     return folder
 
 
@@ -145,22 +134,6 @@ def test_links_in_the_place_of_leftovers_and_checkpoints_go_alone(stopped, image
     assert sorted(path.name for path in elsewhere.iterdir()) == ["kept", "step_00000099"]
     assert (elsewhere / "kept").read_text() == SECRET
     assert not list((folder / "export").iterdir()) and not (folder / "history.csv").is_symlink()
-
-
-def test_a_report_of_another_shape_is_refused(finished, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(finished, folder)
-    report = RunFolder(folder).report
-    assert export_table(report) and write_report(folder)
-    for change, words in {
-        "top1": r"top1: expected a number from 0 to 1, received 'x'",
-        "exports": r"exports: expected a list .*, received 'x'",
-        "data": r"data: expected an object, received 'x'",
-        "keras": r"keras: expected an object, received 'x'",
-    }.items():
-        (folder / "report.json").write_text(json.dumps({**report, change: "x"}))
-        with pytest.raises(UserError, match=rf"report\.json: {words}"):
-            write_report(folder)
 
 
 @pytest.mark.slow
