@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The `.safetensors` format: 8 bytes of header length, a JSON header, then the numbers.
 
-Read here and not with the `safetensors` package, whose NumPy side cannot read bfloat16: the format
-is small, and everything below must hold for a file from a stranger.
+Read here and not with the `safetensors` package: the format is small, and everything below must
+hold for a file from a stranger. CONTRIBUTING.md, "Dependencies", has what the package lets through.
 """
 
 import json
