@@ -124,18 +124,3 @@ def test_a_file_of_nothing_known(tmp_path):
     write_safetensors(tmp_path / "x.safetensors", [("a", (1,), lambda: np.ones(1))], {})
     with pytest.raises(UserError, match="not a Vision Transformer"):
         run(inspect_weights, tmp_path / "x.safetensors")
-
-
-def test_parity_takes_a_file_of_ours_to_the_reference(tmp_path, monkeypatch):
-    """Written in the dialect of the reference, which is asked as for a published file."""
-    from keras_vit import UserError, ViTConfig, vit
-    from keras_vit.weights.adapters.timm import Timm
-
-    def asked(adapter, source, images):
-        raise UserError(f"{adapter.name} was asked, with {images.shape}")
-
-    monkeypatch.setattr(Timm, "run_reference", asked)
-    path = tmp_path / "model.keras"
-    vit(ViTConfig.of("mu/16", image_size=32, num_classes=3, depth=1)).save(path)
-    with pytest.raises(UserError, match=r"timm was asked, with \(2, 32, 32, 3\)"):
-        run(parity, path, "--reference", "timm")

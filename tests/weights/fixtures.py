@@ -5,13 +5,20 @@ Those of the repository are in `tests/fixtures/parity`; a folder named by the en
 KERAS_VIT_PARITY_FIXTURES is searched as well.
 """
 
+import json
 import os
 from pathlib import Path
 
+import keras
 import numpy as np
+
+from keras_vit.weights import load_model
+from keras_vit.weights.formats import open_checkpoint, write_npz, write_safetensors
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "parity"
 _MORE = os.environ.get("KERAS_VIT_PARITY_FIXTURES")
+FLAX, BIG_VISION = FOLDER / "vit_jax_token.npz", FOLDER / "bv_map_learn.npz"
+TIMM, HF = FOLDER / "timm_token.safetensors", FOLDER / "hf_vit"
 FOLDERS = [FOLDER, Path(_MORE)] if _MORE else [FOLDER]
 
 # What nothing in the files tells.
@@ -55,3 +62,39 @@ def arguments(path: Path) -> dict:
 def close(result: np.ndarray, expected: np.ndarray) -> bool:
     """The project's tolerance for one model computed by two libraries in float32."""
     return bool(np.abs(result - expected).max() <= 2e-5 * max(1.0, np.abs(expected).max()))
+
+
+def tensors_of(path: Path) -> dict[str, np.ndarray]:
+    """All tensors of a file, by the names in it."""
+    checkpoint = open_checkpoint(path)
+    return {name: checkpoint[name] for name in checkpoint}
+
+
+def write(path: Path, tensors: dict[str, np.ndarray]) -> Path:
+    """Writes tensors as `.npz` or `.safetensors`."""
+    makers = [(name, array.shape, lambda array=array: array) for name, array in tensors.items()]
+    if path.suffix == ".npz":
+        write_npz(path, makers)
+    else:
+        write_safetensors(path, makers, {})
+    return path
+
+
+def folder_of(path: Path, config: dict, weights: Path = TIMM, prefix: str = "") -> Path:
+    """Puts the tensors of a fixture, behind a prefix, and a config.json in a folder."""
+    path.mkdir(exist_ok=True)
+    tensors = {prefix + name: array for name, array in tensors_of(weights).items()}
+    write(path / "model.safetensors", tensors)
+    (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return path
+
+
+def run(model, pixels: np.ndarray) -> np.ndarray:
+    """Logits."""
+    return keras.ops.convert_to_numpy(model(pixels, training=False))
+
+
+def reproduces(path: Path, fixture: Path, **known) -> bool:
+    """Whether a file computes what the reference computed with a fixture."""
+    pixels, logits = stored(fixture)
+    return close(run(load_model(path, **known), pixels), logits)

@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What tensors do not tell is read off names and configurations, asked for, or refused."""
 
-import json
-import shutil
-
 import numpy as np
 import pytest
 
 from keras_vit import UserError
 from keras_vit.weights import load_model, open_source
 from keras_vit.weights.adapters.timm_architectures import architecture_row, names_digest, table
-from keras_vit.weights.formats import open_checkpoint, write_safetensors
-from tests.weights.fixtures import FOLDER, close, stored
-
-TIMM, HF = FOLDER / "timm_token.safetensors", FOLDER / "hf_vit"
+from keras_vit.weights.formats import open_checkpoint
+from tests.weights.fixtures import FOLDER, TIMM, close, folder_of, stored, write
 
 
 def tensors(fixture, left_out=(), **renamed):
@@ -26,19 +21,6 @@ def tensors(fixture, left_out=(), **renamed):
                 new = new.replace(old, word)
             found[new] = checkpoint[name]
     return found
-
-
-def write(path, arrays):
-    makers = [(name, a.shape, lambda a=a: np.asarray(a)) for name, a in arrays.items()]
-    write_safetensors(path, makers, {})
-    return path
-
-
-def folder(path, config, fixture=TIMM):
-    path.mkdir()
-    shutil.copy(fixture, path / "model.safetensors")
-    (path / "config.json").write_text(json.dumps(config))
-    return path
 
 
 # Of each the tensors are those of a model that computes something else.
@@ -96,14 +78,14 @@ def test_a_pool_of_attention_comes_with_either_form_of_gelu():
 def test_an_architecture_is_refused_by_its_features(tmp_path, name, feature):
     """Whatever the tensors: these are of an ordinary ViT."""
     with pytest.raises(UserError, match=feature):
-        open_source(folder(tmp_path / "x", {"architecture": name}))
+        open_source(folder_of(tmp_path / "x", {"architecture": name}))
     with pytest.raises(UserError, match=feature):
         open_source(TIMM, num_heads=2, architecture=name)
 
 
 def test_a_header_without_arguments_means_the_architecture(tmp_path):
     config = {"architecture": "test_vit", "pretrained_cfg": {"input_size": [3, 16, 16]}}
-    path = folder(tmp_path / "x", config)
+    path = folder_of(tmp_path / "x", config)
     with pytest.raises(UserError, match=r"width of 64, the tensors of 24.*num_heads="):
         open_source(path)
     pixels, logits = stored(TIMM)
@@ -115,7 +97,7 @@ def test_the_heads_of_an_architecture_stay_when_only_its_width_is_changed(tmp_pa
     arguments = {"embed_dim": 24, "depth": 2, "patch_size": 4, "img_size": 16}
     config = {"architecture": "test_vit", "model_args": arguments}
     assert (
-        open_source(folder(tmp_path / "x", config)).config.num_heads
+        open_source(folder_of(tmp_path / "x", config)).config.num_heads
         == table()["test_vit"]["num_heads"]
     )
 
@@ -140,35 +122,17 @@ def test_the_heads_of_an_architecture_stay_when_only_its_width_is_changed(tmp_pa
 )
 def test_what_a_configuration_says_is_believed_or_refused(tmp_path, config, said):
     with pytest.raises(UserError) as error:
-        open_source(folder(tmp_path / "x", config), num_heads=2)
+        open_source(folder_of(tmp_path / "x", config), num_heads=2)
     assert said in str(error.value)
 
 
 def test_pixels_that_no_patch_covers_are_asked_about(tmp_path):
     """timm cuts the last rows off where patches do not cover the image."""
     config = {"architecture": "test_vit", "pretrained_cfg": {"input_size": [3, 18, 18]}}
-    path = folder(tmp_path / "x", config)
+    path = folder_of(tmp_path / "x", config)
     with pytest.raises(UserError, match=r"18 x 18 .* cover 16 x 16.*image_size=\(16, 16\)"):
         open_source(path, num_heads=2)
     assert open_source(path, num_heads=2, image_size=(16, 16)).config.image_size == (16, 16)
-
-
-def test_a_file_of_transformers_without_its_configuration_is_asked_about(tmp_path):
-    shutil.copy(HF / "model.safetensors", tmp_path)
-    path = tmp_path / "model.safetensors"
-    with pytest.raises(UserError, match=r"config.json .*num_heads=, gelu=, norm_epsilon="):
-        open_source(path)
-    known = {"num_heads": 2, "gelu": "exact", "norm_epsilon": 1e-12}
-    assert open_source(path, **known).config == open_source(HF).config
-
-
-@pytest.mark.parametrize("kind", ["vit_mae", "vit_msn"])
-def test_other_model_types_with_the_same_tensors_are_read_with_their_configuration(tmp_path, kind):
-    config = json.loads((HF / "config.json").read_text())
-    del config["layer_norm_eps"]
-    path = folder(tmp_path / "x", config | {"model_type": kind}, HF / "model.safetensors")
-    found = open_source(path).config
-    assert (found.num_heads, found.norm_epsilon) == (2, {"vit_mae": 1e-12, "vit_msn": 1e-6}[kind])
 
 
 def test_the_table_of_architectures_is_whole():

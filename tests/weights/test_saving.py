@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""What a family cannot say, what may be lost, and what is said in another form."""
+
+import numpy as np
+import pytest
+
+from keras_vit import UserError, ViTConfig, config_of, vit
+from keras_vit.weights import load_model, save
+from keras_vit.weights.saving import save_arrays
+from tests.weights.fixtures import (
+    run,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "dialect", "said"),
+    [
+        ({"gelu": "exact"}, "flax", "gelu=exact .always tanh there."),
+        ({"norm_epsilon": 1e-5}, "big_vision", "norm_epsilon"),
+        ({"pixel_mean": 0.4}, "flax", "pixel_mean"),
+        ({"layer_scale": 0.1}, "flax", "LayerScale"),
+        ({"qk_norm": True}, "hf", "QK-norm"),
+        ({"register_tokens": 2}, "hf", "registers"),
+        ({"pool": "average"}, "hf", "a pool other than"),
+        ({"pool": "average"}, "big_vision", "a class token that is not what is read"),
+        ({"pool": "map", "class_token": False}, "flax", "attention pooling"),
+        ({"representation_size": 8}, "timm", "a tanh layer"),
+        ({"representation_size": 8}, "hf", "a tanh layer"),
+        ({"resnet_stages": (1,), "resnet_width": 32, "patch_size": 4}, "timm", "form of the"),
+        ({"resnet_stages": (1,), "resnet_width": 32, "patch_size": 4}, "big_vision", "ResNet"),
+    ],
+)
+def test_what_a_dialect_cannot_say_is_an_error(tmp_path, changes, dialect, said):
+    config = ViTConfig.of("mu/16", **{"image_size": 32, "gelu": "tanh", **changes})
+    path = tmp_path / ("x" if dialect in ("hf", "timm") else "x.npz")
+    with pytest.raises(UserError, match=said):
+        save_arrays(config, {}, path, dialect)
+    assert not path.exists()
+
+
+def test_a_loss_that_is_accepted(tmp_path):
+    model = vit(ViTConfig.of("mu/16", image_size=32, gelu="exact"))
+    save(model, tmp_path / "x.npz", "flax", accept="gelu")
+    assert config_of(load_model(tmp_path / "x.npz")).gelu == "tanh"
+    with pytest.raises(UserError, match="unknown loss to accept"):
+        save(model, tmp_path / "x.npz", "flax", accept=("everything",))
+    with pytest.raises(UserError, match="can express every field; received 'gelu'"):
+        save(model, tmp_path / "x.safetensors", "timm", accept="gelu")
+    with pytest.raises(UserError, match="unknown dialect"):
+        save(model, tmp_path / "x.npz", "flux")
+    with pytest.raises(UserError, match="is written to a"):
+        save(model, tmp_path / "x.safetensors", "flax")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"position": "sincos2d"},
+        {"position": "none"},
+        {"class_token_in_positions": False},
+        {"head_bias": None},
+        {"register_tokens": 2, "register_tokens_in_positions": True},
+        {"register_tokens": 2},
+    ],
+    ids=str,
+)
+def test_the_same_function_in_another_form(tmp_path, changes):
+    """Exact rewritings: positions written out, tokens that take their positions along."""
+    config = ViTConfig.of("mu/16", image_size=32, gelu="tanh", num_classes=4, **changes)
+    model = vit(config)
+    rng = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign(rng.standard_normal(variable.shape, dtype=np.float32))
+    pixels = rng.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    expected = run(model, pixels)
+    written = 0
+    for dialect, name in (
+        ("flax", "x.npz"),
+        ("big_vision", "y.npz"),
+        ("timm", "z.safetensors"),
+        ("hf", "w"),
+    ):
+        try:
+            save(model, tmp_path / name, dialect)
+        except UserError:
+            assert config.register_tokens
+            continue
+        written += 1
+        back = load_model(tmp_path / name, image_size=32)
+        assert np.array_equal(run(back, pixels), expected), dialect
+    assert written == (1 if config.register_tokens else 4)
