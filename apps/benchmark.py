@@ -133,7 +133,7 @@ def _time_data(args):
     from keras_vit.data.pipeline.timing import time_pipeline
     from keras_vit.reports import pipeline_table
 
-    images = load(source, args.data_dir, decode=False)
+    images, _ = load(source, args.data_dir, decode=False)
     return time_pipeline(images.train, recipe, args.seconds), pipeline_table
 
 

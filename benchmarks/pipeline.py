@@ -129,16 +129,17 @@ def _cpu_seconds() -> float:
 def _ours(paths, cores, **options):
     import numpy as np
 
-    from keras_vit.data.dataset import Split
+    from keras_vit.data.dataset import Files
     from keras_vit.data.pipeline.batches import training_batches
+    from keras_vit.preprocessing import Preprocessing
     from keras_vit.recipes import Augmentation
 
     plan = Augmentation(
         crop="inception", flip=True, policy="randaugment", layers=2, magnitude=15, **options
     )
     count = len(paths)
-    split = Split(np.zeros(count, int), paths=paths, orientation=np.ones(count, "uint8"))
-    batches, _ = training_batches(split, 2, (_SIDE, _SIDE), 3, _BATCH, 10**6, 0, plan)
+    split = Files(np.zeros(count, int), paths, np.ones(count, "uint8"))
+    batches, _ = training_batches(split, 2, Preprocessing((_SIDE, _SIDE)), _BATCH, 10**6, 0, plan)
     return (images for images, _ in batches)
 
 

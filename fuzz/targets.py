@@ -31,6 +31,7 @@ from keras_vit.data.sources.arrays import npz_splits
 from keras_vit.data.sources.manifest import list_manifest
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json
 from keras_vit.untrusted.text import csv_cell, from_csv_cell, markdown, visible
@@ -100,7 +101,7 @@ def _metadata(path: Path) -> None:
 def _image(path: Path) -> None:
     problem = examine(str(path)).problem
     try:
-        pixels = read_image(path, (4, 4))
+        pixels = read_image(path, Preprocessing((4, 4)))
     except UserError as error:
         if problem != str(error):
             raise AssertionError(f"examined: {problem}; read: {error}") from error

@@ -121,23 +121,23 @@ def _probed_splits(
         raise UserError(
             f"{file.path} does not stand in a run folder. Name a data set to probe it on."
         )
-    images = load(source, data_dir)
+    images, _ = load(source, data_dir)
     return images.name, images.train, images.test
 
 
 def _values(features: "keras.Model", metadata: Metadata, split: Split) -> np.ndarray:
     """Features, float32 `(n, features)`, of every image of a split."""
-    size = (metadata.image_size, metadata.channels, metadata.crop)
-    parts = [features.predict_on_batch(batch) for batch in split_batches(split, *size, _BATCH)]
+    batches = split_batches(split, metadata.preprocessing, _BATCH)
+    parts = [features.predict_on_batch(batch) for batch in batches]
     return np.concatenate(parts).astype("float32")
 
 
 def _measure_real(predictor: Predictor, split: Split, path: Path) -> dict:
-    if split.paths is None:
+    if not split.files:
         raise UserError("--labels: expected images that are files, whose names tell their labels.")
     try:
         table = read_json(path, limit=limits.MANIFEST)
-        sets = real_labels(table, split.paths)
+        sets = real_labels(table, split.files)
     except UserError:
         raise
     except (ValueError, TypeError) as error:

@@ -140,8 +140,7 @@ class Predictor:
             image: see `predict`.
             name: what to call an image in memory in an error.
         """
-        m = self.metadata
-        return read_any(image, name, m.image_size, m.channels, m.crop)
+        return read_any(image, name, self.metadata.preprocessing)
 
     def evaluate(self, split: Split, batch_size: int = 64) -> dict:
         """Measures a split.
@@ -164,9 +163,8 @@ class Predictor:
 
     def logits(self, split: Split, batch_size: int = 64) -> np.ndarray:
         """Logits of a split, float32 `(n, classes)`; see `evaluate`."""
-        m = self.metadata
-        size, doing = (m.image_size, m.channels, m.crop), f"testing {self.path.name}"
-        batches = split_batches(split, *size, self._batch_size(batch_size), doing)
+        preprocessing, doing = self.metadata.preprocessing, f"testing {self.path.name}"
+        batches = split_batches(split, preprocessing, self._batch_size(batch_size), doing)
         logits = np.concatenate([self._logits(pixels) for pixels in batches])
         broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(broken):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDic
 
 from keras_vit import recipes
 from keras_vit.data.by_name import load, load_for_test
+from keras_vit.data.checks.audit import Audit
 from keras_vit.data.checks.fingerprint import fingerprint, write_fingerprint
 from keras_vit.data.dataset import ImageSet, Split
 from keras_vit.data.split_record import SplitRecord, write_splits
@@ -222,10 +223,10 @@ class RunFolder:
         if os.path.lexists(self.metadata_file):
             text = read_text(self.metadata_file, follow=False)
             return Metadata.parse(text, self.metadata_file)
-        model, crop = self.recipe.model, self.recipe.data.crop  # a run of version 0.1
-        if model is None:
+        if self.recipe.model is None:
             raise UserError(f"{self.recipe_file}: expected the model of a run, received none.")
-        return Metadata(self.recipe.name, self.labels, model.image_size, model.channels, crop)
+        seen = self.recipe.preprocessing  # a run of version 0.1
+        return Metadata(self.recipe.name, self.labels, seen.image_size, seen.channels, seen.crop)
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -257,7 +258,7 @@ class RunFolder:
             labels, task = self.metadata.labels, self.metadata.task
             split = self._splits.split(name, plan.source, labels, task, data_dir)
             return plan.source, labels, split
-        images = load(
+        images, _ = load(
             plan.source,
             data_dir,
             plan.test,
@@ -268,15 +269,16 @@ class RunFolder:
         )
         return images.name, images.classes, getattr(images, name)
 
-    def write_data_records(self, images: ImageSet) -> None:
+    def write_data_records(self, images: ImageSet, audit: Audit | None) -> None:
         """Writes what a run has to know of its data later: which image is in which split, whether
         they are still the same, and what was found in their files."""
         write_splits(self.split_file, images)
         write_fingerprint(self.fingerprint_file, fingerprint(images))
-        if images.audit is not None:
-            _write_json(self.audit_file, images.audit.to_dict())
-        if images.bad_files:
-            write_text(self.left_out_file, "".join(f"{line}\n" for line in images.bad_files))
+        if audit is None:
+            return
+        _write_json(self.audit_file, audit.to_dict())
+        if audit.unreadable:
+            write_text(self.left_out_file, "".join(f"{line}\n" for line in audit.unreadable))
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Writes the recipe, which makes the folder a run."""

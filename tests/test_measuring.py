@@ -16,11 +16,11 @@ from keras_vit.data import load
 def digit_folder(tmp_path_factory):
     """The first 60 test digits as files that are numbered from 1, in a folder for each class."""
     root = tmp_path_factory.mktemp("digits") / "files"
-    test = load("digits").test
+    test = load("digits")[0].test
     for i in range(60):
         folder = root / str(test.labels[i])
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(test.arrays[i, ..., 0]).save(folder / f"digit_{i + 1:08d}.png")
+        Image.fromarray(test.pixels[i, ..., 0]).save(folder / f"digit_{i + 1:08d}.png")
     return root
 
 
@@ -30,7 +30,7 @@ def evaluated(in_process, *arguments):
 
 def test_real_labels(digits_run, digit_folder, tmp_path, in_process):
     model = digits_run[0] / "export/model.tflite"
-    labels = load("digits").test.labels[:60]
+    labels = load("digits")[0].test.labels[:60]
     plain = evaluated(in_process, model, digit_folder)["top1"]
 
     def real(sets):

@@ -38,7 +38,7 @@ def test_what_a_run_says(run):
     assert run.metadata.image_size == run.recipe.model.image_size
     assert run.report["data"]["classes"] == 10 and run.finished
     assert {"packages", "cpu"} <= run.environment.keys()
-    images = data.load("digits")
+    images, _ = data.load("digits")
     for name in ("train", "validation", "test"):
         source, classes, split = run.split(name)
         assert (source, classes) == ("digits", images.classes)
@@ -100,9 +100,9 @@ def test_the_audit_of_a_run(photos, tmp_path):
     copy = tmp_path / "photos"
     shutil.copytree(photos, copy)
     shutil.copy(copy / "dark" / "00.png", copy / "light" / "copy.png")
-    images = data.load(str(copy))
+    images, audit = data.load(str(copy))
     run = RunFolder(tmp_path / "run")
-    run.write_data_records(images)
+    run.write_data_records(images, audit)
     found = json.loads(run.audit_file.read_text())
     assert found == json.loads(json.dumps(data.audit_files(str(copy)).to_dict()))
     assert found["decoded"] and [f["kind"] for f in found["findings"]] == ["two labels"]

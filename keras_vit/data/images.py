@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import open_regular
 
@@ -35,20 +36,13 @@ _MIRRORED = (2, 4, 5, 7)
 _LOCK = threading.Lock()  # what silences warnings is shared by all threads
 
 
-def read_image(
-    path: str | os.PathLike | io.BytesIO,
-    size: tuple[int, int],
-    channels: int = 3,
-    crop: float = 1.0,
-) -> np.ndarray:
+def read_image(path: str | os.PathLike | io.BytesIO, preprocessing: Preprocessing) -> np.ndarray:
     """Reads, orients, crops and resizes an image as evaluation does.
 
     Args:
         path: a JPEG, PNG, BMP, GIF, WebP, TIFF or HEIC file (of several frames the first), or its
             contents.
-        size: height and width of the result in pixels.
-        channels: 1 for grey, 3 for colour.
-        crop: share of the largest centred box of the right aspect ratio that is kept, above 0 to 1.
+        preprocessing: what is made of the image.
 
     Returns:
         float32 `(height, width, channels)`, 0 to 255.
@@ -56,36 +50,34 @@ def read_image(
     Raises:
         UserError: names the file and what is wrong with it.
     """
+    return resize_to_fit(read_upright(path), preprocessing)
+
+
+def read_upright(path: str | os.PathLike | io.BytesIO) -> np.ndarray:
+    """Reads and orients an image, uint8 `(height, width, 3)`; see `read_image`."""
     with opened(path) as image:
         orientation = orientation_of(image)
-        pixels = upright(pixels_of(image, path), orientation)
-    return resize_to_fit(with_channels(pixels, channels), size, crop)
+        return upright(pixels_of(image, path), orientation)
 
 
-def resize_to_fit(pixels: np.ndarray, size: tuple[int, int], crop: float = 1.0) -> np.ndarray:
-    """Crops the centre and resizes with an antialiased triangle filter; see `read_image`."""
-    top, left, height, width = centre_box(pixels.shape[0], pixels.shape[1], size, crop)
+def resize_to_fit(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """From uint8 `(height, width, 1 or 3)` to what a model sees; see `Preprocessing`.
+
+    Returns:
+        float32 `(height, width, channels)` of the wanted size, 0 to 255.
+    """
+    pixels, size = with_channels(pixels, preprocessing.channels), preprocessing.image_size
+    top, left, height, width = preprocessing.box(*pixels.shape[:2])
     box = pixels[top : top + height, left : left + width].astype("float32")
     if box.shape[:2] == tuple(size):
         return box
     planes = [
-        # Mode "F": Pillow would round 8-bit images after each of the two passes.
+        # Mode "F": Pillow would round 8-bit images after each of the two passes. Its sizes are
+        # (width, height).
         Image.fromarray(box[..., c]).resize((size[1], size[0]), Image.Resampling.BILINEAR)
         for c in range(box.shape[-1])
     ]
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)
-
-
-def centre_box(height: int, width: int, size: tuple[int, int], crop: float) -> tuple[int, ...]:
-    """The largest centred box with the aspect ratio of `size`, times `crop`.
-
-    Returns:
-        top, left, height, width in pixels; height and width are at least 1.
-    """
-    scale = min(height / size[0], width / size[1]) * crop
-    box_height = max(1, min(height, round(size[0] * scale)))
-    box_width = max(1, min(width, round(size[1] * scale)))
-    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from keras_vit.data.images import (
     read_image,
     resize_to_fit,
     upright,
-    with_channels,
 )
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing
 
 
 def is_one_image(images: Any) -> bool:
@@ -50,29 +50,27 @@ def name_of(image: Any, place: int) -> str:
     return os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {place}"
 
 
-def read_any(
-    image: Any, name: str, size: tuple[int, int], channels: int, crop: float
-) -> np.ndarray:
+def read_any(image: Any, name: str, preprocessing: Preprocessing) -> np.ndarray:
     """Reads an image in any form; the arguments and the result are those of `read_image`.
 
     Args:
         image: a path, a URL, an image of Pillow's, or an array `(height, width)` or `(height,
             width, 1 or 3)` of pixels of 0 to 255.
         name: what to call it in an error.
-        size, channels, crop: see `read_image`.
+        preprocessing: what is made of the image.
     """
     if is_url(image):
         from keras_vit.data.web import download  # what it imports takes as long as an image
 
         try:
-            return read_image(io.BytesIO(download(image)), size, channels, crop)
+            return read_image(io.BytesIO(download(image)), preprocessing)
         except UserError as error:
             reason = str(error).partition(">: ")[2]  # it was said of the contents in memory
             raise UserError(f"{image}: {reason}" if reason else str(error)) from error
     if isinstance(image, str | os.PathLike):
         if not os.fspath(image):
             raise UserError("expected the path of an image, received an empty one.")
-        return read_image(image, size, channels, crop)
+        return read_image(image, preprocessing)
     if isinstance(image, Image.Image):
         pixels = upright(pixels_of(image, name), orientation_of(image))
     elif isinstance(image, np.ndarray):
@@ -82,7 +80,7 @@ def read_any(
             f"{name}: expected a path, a URL, an image of Pillow's or an array of NumPy's, "
             f"received {type(image).__name__}."
         )
-    return resize_to_fit(with_channels(pixels, channels), size, crop)
+    return resize_to_fit(pixels, preprocessing)
 
 
 def _checked(array: np.ndarray, name: str) -> np.ndarray:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.by_name import find
 from keras_vit.data.checks.cache import examine_known
 from keras_vit.data.checks.examine import broken_message
-from keras_vit.data.dataset import ImageSet, Split
+from keras_vit.data.dataset import Files, ImageSet, Split
 from keras_vit.data.sources.listing import encode
-from keras_vit.data.sources.resolve import root_of
+from keras_vit.data.sources.resolve import read_examples, root_of
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
 from keras_vit.untrusted import limits
@@ -32,8 +31,7 @@ def write_splits(file: Path, images: ImageSet) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     prefix = "" if images.root is None else os.path.join(images.root, "")  # noqa: PTH118
-    for name in ("train", "validation", "test"):
-        split = getattr(images, name)
+    for name, split in images.splits.items():
         for i in range(len(split)):
             path = split.name_of(i).removeprefix(prefix)
             label = _label(split.labels[i], images.classes)
@@ -102,14 +100,14 @@ class SplitRecord:
             raise UserError(f"{self.file}: has no example of the split {name}.")
         root = root_of(source)
         if root is None:
-            return _examples(self.file, places, labels, find(source, data_dir).splits)
+            return _examples(self.file, places, labels, read_examples(source, data_dir)[1])
         paths = [os.path.join(root, place) for place in places]  # noqa: PTH118 (many files)
         examined = examine_known(paths, root, decode=False)
         problems = [one.problem for one in examined if one.problem]
         if problems:
             raise UserError(broken_message(source, problems))
         orientation = np.array([one.orientation for one in examined], dtype="uint8")
-        return Split(labels, paths=paths, orientation=orientation)
+        return Files(labels, paths, orientation)
 
 
 def _examples(record: Path, places: list[str], labels: np.ndarray, splits: dict) -> Split:

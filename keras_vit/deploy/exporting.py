@@ -130,7 +130,7 @@ def _timed_in_turns(
     to seven times as long on a machine that is busy, and not the same ones each time.
     """
     files = {e.name: e.path for e in exports if e.runs and e.format in TENSORFLOW_FREE}
-    shape = (*metadata.image_size, metadata.channels)
+    shape = metadata.preprocessing.shape
     timed = runners.time(files, shape, seconds=_TIMED_SECONDS)
     times = {latency.name: latency.median_ms for latency in timed}
     return [

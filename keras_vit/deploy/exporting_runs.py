@@ -87,7 +87,7 @@ def _check_images(
         batches = _pixels(metadata, split, "running model and exports")
         return CheckImages(batches, split.labels, split.name_of, calibration)
     print("no images to check on: noise is used, which says little of accuracy", file=sys.stderr)
-    shape = (_NOISE_IMAGES, *metadata.image_size, metadata.channels)
+    shape = (_NOISE_IMAGES, *metadata.preprocessing.shape)
     noise = np.random.default_rng(0).integers(0, 256, shape).astype("float32")
     return CheckImages([noise], calibration=calibration)
 
@@ -112,5 +112,4 @@ def _pixels(
     metadata: Metadata, split: Split, doing: str = "reading images for calibration"
 ) -> Iterable[np.ndarray]:
     """Batches of a split as the model takes them."""
-    size = (metadata.image_size, metadata.channels, metadata.crop)
-    return split_batches(split, *size, _BATCH, doing)
+    return split_batches(split, metadata.preprocessing, _BATCH, doing)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json, read_bytes
 from keras_vit.untrusted.schema import Between, Sized, check
@@ -48,6 +49,11 @@ class Metadata:
     crop: Annotated[float, Between(0.01, 1)] = 1.0
     task: Literal["single", "multi"] = "single"
     flops: int | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is made of an image before the model sees it."""
+        return Preprocessing(self.image_size, self.channels, self.crop)
 
     def files(self) -> dict[str, str]:
         """The metadata as named text files."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes.augmentation import Augmentation
 from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
@@ -156,6 +157,11 @@ class Recipe:
             )
         if self.image_size is not None and self.model is not None:
             raise UserError("image_size goes with model=none; set model.image_size.")
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What evaluation makes of an image, once the recipe has a model."""
+        return Preprocessing(self.model.image_size, self.model.channels, self.data.crop)
 
     @property
     def part_size(self) -> int:

@@ -37,7 +37,7 @@ def draw_attention(target: str | os.PathLike, paths: Sequence[str], out: Path) -
     problems, drawn = [], []
     for path in track(paths, "drawing attention", len(paths)):
         try:
-            image = read_image(path, metadata.image_size, metadata.channels, metadata.crop)
+            image = read_image(path, metadata.preprocessing)
         except UserError as error:
             problems.append(str(error))
             continue
@@ -58,8 +58,7 @@ def draw_test_attention(target: str | os.PathLike, count: int, out: Path) -> lis
     split = split.take(np.arange(min(count, len(split))))
     names = [Path(split.name_of(i)).stem for i in range(len(split))]
     true = [_classes(label, metadata.labels) for label in split.labels]
-    size, channels = metadata.image_size, metadata.channels
-    images = np.concatenate(list(split_batches(split, size, channels, metadata.crop, 64)))
+    images = np.concatenate(list(split_batches(split, metadata.preprocessing, 64)))
     names = [f"{Path(name).name} {n}" for n in names]
     _draw_sheet(_draw(model, metadata.labels, images, names, true, out)[:SHEET], out)
     return []

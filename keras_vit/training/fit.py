@@ -110,13 +110,11 @@ def make_batches(plan: Plan, phase: Phase, first_step: int = 0):
     batches, _ = training_batches(
         plan.images.train,
         config.num_classes,
-        phase.image_size,
-        config.channels,
+        dataclasses.replace(recipe.preprocessing, image_size=phase.image_size),
         recipe.part_size,
         phase.end,
         recipe.seed,
         dataclasses.replace(recipe.augmentation, pad=padding),
-        recipe.data.crop,
         recipe.data.cache,
         first_step,
     )
@@ -125,15 +123,13 @@ def make_batches(plan: Plan, phase: Phase, first_step: int = 0):
 
 def make_validation_batches(plan: Plan):
     """The validation batches, at the model's own image size."""
-    config = plan.recipe.model
+    recipe = plan.recipe
     return evaluation_batches(
         plan.images.validation,
-        config.num_classes,
-        config.image_size,
-        config.channels,
-        plan.recipe.part_size,
-        plan.recipe.data.crop,
-        plan.recipe.data.cache,
+        recipe.model.num_classes,
+        recipe.preprocessing,
+        recipe.part_size,
+        recipe.data.cache,
     )
 
 
@@ -191,6 +187,5 @@ def _errors_explained(plan: Plan, checkpoints: Checkpoints) -> Iterator[None]:
 
 def _undecodable_now(plan: Plan):
     """The image files that cannot be decoded, now that TensorFlow has met one."""
-    splits = (plan.images.train, plan.images.validation, plan.images.test)
-    paths = {path for split in splits if split.paths is not None for path in split.paths}
+    paths = {path for split in plan.images.splits.values() for path in split.files}
     return undecodable(sorted(paths))

@@ -198,8 +198,7 @@ def _from_scratch(recipe: Recipe) -> Recipe:
 def _chosen(recipe: Recipe, images: ImageSet) -> ViTConfig:
     side = max(recipe.image_size) if recipe.image_size else typical_side(images.train)
     config = model_for(side, len(images.train))
-    if images.train.arrays is not None:
-        config = dataclasses.replace(config, channels=images.train.arrays.shape[-1])
+    config = dataclasses.replace(config, channels=images.train.channels)
     if recipe.image_size:
         config = dataclasses.replace(config, image_size=recipe.image_size)
     return config

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from keras_vit.data import ImageSet
+from keras_vit.data import Audit, ImageSet
 from keras_vit.recipes import Phase, Recipe
 from keras_vit.run_folder import RunFolder
 from keras_vit.training.initial_model import InitialWeights, check_view, complete
@@ -24,6 +24,7 @@ class Plan:
     Attributes:
         recipe: complete: with a model for the classes of the images, and a precision.
         images: the data.
+        audit: what was found in their files; None without files.
         run: its folder.
         precision: a Keras dtype policy.
         phases: which epochs see which image size.
@@ -34,6 +35,7 @@ class Plan:
 
     recipe: Recipe
     images: ImageSet
+    audit: Audit | None
     run: RunFolder
     precision: str
     phases: tuple[Phase, ...]
@@ -78,7 +80,7 @@ def make_plan(
     """
     options = options or RunOptions()
     deadline = None if options.max_time is None else time.perf_counter() + options.max_time
-    images = _images(recipe, data)
+    images, audit = _images(recipe, data)
     weights = None if recipe.init is None else InitialWeights(recipe)
     completed = complete(recipe, images, weights)
     objective_of(recipe).check(completed, images)
@@ -88,25 +90,25 @@ def make_plan(
     if new and recipe.model is not None:
         check_view(completed, images, options.intended)
     run, phases = RunFolder(Path(folder or ".")), completed.phases
-    return Plan(completed, images, run, precision, phases, options, deadline, weights)
+    return Plan(completed, images, audit, run, precision, phases, options, deadline, weights)
 
 
-def _images(recipe: Recipe, given: ImageSet | None) -> ImageSet:
-    """The images of a recipe, or those that were given in memory, as its objective wants them."""
+def _images(recipe: Recipe, given: ImageSet | None) -> tuple[ImageSet, Audit | None]:
+    """The images of a recipe, or those that were given in memory, as its objective wants them;
+    and what was found in their files."""
     if recipe.init is not None:
         check_named(recipe.init)  # before the images are read, which may take minutes
     objective, wanted = objective_of(recipe), recipe.data
     if given is not None:
-        return objective.prepare(given)
+        return objective.prepare(given), None
     print(f"reading {wanted.source}", file=sys.stderr)  # to check many images takes a while
-    return objective.prepare(
-        objective.load(
-            wanted.source,
-            wanted.data_dir,
-            wanted.test,
-            wanted.validation,
-            wanted.split_seed,
-            wanted.on_bad,
-            limit=wanted.limit,
-        )
+    images, audit = objective.load(
+        wanted.source,
+        wanted.data_dir,
+        wanted.test,
+        wanted.validation,
+        wanted.split_seed,
+        wanted.on_bad,
+        limit=wanted.limit,
     )
+    return objective.prepare(images), audit

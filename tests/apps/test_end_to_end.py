@@ -35,11 +35,11 @@ def photos_run(photos, tmp_path_factory, in_process):
 @pytest.fixture
 def digit_files(tmp_path):
     """Eight test digits as PNG files in a folder for each class."""
-    images = load("digits")
+    images, _ = load("digits")
     for i in range(8):
         folder = tmp_path / "digits" / images.classes[images.test.labels[i]]
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(images.test.arrays[i, ..., 0]).save(folder / f"{i}.png")
+        Image.fromarray(images.test.pixels[i, ..., 0]).save(folder / f"{i}.png")
     return tmp_path / "digits"
 
 
@@ -94,7 +94,7 @@ def test_evaluate_refuses_logits_that_are_not_finite(photos_run):
     predictor = Predictor.open(photos_run / "export/model.tflite")
     logits = np.array([[0.0, 1.0], [np.nan, 0.0]], "float32")
     broken = dataclasses.replace(predictor, runner=lambda pixels: logits)
-    split = load("digits").test.take(np.arange(2))
+    split = load("digits")[0].test.take(np.arange(2))
     with pytest.raises(UserError, match=r"for 1 of 2 images, first train/[0-9]+"):
         broken.evaluate(split)
 

@@ -9,12 +9,14 @@ from PIL import Image
 from keras_vit import UserError, data
 from keras_vit.data import by_name
 from keras_vit.data.by_name import load_for_test
-from keras_vit.data.dataset import stratified
+from keras_vit.data.dataset import split_batches
+from keras_vit.data.holding_out import stratified
 from keras_vit.data.sources.arrays import digits_splits
+from keras_vit.preprocessing import Preprocessing
 
 
 def test_digits_are_the_real_ones():
-    images = data.load("digits")
+    images, _ = data.load("digits")
     assert images.classes == tuple("0123456789")
     assert [len(s) for s in (images.train, images.validation, images.test)] == [1295, 143, 359]
     whole = digits_splits()[1]["train"]
@@ -23,8 +25,8 @@ def test_digits_are_the_real_ones():
     # The counts of the test file that UCI publishes.
     expected = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert np.bincount(whole.labels).tolist() == expected
-    assert set(np.unique(whole.arrays)) <= {round(v * 255 / 16) for v in range(17)}
-    digest = hashlib.sha256(whole.arrays.tobytes()).hexdigest()
+    assert set(np.unique(whole.pixels)) <= {round(v * 255 / 16) for v in range(17)}
+    digest = hashlib.sha256(whole.pixels.tobytes()).hexdigest()
     assert digest == "b41ca9fd335466eee997366c2e6f6bbe0a1b4582afe091fc4eba35f4a254182f"
 
 
@@ -38,7 +40,7 @@ def test_splits_are_stratified_disjoint_and_complete():
 
 
 def test_a_folder_of_classes(photos):
-    images = data.load(str(photos))
+    images, _ = data.load(str(photos))
     assert images.classes == ("dark", "light")
     assert [len(s) for s in (images.train, images.validation, images.test)] == [18, 2, 4]
     assert "/dark/" in images.train.name_of(0)
@@ -48,12 +50,12 @@ def test_a_folder_of_classes(photos):
 def test_a_folder_of_splits(photos, tmp_path):
     for split in ("train", "val"):
         shutil.copytree(photos, tmp_path / split)
-    images = data.load(str(tmp_path))
+    images, _ = data.load(str(tmp_path))
     assert [len(s) for s in (images.train, images.validation, images.test)] == [24, 24, 24]
     assert any("the test split is the validation split" in note for note in images.notes)
     shutil.copytree(photos, tmp_path / "test")
     (tmp_path / "test" / "dark" / "00.png").unlink()
-    assert len(data.load(str(tmp_path)).test) == 23
+    assert len(data.load(str(tmp_path))[0].test) == 23
 
 
 def test_class_names_must_be_those_of_train(photos, tmp_path):
@@ -89,11 +91,11 @@ def broken(photos, tmp_path):
 def test_broken_files_can_be_skipped(broken, photos):
     with pytest.raises(UserError, match="2 files cannot be used"):
         data.load(str(broken))
-    images = data.load(str(broken), on_bad="skip")
+    images, audit = data.load(str(broken), on_bad="skip")
     assert [len(s) for s in (images.train, images.validation, images.test)] == [16, 2, 4]
-    assert len(images.bad_files) == 2
-    assert "03.png: is empty" in images.bad_files[0]
-    assert "05.png: cannot be decoded" in images.bad_files[1]
+    assert len(audit.unreadable) == 2
+    assert "03.png: is empty" in audit.unreadable[0]
+    assert "05.png: cannot be decoded" in audit.unreadable[1]
     assert "2 files left out" in images.notes[-1]
     paths = [p for s in (images.train, images.validation, images.test) for p in s.paths]
     assert not {str(broken / "dark/03.png"), str(broken / "light/05.png")} & set(paths)
@@ -104,8 +106,8 @@ def test_broken_files_can_be_skipped(broken, photos):
         for path, label in zip(split.paths, split.labels, strict=True)
     )
     assert (broken / "dark" / "03.png").exists()
-    whole = data.load(str(photos), on_bad="skip")
-    assert whole.bad_files == () and len(whole.notes) == 2
+    whole, audit = data.load(str(photos), on_bad="skip")
+    assert audit.unreadable == () and len(whole.notes) == 2
 
 
 def test_of_large_sets_the_headers_alone_are_read(broken, monkeypatch):
@@ -113,10 +115,10 @@ def test_of_large_sets_the_headers_alone_are_read(broken, monkeypatch):
     with pytest.raises(UserError, match="1 file cannot be used"):
         data.load(str(broken))
     (broken / "dark" / "03.png").unlink()
-    images = data.load(str(broken))
-    assert not images.audit.decoded
+    images, audit = data.load(str(broken))
+    assert not audit.decoded
     assert any("headers alone were checked" in note for note in images.notes)
-    assert len(data.load(str(broken), on_bad="skip").bad_files) == 1
+    assert len(data.load(str(broken), on_bad="skip")[1].unreadable) == 1
     # What was found then is known now, and costs nothing.
     with pytest.raises(UserError, match="1 file cannot be used"):
         data.load(str(broken))
@@ -181,7 +183,7 @@ def test_data_that_are_not_there_may_have_a_neighbour(tmp_path):
 def test_arrays():
     pixels = np.zeros((20, 4, 4), "uint8")
     images = data.from_arrays(pixels, [0, 1] * 10, ["a", "b"])
-    assert images.train.arrays.shape[1:] == (4, 4, 1)
+    assert images.train.pixels.shape[1:] == (4, 4, 1)
     with pytest.raises(UserError, match="uint8"):
         data.from_arrays(pixels.astype("float32"), [0, 1] * 10, ["a", "b"])
     with pytest.raises(UserError, match=r"shape \(20,\)"):
@@ -227,17 +229,15 @@ def tfds_folder(photos, tmp_path_factory):
 
 
 def test_tfds(tfds_folder, photos):
-    images = data.load("tfds:two_lights", data_dir=str(tfds_folder))
+    images, _ = data.load("tfds:two_lights", data_dir=str(tfds_folder))
     assert images.classes == ("dark", "light")
     assert [len(s) for s in (images.train, images.validation, images.test)] == [18, 2, 4]
-    from keras_vit.data.dataset import split_batches
-
     folder = load_for_test(str(photos))[1]
     stored = load_for_test("tfds:two_lights", str(tfds_folder))[1]
     np.testing.assert_array_equal(folder.labels, stored.labels)
     np.testing.assert_array_equal(
-        np.concatenate(list(split_batches(folder, (14, 18), 3, 1.0, 5))),
-        np.concatenate(list(split_batches(stored, (14, 18), 3, 1.0, 5))),
+        np.concatenate(list(split_batches(folder, Preprocessing((14, 18)), 5))),
+        np.concatenate(list(split_batches(stored, Preprocessing((14, 18)), 5))),
     )
 
 
@@ -252,12 +252,12 @@ def test_a_limit_takes_a_few_files_of_each_class_and_opens_no_other(tmp_path, mo
         for i in range(20):
             Image.new("RGB", (8, 8)).save(tmp_path / name / f"{i:02}.png")
     (tmp_path / "owl" / "19.png").write_bytes(b"no image")
-    images = by_name.load(str(tmp_path), limit=18)
+    images, _ = by_name.load(str(tmp_path), limit=18)
     counts = [sum(split.labels == k) for k in range(3) for split in [images.train]]
     assert (len(images.train), len(images.validation), len(images.test)) == (12, 3, 3)
     assert counts == [4, 4, 4]
     assert "at most 18 files are used" in images.notes[-1]
-    few = by_name.load(str(tmp_path), limit=8)  # four of two classes; the third keeps its name
+    few, _ = by_name.load(str(tmp_path), limit=8)  # four of two classes; the third keeps its name
     assert few.classes == ("cat", "dog", "owl")
     assert (len(few.train), len(few.validation), len(few.test)) == (4, 2, 2)
     with pytest.raises(UserError, match="1 file cannot be used"):

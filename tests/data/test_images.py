@@ -8,8 +8,9 @@ from PIL import Image, ImageOps
 from keras_vit import UserError
 from keras_vit.data import images
 from keras_vit.data.checks.examine import examine, problems_of
-from keras_vit.data.dataset import Split, split_batches
+from keras_vit.data.dataset import Arrays, Encoded, Files, split_batches
 from keras_vit.data.sources.folder import find_images
+from keras_vit.preprocessing import Preprocessing
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def save(path, pixels, orientation=None, **options):
 
 
 def test_a_file_of_the_right_size_is_read_as_it_is(tmp_path, pixels):
-    read = images.read_image(save(tmp_path / "a.png", pixels), (36, 60))
+    read = images.read_image(save(tmp_path / "a.png", pixels), Preprocessing((36, 60)))
     np.testing.assert_array_equal(read, pixels)
     assert read.dtype == np.float32
 
@@ -38,27 +39,29 @@ def test_exif_orientation_is_applied(tmp_path, pixels, orientation):
     path = save(tmp_path / "a.png", pixels, orientation)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(path)))
     assert examine(str(path)).orientation == orientation
-    np.testing.assert_array_equal(images.read_image(path, upright.shape[:2]), upright)
+    np.testing.assert_array_equal(
+        images.read_image(path, Preprocessing(upright.shape[:2])), upright
+    )
 
 
 def test_the_centre_is_cropped_to_the_aspect_ratio(pixels):
     # 36 x 60 into a square: 12 columns fall away on each side.
-    square = images.resize_to_fit(pixels, (36, 36))
+    square = images.resize_to_fit(pixels, Preprocessing((36, 36)))
     np.testing.assert_array_equal(square, pixels[:, 12:48])
-    assert images.centre_box(36, 60, (20, 20), 0.5) == (9, 21, 18, 18)
+    assert Preprocessing((20, 20), crop=0.5).box(36, 60) == (9, 21, 18, 18)
 
 
 def test_kinds_of_files(tmp_path, pixels):
     for name in ("a.png", "a.bmp", "a.gif", "a.webp", "a.jpg"):
-        read = images.read_image(save(tmp_path / name, pixels), (36, 60))
+        read = images.read_image(save(tmp_path / name, pixels), Preprocessing((36, 60)))
         # GIF has 256 colours, WebP and JPEG lose some.
         assert np.abs(read - pixels).mean() < (0.1 if name in ("a.png", "a.bmp") else 12)
     grey16 = (np.arange(36 * 60).reshape(36, 60) * 30).astype("uint16")
     Image.fromarray(grey16).save(tmp_path / "grey16.png")
-    read = images.read_image(tmp_path / "grey16.png", (36, 60), channels=1)
+    read = images.read_image(tmp_path / "grey16.png", Preprocessing((36, 60), channels=1))
     np.testing.assert_array_equal(read[..., 0], grey16 >> 8)  # Pillow alone would clip to white
     Image.fromarray(pixels).convert("CMYK").save(tmp_path / "cmyk.jpg")
-    assert images.read_image(tmp_path / "cmyk.jpg", (36, 60)).shape == (36, 60, 3)
+    assert images.read_image(tmp_path / "cmyk.jpg", Preprocessing((36, 60))).shape == (36, 60, 3)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,7 @@ def test_a_bad_file_is_named_with_its_reason(tmp_path, pixels, content, message)
         content = buffer.getvalue()
     path.write_bytes(content)
     with pytest.raises(UserError, match=message) as error:
-        images.read_image(path, (8, 8))
+        images.read_image(path, Preprocessing((8, 8)))
     assert str(path) in str(error.value)
     assert problems_of([str(path)]) == [str(error.value)]
 
@@ -99,10 +102,10 @@ def test_splits_of_every_kind_give_the_same_pixels(tmp_path, pixels):
     path = save(tmp_path / "a.png", pixels)
     labels = np.zeros(1, "int64")
     kinds = [
-        Split(labels, paths=[str(path)], orientation=np.ones(1, "uint8")),
-        Split(labels, encoded=[path.read_bytes()]),
-        Split(labels, arrays=pixels[None]),
+        Files(labels, [str(path)], np.ones(1, "uint8")),
+        Encoded(labels, [path.read_bytes()], np.ones(1, "uint8")),
+        Arrays(labels, pixels[None]),
     ]
-    read = [next(split_batches(split, (20, 20), 3, 0.9, 4)) for split in kinds]
+    read = [next(split_batches(split, Preprocessing((20, 20), 3, 0.9), 4)) for split in kinds]
     np.testing.assert_array_equal(read[0], read[1])
     np.testing.assert_array_equal(read[0], read[2])

@@ -15,10 +15,11 @@ from keras_vit.data.images import read_image
 from keras_vit.data.inputs import is_one_image, name_of, read_any
 from keras_vit.data.sources.folder import find_images
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.untrusted import limits
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype="uint8")
-HOW = ((8, 8), 3, 0.9)
+HOW = Preprocessing((8, 8), 3, 0.9)
 
 
 @pytest.fixture
@@ -59,25 +60,25 @@ def test_every_form_gives_the_pixels_of_the_file(file, server):
         "/cat.png": (200, {}, file.read_bytes()),
     }
     _Handler.answers["/a%20b.png"] = _Handler.answers.pop("/a b.png")
-    expected = read_image(file, *HOW)
+    expected = read_image(file, HOW)
     for image in (
         *(file, str(file), Image.open(file), PIXELS, PIXELS.astype("float64")),
         *(f"{server}/cat.png?x=[1]", f"{server}/a b.png"),
     ):
         assert is_one_image(image)
-        np.testing.assert_array_equal(read_any(image, "it", *HOW), expected)
+        np.testing.assert_array_equal(read_any(image, "it", HOW), expected)
 
 
 def test_orientation_and_channels(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(PIXELS).save(tmp_path / "turned.png", exif=exif)
-    expected = read_image(tmp_path / "turned.png", (12, 9), 1)
-    found = read_any(Image.open(tmp_path / "turned.png"), "it", (12, 9), 1, 1.0)
+    expected = read_image(tmp_path / "turned.png", Preprocessing((12, 9), 1))
+    found = read_any(Image.open(tmp_path / "turned.png"), "it", Preprocessing((12, 9), 1))
     np.testing.assert_array_equal(found, expected)
     grey = PIXELS[..., 0]
     for one in (grey, grey[..., None], Image.fromarray(grey)):
-        found = read_any(one, "it", (9, 12), 3, 1.0)
+        found = read_any(one, "it", Preprocessing((9, 12)))
         np.testing.assert_array_equal(found, np.repeat(grey[..., None], 3, axis=-1))
 
 
@@ -106,7 +107,7 @@ def test_several_images_are_not_one():
 )
 def test_what_is_no_image(image, message):
     with pytest.raises(UserError, match=message):
-        read_any(image, "it", *HOW)
+        read_any(image, "it", HOW)
 
 
 def test_the_web_is_bounded(server, file, monkeypatch):
@@ -128,13 +129,13 @@ def test_the_web_is_bounded(server, file, monkeypatch):
         "short": "could not be downloaded|is not a readable image",
     }.items():
         with pytest.raises(UserError, match=rf"{server}/{name}\.png: .*({reason})"):
-            read_any(f"{server}/{name}.png", "it", *HOW)
+            read_any(f"{server}/{name}.png", "it", HOW)
     monkeypatch.setattr(limits, "WEB_IMAGE", 1_000)
     with pytest.raises(UserError, match=r"large\.png: has more than 1,000 bytes"):
-        read_any(f"{server}/large.png", "it", *HOW)
+        read_any(f"{server}/large.png", "it", HOW)
     monkeypatch.setattr(limits, "WEB_SECONDS", -1)
     with pytest.raises(UserError, match=r"page\.png: took more than"):
-        read_any(f"{server}/page.png", "it", *HOW)
+        read_any(f"{server}/page.png", "it", HOW)
     for url in ("file:///etc/passwd", "ftp://127.0.0.1/a"):
         with pytest.raises(UserError, match="could not be downloaded"):
             web.download(url)
@@ -148,4 +149,4 @@ def test_the_command_line_takes_urls():
 
 def test_contents_in_memory_still_have_no_name():
     with pytest.raises(UserError, match="is empty"):
-        read_image(io.BytesIO(), *HOW)
+        read_image(io.BytesIO(), HOW)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, data
-from keras_vit.data.dataset import stratified
+from keras_vit.data.holding_out import stratified
 from keras_vit.data.split_record import SplitRecord, write_splits
 
 
@@ -23,13 +23,14 @@ def read_split(folder, *arguments):
 
 
 def same(ours, theirs):
-    assert ours.paths == theirs.paths
-    for name in ("labels", "orientation", "arrays"):
-        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    assert type(ours) is type(theirs) and ours.files == theirs.files
+    for name in ("labels", "orientation", "pixels"):
+        found, expected = (getattr(split, name, None) for split in (ours, theirs))
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_the_splits_of_a_folder_that_has_grown(copy, tmp_path):
-    images = data.load(str(copy))
+    images, _ = data.load(str(copy))
     write_splits(tmp_path / "split.csv", images)
     with (tmp_path / "split.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -38,14 +39,14 @@ def test_the_splits_of_a_folder_that_has_grown(copy, tmp_path):
     assert all(row["path"].startswith(row["label"] + "/") for row in rows)
     for i in range(40):
         shutil.copy(copy / "dark" / "00.png", copy / "dark" / f"0{i}a.png")
-    assert data.load(str(copy)).test.paths != images.test.paths
+    assert data.load(str(copy))[0].test.paths != images.test.paths
     for name in ("train", "validation", "test"):
         found = read_split(tmp_path, name, str(copy), images.classes)
         same(found, getattr(images, name))
 
 
 def test_a_file_that_has_gone_is_named(copy, tmp_path):
-    images = data.load(str(copy))
+    images, _ = data.load(str(copy))
     write_splits(tmp_path / "split.csv", images)
     (copy / images.test.paths[0]).unlink()
     with pytest.raises(UserError, match="no such file"):
@@ -53,7 +54,7 @@ def test_a_file_that_has_gone_is_named(copy, tmp_path):
 
 
 def test_examples_that_are_no_files(tmp_path):
-    images = data.load("digits")
+    images, _ = data.load("digits")
     write_splits(tmp_path / "split.csv", images)
     same(read_split(tmp_path, "test", "digits", images.classes), images.test)
     lines = (tmp_path / "split.csv").read_text().splitlines()
@@ -78,7 +79,7 @@ def test_several_labels_and_odd_names(copy, tmp_path):
         for i, path in enumerate(sorted(copy.glob("*/*.png")))
     ]
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    images = data.load(str(tmp_path / "m.jsonl"))
+    images, _ = data.load(str(tmp_path / "m.jsonl"))
     assert images.task == "multi" and images.train.labels.shape[1] == 3
     write_splits(tmp_path / "split.csv", images)
     for name in ("train", "validation", "test"):

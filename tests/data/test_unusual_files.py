@@ -15,11 +15,12 @@ from keras_vit.data import load, split_record
 from keras_vit.data.by_name import audit_files
 from keras_vit.data.checks.cache import examine_known
 from keras_vit.data.checks.examine import examine
-from keras_vit.data.dataset import Split
+from keras_vit.data.dataset import Files
 from keras_vit.data.images import read_image
 from keras_vit.data.pipeline.batches import evaluation_batches
 from keras_vit.data.sources.folder import find_images, list_folder
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing
 
 NOT_TEXT = os.fsdecode(b"caf\xe9\n=1.png")
 
@@ -62,10 +63,10 @@ def test_what_is_no_file_is_named_and_nothing_waits(folder):
         (problem,) = (problem for problem in unreadable if f"/{name}: " in problem)
         assert reason in problem
         with pytest.raises(UserError, match=reason):
-            read_image(cat / name, (8, 8))
+            read_image(cat / name, Preprocessing((8, 8)))
     with pytest.raises(UserError, match="5 files cannot be used"):
         load(str(folder))
-    assert len(load(str(folder), on_bad="skip").bad_files) == 5
+    assert len(load(str(folder), on_bad="skip")[1].unreadable) == 5
     assert len(find_images([str(folder)])) == 12 + 5
 
 
@@ -85,12 +86,12 @@ def test_a_folder_that_may_not_be_read(folder, monkeypatch):
 
 def test_a_file_name_that_is_no_text_and_has_two_lines(folder, tmp_path, capsys):
     path = save(folder / "cat" / NOT_TEXT, 77)
-    found = load(str(folder), test=0.3, validation=0.3)
+    found, _ = load(str(folder), test=0.3, validation=0.3)
     everything = [p for name in ("train", "validation", "test") for p in getattr(found, name).paths]
     assert str(path) in everything
-    split = Split(np.zeros(1, "int64"), [str(path)], np.ones(1, "uint8"))
-    ((pixels, _),) = evaluation_batches(split, 1, (9, 9), 3, 1)
-    np.testing.assert_array_equal(pixels[0], read_image(path, (9, 9)))
+    split = Files(np.zeros(1, "int64"), [str(path)], np.ones(1, "uint8"))
+    ((pixels, _),) = evaluation_batches(split, 1, Preprocessing((9, 9)), 1)
+    np.testing.assert_array_equal(pixels[0], read_image(path, Preprocessing((9, 9))))
     split_record.write_splits(tmp_path / "split.csv", found)
     kept = split_record.SplitRecord.read(tmp_path / "split.csv")
     back = [
@@ -115,7 +116,7 @@ def test_formulas_in_split_csv_come_back_as_names(folder, tmp_path):
     for name in ("=cmd", "@dog", "'+"):
         save(folder / "dog" / f"{name}.png", ord(name[-1]))
     (folder / "dog").rename(folder / "=dog")
-    found = load(str(folder), test=0.3, validation=0.3)
+    found, _ = load(str(folder), test=0.3, validation=0.3)
     split_record.write_splits(tmp_path / "split.csv", found)
     rows = list(csv.reader(io.StringIO((tmp_path / "split.csv").read_text(), newline="")))
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]

@@ -9,6 +9,7 @@ import pytest
 
 from keras_vit import recipes, vit
 from keras_vit.data import from_arrays, training_batches
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes.augreg import BEST, LEVELS, at_level
 from keras_vit.training.optimizers import make_optimizer, scales_of
 from keras_vit.training.schedules import make_schedule
@@ -205,7 +206,7 @@ def test_pipeline(name):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (64, 8, 8, 3)).astype("uint8")
     images = from_arrays(pixels, np.arange(64) % 4, list("abcd"))
-    batches, _ = training_batches(images.train, 4, (8, 8), 3, 8, 8, 0, plan)
+    batches, _ = training_batches(images.train, 4, Preprocessing((8, 8)), 8, 8, 0, plan)
     batches = list(batches.as_numpy_iterator())
     assert all(images.shape == (8, 8, 8, 3) for images, _ in batches)
     labels = np.concatenate([labels for _, labels in batches])

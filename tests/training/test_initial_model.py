@@ -144,4 +144,4 @@ def test_files_are_measured_by_their_headers(photos):
     from keras_vit.data import load
     from keras_vit.data.dataset import typical_side
 
-    assert typical_side(load(str(photos)).train) == 14
+    assert typical_side(load(str(photos))[0].train) == 14

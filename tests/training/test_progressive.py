@@ -9,6 +9,7 @@ import pytest
 
 from keras_vit import UserError, config_of, recipes, vit
 from keras_vit.data import training_batches
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes import Distill
 from keras_vit.run_folder import RunFolder
 from keras_vit.training import dry_run, fit, train
@@ -122,7 +123,7 @@ def test_a_run(images, tmp_path, sizes, capsys):
         ((8, 8, 1), 3 * 5),
         ((16, 16, 1), 5 * 5),
     ]
-    assert [arguments[7].pad for _, _, arguments in sizes] == [1, 2, 4]
+    assert [arguments[6].pad for _, _, arguments in sizes] == [1, 2, 4]
     assert [arguments[-1] for _, _, arguments in sizes] == [0, 20, 35]
     said = capsys.readouterr().err
     assert said.index("epochs 5 to 7 at 8 x 8 pixels") < said.index("epoch  5/12")
@@ -143,7 +144,14 @@ def test_the_batches_are_those_of_a_model_of_that_size(images):
     batches = fit.make_batches(plan, plan.phases[1], 12)
     train_split, augmentation = images.train, plan.recipe.augmentation
     expected, _ = training_batches(
-        train_split, 2, (8, 8), 1, 16, 4, 0, dataclasses.replace(augmentation, pad=0), first_step=12
+        train_split,
+        2,
+        Preprocessing((8, 8), 1),
+        16,
+        4,
+        0,
+        dataclasses.replace(augmentation, pad=0),
+        first_step=12,
     )
     pairs = list(zip(batches, expected, strict=True))
     assert len(pairs) == 4 * 5 - 12

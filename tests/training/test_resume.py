@@ -257,11 +257,11 @@ def test_what_changed_in_files_is_named(photos, tmp_path):
 
     root = tmp_path / "photos"
     shutil.copytree(photos, root)
-    before = fingerprint(load(str(root)))
-    assert differences(before, fingerprint(load(str(root)))) == []
+    before = fingerprint(load(str(root))[0])
+    assert differences(before, fingerprint(load(str(root))[0])) == []
     (root / "dark" / "03.png").unlink()
     shutil.copy(root / "light" / "04.png", root / "dark" / "04.png")
-    found = "\n".join(differences(before, fingerprint(load(str(root)))))
+    found = "\n".join(differences(before, fingerprint(load(str(root))[0])))
     assert f"{root}/dark/03.png" in found
     assert f"{root}/dark/04.png" in found and "bytes became" in found
 

@@ -2,12 +2,11 @@
 """Whether a set of images is still the one that a run began with."""
 
 import gzip
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from keras_vit.data.dataset import ImageSet, Split
+from keras_vit.data.dataset import ImageSet
 from keras_vit.files import replacing
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json, read_gzip
@@ -46,13 +45,10 @@ def fingerprint(images: ImageSet) -> dict:
 
     Returns:
         `classes`, and for each split its files as `[path, bytes, label]`, in order, or for images
-        in memory their number and the SHA-256 of pixels and labels.
+        in memory their number and the SHA-256 of pixels and labels; see `Split.fingerprint`.
     """
-    splits = {name: getattr(images, name) for name in ("train", "validation", "test")}
-    return {
-        "classes": list(images.classes),
-        **{name: _of_split(split) for name, split in splits.items()},
-    }
+    splits = {name: split.fingerprint() for name, split in images.splits.items()}
+    return {"classes": list(images.classes), **splits}
 
 
 def write_fingerprint(path: Path, values: dict) -> None:
@@ -90,25 +86,6 @@ def differences(before: dict, now: dict) -> list[str]:
 
 def _text(values: dict) -> bytes:
     return json.dumps(values).encode()
-
-
-def _of_split(split: Split) -> dict:
-    labels = split.labels.tolist()
-    if split.paths is not None:
-        sizes = [_size(path) for path in split.paths]
-        return {"files": [list(row) for row in zip(split.paths, sizes, labels, strict=True)]}
-    digest = hashlib.sha256(json.dumps(labels).encode())
-    for part in split.encoded if split.encoded is not None else [split.arrays.tobytes()]:
-        digest.update(part)
-    return {"examples": len(split), "sha256": digest.hexdigest()}
-
-
-def _size(path: str) -> int:
-    """Bytes of a file; -1 of one that has gone, which differs from what it was."""
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return -1
 
 
 def _of_splits(name: str, before: dict, now: dict) -> list[str]:

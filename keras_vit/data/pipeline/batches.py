@@ -19,6 +19,7 @@ from keras_vit.data.pipeline.augmentation.crops import (
 )
 from keras_vit.data.pipeline.augmentation.mixing import mix, mixes
 from keras_vit.data.pipeline.reading import prepared, reader, with_contents
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes import Augmentation
 
 _MIX = 0x6D697875  # keeps the draws of batches apart from those of images
@@ -27,13 +28,11 @@ _MIX = 0x6D697875  # keeps the draws of batches apart from those of images
 def training_batches(
     split: Split,
     num_classes: int,
-    size: tuple[int, int],
-    channels: int,
+    preprocessing: Preprocessing,
     batch_size: int,
     epochs: int,
     seed: int,
     augmentation: Augmentation,
-    crop: float = 1.0,
     cache: str = "none",
     first_step: int = 0,
 ) -> tuple[tf.data.Dataset, int]:
@@ -42,26 +41,24 @@ def training_batches(
     Args:
         split: examples.
         num_classes: length of a one-hot label.
-        size: height and width of the images in pixels.
-        channels: 1 or 3.
+        preprocessing: size and channels of the images; its crop is not for an inception crop.
         batch_size: examples in a batch; a smaller split gives smaller batches.
         epochs: passes over the split; what does not fill a batch is left out of its epoch.
         seed: seed of order and augmentation.
         augmentation: what happens to each image. With r `repeats`, a batch shows its first
             ceil(batch_size / r) images, then the same ones again until it is full, each time
             augmented otherwise; an epoch shows (steps * that) different images.
-        crop: see `evaluation_batches`; not with an inception crop.
         cache: whether images stay in memory (see `keras_vit.recipes.Data`); changes no pixel.
         first_step: batches to leave out at the start, without reading their images.
 
     Returns:
-        The data set of float32 `(batch, *size, channels)`, 0 to 255, and float32
+        The data set of float32 `(batch, height, width, channels)`, 0 to 255, and float32
         `(batch, num_classes)`; and the number of batches in an epoch.
     """
     batch_size = min(batch_size, len(split))
     steps = len(split) // batch_size
     images_in_batch = -(-batch_size // augmentation.repeats)
-    cropped = _cropped(split, size, channels, augmentation, crop, cache)
+    cropped = _cropped(split, preprocessing, augmentation, cache)
 
     def indices(epoch):
         keys = tf.random.stateless_uniform([len(split)], [seed, epoch], dtype=tf.float64)
@@ -79,7 +76,7 @@ def training_batches(
         if augmentation.repeats > 1:
             key = tf.random.fold_in(key, copy)
         image = augment(cropped(index, key), augmentation, key)
-        return tf.ensure_shape(image, (*size, channels)), _one_hot(split, index, num_classes)
+        return tf.ensure_shape(image, preprocessing.shape), _one_hot(split, index, num_classes)
 
     def finished(step, batch):
         images, labels = tf.cast(batch[0], tf.float32), batch[1]
@@ -101,23 +98,21 @@ def training_batches(
 def evaluation_batches(
     split: Split,
     num_classes: int,
-    size: tuple[int, int],
-    channels: int,
+    preprocessing: Preprocessing,
     batch_size: int,
-    crop: float = 1.0,
     cache: str = "none",
 ) -> tf.data.Dataset:
     """Every example once, in order.
 
     Args:
-        split, num_classes, size, channels, batch_size, cache: see `training_batches`; the last
-            batch may be smaller.
-        crop: share of the largest centred box of the right aspect ratio that is kept, above 0 to 1.
+        split, num_classes, batch_size, cache: see `training_batches`; the last batch may be
+            smaller.
+        preprocessing: what is made of each image.
 
     Returns:
         A data set of float32 pixels, 0 to 255, and float32 one-hot labels.
     """
-    image_of = prepared(split, size, channels, crop, cache, as_bytes=False)
+    image_of = prepared(split, preprocessing, cache, as_bytes=False)
 
     def example(index):
         return tf.cast(image_of(index), tf.float32), _one_hot(split, index, num_classes)
@@ -127,18 +122,11 @@ def evaluation_batches(
     return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def _cropped(
-    split: Split,
-    size: tuple[int, int],
-    channels: int,
-    plan: Augmentation,
-    crop: float,
-    cache: str,
-):
+def _cropped(split: Split, preprocessing: Preprocessing, plan: Augmentation, cache: str):
     """Makes the function from an index and a seed to an image of `size`, uint8 or float32."""
-    as_bytes = works_on_bytes(plan)
+    as_bytes, size = works_on_bytes(plan), preprocessing.image_size
     if plan.crop == "inception":
-        read = reader(with_contents(split, cache), channels)
+        read = reader(with_contents(split, cache), preprocessing.channels)
 
         def inception(index, seed):
             def box_of(shape):
@@ -149,7 +137,7 @@ def _cropped(
 
         return inception
 
-    image_of = prepared(split, size, channels, crop, cache, as_bytes)
+    image_of = prepared(split, preprocessing, cache, as_bytes)
     if plan.crop == "pad":
         return lambda index, seed: padded_crop(image_of(index), plan.pad, size, crop_seed(seed))
     return lambda index, seed: image_of(index)

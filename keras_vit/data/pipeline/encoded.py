@@ -9,18 +9,19 @@ import tensorflow as tf
 
 from keras_vit.data.pipeline.decoding import decode_in_graph, upright
 from keras_vit.data.pipeline.reading import resize_to_fit
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.untrusted import limits
 
 _HEADER = 1 << 17  # bytes in which a JPEG's EXIF segment is looked for; it is the first or second
 
 
-def read_encoded(contents, size: tuple[int, int], channels: int = 3, crop: float = 1.0):
+def read_encoded(contents, preprocessing: Preprocessing):
     """Reads one encoded image as evaluation does.
 
     Args:
         contents: string scalar, a JPEG, PNG, BMP without a palette, GIF (its first frame) or WebP
             file.
-        size, channels, crop: see `keras_vit.data.read_image`.
+        preprocessing: what is made of the image.
 
     Returns:
         float32 `(height, width, channels)`, 0 to 255.
@@ -36,9 +37,10 @@ def read_encoded(contents, size: tuple[int, int], channels: int = 3, crop: float
     ]
     with tf.control_dependencies(checks):
         contents = tf.identity(contents)
-    image = upright(decode_in_graph(contents, channels), jpeg_orientation(contents))
-    image = tf.ensure_shape(image, [None, None, channels])
-    return resize_to_fit(tf.cast(image, tf.float32), size, crop)
+    image = decode_in_graph(contents, preprocessing.channels)
+    image = upright(image, jpeg_orientation(contents))
+    image = tf.ensure_shape(image, [None, None, preprocessing.channels])
+    return resize_to_fit(tf.cast(image, tf.float32), preprocessing)
 
 
 def _is_decoded_right(contents):

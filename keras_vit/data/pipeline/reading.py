@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """From the index of an example to its pixels, from files or from memory."""
 
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -10,10 +11,11 @@ import tensorflow as tf
 
 from keras_vit import hardware
 from keras_vit.data.checks.examine import broken_message
-from keras_vit.data.dataset import Split
+from keras_vit.data.dataset import Arrays, Encoded, Files, Split
 from keras_vit.data.pipeline.augmentation.crops import cut, rounded
 from keras_vit.data.pipeline.decoding import decode, undecodable, upright, with_channels
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.progress import track
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import read_bytes
@@ -23,7 +25,8 @@ _CHUNK = 512  # images that are decoded between two signs of life
 _PROBE = 64  # images that are decoded to guess whether all have whole values
 
 
-def reader(split: Split, channels: int):
+@functools.singledispatch
+def reader(split: Split, channels: int) -> Callable:
     """Makes the function that reads one example.
 
     Args:
@@ -34,17 +37,8 @@ def reader(split: Split, channels: int):
         A function of an index, and perhaps of a `box_of` (see `decode`), to an upright uint8 image
         `(height, width, channels)`.
     """
-    if split.arrays is not None:
-        arrays = tf.constant(split.arrays)
-
-        def read(index, box_of=None):
-            image = with_channels(tf.gather(arrays, index), channels)
-            return image if box_of is None else cut(image, box_of(tf.shape(image)[:2]))
-
-        return read
-
     contents_of, name_of = contents_reader(split), _name_reader(split)
-    turned = split.orientation is not None and bool((split.orientation != 1).any())
+    turned = bool((split.orientation != 1).any())
     orientations = tf.constant(split.orientation) if turned else None
 
     def read(index, box_of=None):
@@ -54,8 +48,8 @@ def reader(split: Split, channels: int):
         orientation = tf.gather(orientations, index)
 
         def turn():
-            image = upright(decode(contents, channels, name=name), orientation)
-            return image if box_of is None else cut(image, box_of(tf.shape(image)[:2]))
+            # A box is drawn for the upright image, so that all of it is decoded and turned first.
+            return _part(upright(decode(contents, channels, name=name), orientation), box_of)
 
         image = tf.cond(orientation == 1, lambda: decode(contents, channels, box_of, name), turn)
         return tf.ensure_shape(image, (None, None, channels))
@@ -63,88 +57,115 @@ def reader(split: Split, channels: int):
     return read
 
 
-def contents_reader(split: Split):
+@reader.register
+def _(split: Arrays, channels: int) -> Callable:
+    arrays = tf.constant(split.pixels)  # (n, height, width, 1 or 3)
+    return lambda index, box_of=None: _part(
+        with_channels(tf.gather(arrays, index), channels), box_of
+    )
+
+
+def _part(image, box_of):
+    return image if box_of is None else cut(image, box_of(tf.shape(image)[:2]))
+
+
+@functools.singledispatch
+def contents_reader(split: Split) -> Callable:
     """Makes the function from an index to the contents of an image file, a string scalar."""
-    if split.encoded is not None:
-        encoded = tf.constant(split.encoded)
-        return lambda index: tf.gather(encoded, index)
+    raise TypeError(f"{type(split).__name__} holds no image files")
+
+
+@contents_reader.register
+def _(split: Files) -> Callable:
     paths = _paths(split)
     return lambda index: tf.io.read_file(tf.gather(paths, index))
 
 
-def _name_reader(split: Split):
+@contents_reader.register
+def _(split: Encoded) -> Callable:
+    contents = tf.constant(split.contents)
+    return lambda index: tf.gather(contents, index)
+
+
+def _name_reader(split: Split) -> Callable:
     """Makes the function from an index to what errors call the example, a string scalar."""
-    if split.paths is None:
+    if not split.files:
         return lambda index: tf.strings.format("example {}", index)
     paths = _paths(split)
     return lambda index: tf.gather(paths, index)
 
 
-def _paths(split: Split):
-    """The names of the files as a string tensor; a name may be bytes that are no text."""
-    return tf.constant([os.fsencode(path) for path in split.paths])
+def _paths(split: Split) -> tf.Tensor:
+    """The names of the files, string `(n,)`; a name may be bytes that are no text."""
+    return tf.constant([os.fsencode(path) for path in split.files])
 
 
 def with_contents(split: Split, cache: str) -> Split:
     """The split with the contents of its files in memory, where `cache` (see `Data`) says so."""
-    if split.paths is None or cache == "none":
+    if not split.files or cache == "none":
         return split
-    if cache == "auto" and sum(map(os.path.getsize, split.paths)) > _budget():
+    if cache == "auto" and sum(map(os.path.getsize, split.files)) > _budget():
         return split
     with ThreadPoolExecutor() as pool:
-        contents = pool.map(lambda path: read_bytes(path, limits.IMAGE), split.paths)
-        encoded = list(track(contents, "reading image files into memory", len(split)))
-    return Split(split.labels, orientation=split.orientation, encoded=encoded)
+        contents = pool.map(lambda path: read_bytes(path, limits.IMAGE), split.files)
+        contents = list(track(contents, "reading image files into memory", len(split)))
+    return Encoded(split.labels, contents, split.orientation)
 
 
-def prepared(
-    split: Split, size: tuple[int, int], channels: int, crop: float, cache: str, as_bytes: bool
-):
+def prepared(split: Split, preprocessing: Preprocessing, cache: str, as_bytes: bool) -> Callable:
     """Makes the function from an index to an example as evaluation sees it.
 
     Args:
         split: examples.
-        size: height and width in pixels.
-        channels: 1 or 3.
-        crop: share of the largest centred box of the right aspect ratio that is kept.
+        preprocessing: what is made of each image.
         cache: see `Data`; the pixels are the same.
         as_bytes: rounds to uint8.
 
     Returns:
-        A function to `(*size, channels)`; uint8 with `as_bytes` and for arrays of this size, else
-        float32.
+        A function to `(height, width, channels)`; uint8 with `as_bytes` and for arrays of this
+        size, else float32.
     """
-    read = reader(split, channels)
+    read = reader(split, preprocessing.channels)
 
     def prepare(index):
-        image = resize_to_fit(read(index), size, crop)
+        image = resize_to_fit(read(index), preprocessing)
         image = rounded(image) if as_bytes else image
-        return tf.ensure_shape(image, (*size, channels))
+        return tf.ensure_shape(image, preprocessing.shape)
 
-    if split.arrays is not None and split.arrays.shape[1:3] == size:
-        return prepare  # in memory already
+    if split.is_held_at(preprocessing.image_size):
+        return prepare
     try:
-        return _kept(prepare, len(split), math.prod((*size, channels)), cache)
+        return _kept(prepare, len(split), math.prod(preprocessing.shape), cache)
     except tf.errors.OpError as error:
-        problems = undecodable(split.paths) if split.paths is not None else ()
+        problems = undecodable(split.files) if split.files else ()
         if problems:
-            folder = os.path.commonpath(split.paths)
+            folder = os.path.commonpath(split.files)
             raise UserError(broken_message(folder, problems)) from error
         raise
 
 
-def resize_to_fit(image, size: tuple[int, int], crop: float):
-    """Crops the centre and resizes; the TensorFlow form of
-    `keras_vit.data.images.resize_to_fit`, but uint8 images of known size that fit stay uint8."""
+def resize_to_fit(image, preprocessing: Preprocessing):
+    """Crops the centre and resizes: the TensorFlow form of `keras_vit.data.images.resize_to_fit`.
+
+    Args:
+        image: `(height, width, channels)`, of the wanted channels, uint8 or float32.
+        preprocessing: what is made of it.
+
+    Returns:
+        `(height, width, channels)` of the wanted size, 0 to 255: float32, but uint8 images whose
+        size is known and fits stay uint8.
+    """
+    size, crop = preprocessing.image_size, preprocessing.crop
     if crop == 1.0 and image.shape[:2] == size:
         return image
-    shape = tf.shape(image)
-    extent = tf.cast(shape[:2], tf.float64)  # float64, as in Python: both must round alike
-    wanted = tf.constant(size, tf.float64)
-    scale = tf.reduce_min(extent / wanted) * crop
-    box = tf.cast(tf.round(wanted * scale), tf.int32)
+    # What `Preprocessing.box` computes, for a size that is known when the graph runs; float64 as
+    # in Python, so that both round alike.
+    shape = tf.shape(image)  # height, width, channels
+    wanted = tf.constant(size, tf.float64)  # height, width
+    scale = tf.reduce_min(tf.cast(shape[:2], tf.float64) / wanted) * crop
+    box = tf.cast(tf.round(wanted * scale), tf.int32)  # height, width
     box = tf.clip_by_value(box, 1, shape[:2])
-    image = cut(image, tf.concat([(shape[:2] - box) // 2, box], 0))
+    image = cut(image, tf.concat([(shape[:2] - box) // 2, box], 0))  # top, left, height, width
     image = tf.cond(
         tf.reduce_all(box == size),
         lambda: tf.cast(image, tf.float32),

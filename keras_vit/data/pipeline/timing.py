@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from keras_vit.data.dataset import Split
+from keras_vit.data.dataset import Arrays, Split
 from keras_vit.data.pipeline.batches import training_batches
 from keras_vit.data.pipeline.reading import contents_reader
 from keras_vit.progress import step
@@ -61,15 +61,14 @@ def time_pipeline(split: Split, recipe: Recipe, seconds: float) -> list[Stage]:
 def _parts(split: Split, recipe: Recipe) -> Iterator[tuple[str, tf.data.Dataset, int]]:
     """Names, data sets and their batch sizes, each with one stage more than the one before."""
     batch_size = min(recipe.batch_size, len(split))
-    if split.arrays is None:
+    if not isinstance(split, Arrays):
         indices = tf.data.Dataset.range(len(split)).repeat()
         contents = indices.map(contents_reader(split), num_parallel_calls=tf.data.AUTOTUNE)
         yield "read", contents.batch(batch_size).prefetch(tf.data.AUTOTUNE), batch_size
 
     def batches(plan, cache="none"):
-        model = recipe.model
-        options = (split, model.num_classes, model.image_size, model.channels, batch_size, _EPOCHS)
-        return training_batches(*options, recipe.seed, plan, recipe.data.crop, cache)[0]
+        options = (split, recipe.model.num_classes, recipe.preprocessing, batch_size, _EPOCHS)
+        return training_batches(*options, recipe.seed, plan, cache)[0]
 
     plan, none = recipe.augmentation, type(recipe.augmentation)()
     current = dataclasses.replace(

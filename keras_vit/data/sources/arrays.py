@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.dataset import ImageSet, Split, divide
+from keras_vit.data.dataset import Arrays, ImageSet, Split
+from keras_vit.data.holding_out import divide
 from keras_vit.errors import UserError
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.npy import read_npz
@@ -66,10 +67,10 @@ def as_split(
                 f"{labels_name}: expected zeros and ones of shape {(len(images), len(classes))}, "
                 f"received shape {labels.shape}."
             )
-        return Split(labels.astype("uint8"), arrays=images)
+        return Arrays(labels.astype("uint8"), images)
     if labels.shape != (len(images),):
         raise UserError(f"{labels_name}: expected shape ({len(images)},), received {labels.shape}.")
-    return Split(_whole(labels_name, labels, len(classes)), arrays=images)
+    return Arrays(_whole(labels_name, labels, len(classes)), images)
 
 
 def _whole(name: str, labels: np.ndarray, count: int) -> np.ndarray:
@@ -92,7 +93,7 @@ def digits_splits() -> tuple[list[str], dict[str, Split]]:
     with np.load(Path(__file__).parent / "bundled" / "digits.npz") as file:
         counts, labels = file["images"], file["labels"]
     pixels = np.round(counts * (255 / 16)).astype("uint8")[..., None]  # from 0-16 to 0-255
-    split = Split(labels.astype("int64"), arrays=pixels)
+    split = Arrays(labels.astype("int64"), pixels)
     return [str(digit) for digit in range(10)], {"train": split}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.dataset import Split
+from keras_vit.data.dataset import Encoded, Split
 from keras_vit.data.images import opened, orientation_of
 from keras_vit.data.sources.listing import SPLIT_NAMES, encode
 from keras_vit.errors import UserError
@@ -82,10 +82,10 @@ def _hf_split(where: str, cells, labels, several: bool, classes: list[str]) -> S
     if unknown is not None:
         raise UserError(f"{where}: example {unknown} has no label, as in a test set of a contest.")
     names = [tuple(classes[place] for place in row) for row in listed]
-    return Split(
+    return Encoded(
         encode(names, classes, "multi" if several else "single"),
-        encoded=encoded,
-        orientation=np.array([_orientation(where, i, c) for i, c in enumerate(encoded)], "uint8"),
+        encoded,
+        np.array([_orientation(where, i, c) for i, c in enumerate(encoded)], "uint8"),
     )
 
 

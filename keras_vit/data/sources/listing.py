@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Labelled image files of a data set, before any of them is opened; and from them to splits."""
+"""Labelled image files of a data set, before any of them is opened."""
 
 import dataclasses
 from pathlib import Path
@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_vit.data.checks.examine import Examined, broken_message
-from keras_vit.data.dataset import Split
 from keras_vit.data.images import SUFFIXES
 from keras_vit.errors import UserError
 
@@ -43,7 +41,8 @@ class Listing:
         classes: split -> class names, sorted; also those without a file. "train" is the first.
         files: split -> labelled image files.
         ignored: files that are no images by their suffix.
-        task: "single" when each file is of one class, "multi" when of any number.
+        task: "single" when each file is of one class, "multi" when of any number, "none" where
+            files have no labels.
         complete: whether every split must have every class, as where a folder stands for each.
     """
 
@@ -71,7 +70,7 @@ class Listing:
             f"{split}/{label}"
             for split, classes in self.classes.items()
             if self.complete or split == "train"
-            for label in sorted(set(classes) - _used(self.files[split]))
+            for label in sorted(set(classes) - used(self.files[split]))
         ]
 
 
@@ -92,7 +91,7 @@ def to_measure(listing: Listing) -> Listing:
             f"{' '.join(sorted(SUFFIXES))} files in a folder for each class."
         )
     return dataclasses.replace(
-        listing, classes={"train": sorted(_used(files))}, files={"train": files}
+        listing, classes={"train": sorted(used(files))}, files={"train": files}
     )
 
 
@@ -131,38 +130,10 @@ def check(listing: Listing) -> None:
         )
 
 
-def to_splits(listing: Listing, examined: list[Examined], on_bad: str) -> dict[str, Split]:
-    """The splits of the files that can be used.
-
-    Args:
-        listing: files.
-        examined: what is known of `listing.paths`, in their order.
-        on_bad: "error" raises for a file that cannot be used, "skip" leaves it out.
-    """
-    problems = [found.problem for found in examined if found.problem]
-    if problems and on_bad == "error":
-        raise UserError(broken_message(listing.source, problems))
-    orientation = {found.path: found.orientation for found in examined if not found.problem}
-    splits = {}
-    for split, files in listing.files.items():
-        usable = [file for file in files if file.path in orientation]
-        gone = sorted(_used(files) - _used(usable))
-        if gone and (listing.complete or split == "train"):
-            raise UserError(
-                f"{listing.source}: no file of {', '.join(gone)} in {split} can be used. Expected "
-                "at least one image of each class that can be decoded; see "
-                f"`keras-vit audit {listing.source}`."
-            )
-        splits[split] = Split(
-            encode([file.labels for file in usable], listing.classes["train"], listing.task),
-            paths=[file.path for file in usable],
-            orientation=np.array([orientation[file.path] for file in usable], dtype="uint8"),
-        )
-    return splits
-
-
 def encode(labels: list[tuple[str, ...]], classes: list[str], task: str) -> np.ndarray:
-    """Class names as numbers: see `Split.labels`."""
+    """Class names as numbers: see `Split.labels`; zeros, int64 `(n,)`, without classes."""
+    if task == "none":
+        return np.zeros(len(labels), "int64")
     places = {name: place for place, name in enumerate(classes)}
     if task == "single":
         return np.array([places[label] for (label,) in labels], dtype="int64")
@@ -172,5 +143,6 @@ def encode(labels: list[tuple[str, ...]], classes: list[str], task: str) -> np.n
     return hot
 
 
-def _used(files: list[Labelled]) -> set[str]:
+def used(files: list[Labelled]) -> set[str]:
+    """The classes that have a file."""
     return {label for file in files for label in file.labels}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.dataset import Split
+from keras_vit.data.dataset import Encoded, Split
 from keras_vit.errors import UserError, unknown
 from keras_vit.progress import track
 
@@ -65,7 +65,8 @@ def _read(builder, split: str) -> Split:
     found = track(dataset.as_numpy_iterator(), f"reading tfds:{builder.name}", count)
     rows = [(row["image"], row["label"]) for row in found]
     encoded, labels = zip(*rows, strict=True) if rows else ((), ())
-    return Split(np.asarray(labels, dtype="int64"), encoded=list(encoded))
+    upright = np.ones(len(rows), "uint8")  # TFDS ignores EXIF too
+    return Encoded(np.asarray(labels, dtype="int64"), list(encoded), upright)
 
 
 def check_name(name: str, data_dir: str | None) -> None:

@@ -3,8 +3,9 @@
 
 from pathlib import Path
 
-from keras_vit.data.images import SUFFIXES
-from keras_vit.data.sources.folder import files_below, split_folders, suffix_of
+from keras_vit.data.images import SUFFIXES, suffix_of
+from keras_vit.data.sources.folder import files_below, split_folders
+from keras_vit.data.sources.listing import Labelled, Listing
 from keras_vit.errors import UserError
 
 
@@ -19,25 +20,27 @@ def has_classes(source: str) -> bool:
     return all(_images_below(folder) for folder in folders)
 
 
-def list_unlabelled(root: Path, limit: int | None) -> dict[str, list[str]]:
-    """The images of each split of a folder, at any depth, by name.
+def list_unlabelled(source: str, limit: int | None) -> Listing:
+    """Lists the images of each split of a folder, at any depth, by name.
 
     Args:
-        root: the folder, perhaps with `train`, `val` and `test` in it.
+        source: the folder, perhaps with `train`, `val` and `test` in it.
         limit: images of each split, at most; None for all.
 
     Raises:
         UserError: for a split without an image.
     """
+    root = Path(source)
     folders = split_folders(root)
-    found = {split: _images_below(folder)[:limit] for split, folder in folders.items()}
-    for split, paths in found.items():
-        if not paths:
+    files = {}
+    for split, folder in folders.items():
+        files[split] = [Labelled(path, ()) for path in _images_below(folder)[:limit]]
+        if not files[split]:
             raise UserError(
-                f"no image in {folders[split]}. Expected {' '.join(sorted(SUFFIXES))} files at any "
-                "depth."
+                f"no image in {folder}. Expected {' '.join(sorted(SUFFIXES))} files at any depth."
             )
-    return found
+    classes = {split: [] for split in folders}
+    return Listing(source, root, classes, files, task="none", complete=False)
 
 
 def _images_below(folder: Path) -> list[str]:

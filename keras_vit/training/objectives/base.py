@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_vit.data import ImageSet, load
+from keras_vit.data import Audit, ImageSet, load
 from keras_vit.export import Metadata
 from keras_vit.files import replacing
 from keras_vit.models import config_of, vit
@@ -25,8 +25,8 @@ class Objective(abc.ABC):
     Every `recipe` but that of `load` is complete: it has a model for the classes of the images.
     """
 
-    def load(self, *args, **kwargs) -> ImageSet:
-        """Reads the images; arguments and errors are those of `keras_vit.data.load`."""
+    def load(self, *args, **kwargs) -> tuple[ImageSet, Audit | None]:
+        """Reads the images; all is as in `keras_vit.data.load`."""
         return load(*args, **kwargs)
 
     def prepare(self, images: ImageSet) -> ImageSet:
@@ -91,5 +91,7 @@ def save_whole(model: keras.Model, path: Path) -> None:
 
 def metadata_for(recipe: Recipe, images: ImageSet) -> Metadata:
     """What the model files of a run say of themselves."""
-    size, channels = recipe.model.image_size, recipe.model.channels
-    return Metadata(recipe.name, images.classes, size, channels, recipe.data.crop, images.task)
+    seen = recipe.preprocessing
+    return Metadata(
+        recipe.name, images.classes, seen.image_size, seen.channels, seen.crop, images.task
+    )

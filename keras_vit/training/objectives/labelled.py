@@ -56,13 +56,12 @@ def deliver(
     runners: Runners = _AS_THEY_ARE,
 ) -> dict:
     """Measures a model and its exports on the test split; see `Objective.finish`."""
-    size, channels, crop = recipe.model.image_size, recipe.model.channels, recipe.data.crop
     test = images.test
     checked = export_model(
         Original(model, run.model_file, metadata_for(recipe, images)),
         run.exports_folder,
         CheckImages(
-            split_batches(test, size, channels, crop, recipe.part_size), test.labels, test.name_of
+            split_batches(test, recipe.preprocessing, recipe.part_size), test.labels, test.name_of
         ),
         formats=formats(),
         runners=runners,

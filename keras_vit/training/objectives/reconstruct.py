@@ -100,19 +100,15 @@ class Reconstruction(Objective):
 
 def _test_loss(learner: MaskedAutoencoder, recipe: Recipe, split: Split) -> float:
     """The mean loss of a compiled autoencoder over a split."""
-    config = recipe.model
-    batches = evaluation_batches(
-        split, 0, config.image_size, config.channels, recipe.part_size, recipe.data.crop
-    )
+    batches = evaluation_batches(split, 0, recipe.preprocessing, recipe.part_size)
     with step(f"testing on {len(split):,} images"):
         return float(learner.evaluate(batches, verbose=0))
 
 
 def _keep_examples(learner: MaskedAutoencoder, recipe: Recipe, split: Split, file: Path) -> None:
     """Writes what a few test images become, for `keras_vit.reports.draw_reconstruction`."""
-    size, channels = recipe.model.image_size, recipe.model.channels
     places = np.linspace(0, len(split) - 1, min(_EXAMPLES, len(split))).astype(int)
-    (images,) = split_batches(split.take(places), size, channels, recipe.data.crop, _EXAMPLES)
+    (images,) = split_batches(split.take(places), recipe.preprocessing, _EXAMPLES)
     masked, reconstructed = reconstruct(learner, images)
     pictures = {"original": images, "masked": masked, "reconstructed": reconstructed}
     pictures = {name: np.round(pixels).astype("uint8") for name, pixels in pictures.items()}

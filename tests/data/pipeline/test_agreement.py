@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from keras_vit.data.checks.examine import examine
-from keras_vit.data.dataset import Split
+from keras_vit.data.dataset import Files
 from keras_vit.data.images import opened, pixels_of, read_image
-from keras_vit.data.pipeline import decoding, evaluation_batches
+from keras_vit.data.pipeline import decoding
+from keras_vit.data.pipeline.batches import evaluation_batches
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing
 
 H, W = 20, 28
 
@@ -114,9 +116,9 @@ def in_training(paths):
     """What the training pipeline makes of files: float32 `(files, 16, 16, 3)`."""
     examined = [examine(str(path), decode=False) for path in paths]
     orientation = np.array([one.orientation for one in examined], "uint8")
-    split = Split(np.zeros(len(paths), "int64"), [str(p) for p in paths], orientation)
+    split = Files(np.zeros(len(paths), "int64"), [str(p) for p in paths], orientation)
     return np.concatenate(
-        [batch.numpy() for batch, _ in evaluation_batches(split, 1, (16, 16), 3, 8)]
+        [batch.numpy() for batch, _ in evaluation_batches(split, 1, Preprocessing((16, 16)), 8)]
     )
 
 
@@ -130,7 +132,7 @@ def test_what_can_be_used_has_the_same_pixels_everywhere(tmp_path, make):
         assert examine(str(path)).problem is None, name
         paths.append(path)
     trained = in_training(paths)
-    predicted = np.stack([read_image(path, (16, 16)) for path in paths])
+    predicted = np.stack([read_image(path, Preprocessing((16, 16))) for path in paths])
     # Two implementations of one resize: 0.001 of 255, as `keras_vit.data.images` states.
     np.testing.assert_allclose(trained, predicted, atol=1e-3)
 
@@ -144,7 +146,7 @@ def test_all_orientations_show_the_same(tmp_path):
         stored = grown if method is None else grown.transpose(Image.Transpose(method))
         path = tmp_path / f"{orientation}.png"
         path.write_bytes(encoded(stored, "PNG", exif=exif))
-        seen.append(read_image(path, (8, 8)))
+        seen.append(read_image(path, Preprocessing((8, 8))))
     for pixels in seen[1:]:
         np.testing.assert_allclose(pixels, seen[0], atol=1e-3)
 
@@ -180,7 +182,7 @@ def test_what_cannot_be_used_is_refused_everywhere(tmp_path):
         path.write_bytes(contents)
         assert reason in examine(str(path)).problem
         with pytest.raises(UserError, match=str(path)):
-            read_image(path, (8, 8))
+            read_image(path, Preprocessing((8, 8)))
 
 
 def test_mutants(tmp_path):
@@ -214,7 +216,9 @@ def test_heic(tmp_path):
     path = tmp_path / "a.heic"
     path.write_bytes(encoded(picture(), "HEIF", quality=-1))
     assert examine(str(path)).problem is None
-    np.testing.assert_allclose(in_training([path])[0], read_image(path, (16, 16)), atol=1e-3)
+    np.testing.assert_allclose(
+        in_training([path])[0], read_image(path, Preprocessing((16, 16))), atol=1e-3
+    )
 
 
 def test_heic_without_its_package(tmp_path, monkeypatch):

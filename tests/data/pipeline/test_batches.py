@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,21 +8,25 @@ from PIL import Image, ImageOps
 
 from keras_vit.data import evaluation_batches, images, load, training_batches
 from keras_vit.data.checks.examine import examine
-from keras_vit.data.dataset import Split
+from keras_vit.data.dataset import Arrays, Files
 from keras_vit.data.pipeline import decoding, reading
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes import Augmentation
+
+EIGHT = Preprocessing((8, 8), 1)
+SMALL = Preprocessing((16, 20))
 
 
 def numbered(count, size=4):
     """Images that are their own number everywhere."""
     arrays = np.tile(np.arange(count, dtype="uint8")[:, None, None, None], (1, size, size, 1))
-    return Split(np.arange(count) % 3, arrays=arrays)
+    return Arrays(np.arange(count) % 3, arrays)
 
 
 def train(split, epochs=2, seed=0, augmentation=None, batch_size=4):
     dataset, steps = training_batches(
-        split, 3, (4, 4), 1, batch_size, epochs, seed, augmentation or Augmentation()
+        split, 3, Preprocessing((4, 4), 1), batch_size, epochs, seed, augmentation or Augmentation()
     )
     return [(x.numpy(), y.numpy()) for x, y in dataset], steps, int(dataset.cardinality())
 
@@ -49,10 +55,10 @@ def test_what_does_not_fill_a_batch_is_left_out():
 
 def test_the_order_is_a_function_of_the_seed():
     plan = Augmentation(crop="pad", pad=2, flip=True)
-    split = load("digits").train.take(np.arange(40))
+    split = load("digits")[0].train.take(np.arange(40))
 
     def run(seed):
-        dataset, _ = training_batches(split, 10, (8, 8), 1, 8, 2, seed, plan)
+        dataset, _ = training_batches(split, 10, EIGHT, 8, 2, seed, plan)
         return np.concatenate([x.numpy() for x, _ in dataset])
 
     np.testing.assert_array_equal(run(1), run(1))
@@ -60,7 +66,7 @@ def test_the_order_is_a_function_of_the_seed():
 
 
 def test_evaluation_is_in_order_and_complete():
-    dataset = evaluation_batches(numbered(11), 3, (4, 4), 1, 4)
+    dataset = evaluation_batches(numbered(11), 3, Preprocessing((4, 4), 1), 4)
     assert int(dataset.cardinality()) == 3
     seen = np.concatenate([x.numpy()[:, 0, 0, 0] for x, _ in dataset])
     np.testing.assert_array_equal(seen, np.arange(11))
@@ -81,14 +87,12 @@ def test_training_and_prediction_see_the_same_pixels(tmp_path, photo, name, chan
     if name != "a.gif" and name != "a.bmp":
         exif[0x0112] = 6
     Image.fromarray(photo).save(path, exif=exif)
-    split = Split(
-        np.zeros(1, "int64"),
-        paths=[str(path)],
-        orientation=np.array([examine(str(path)).orientation], "uint8"),
-    )
+    orientation = np.array([examine(str(path)).orientation], "uint8")
+    split = Files(np.zeros(1, "int64"), [str(path)], orientation)
     for size, crop in (((36, 60), 1.0), ((20, 20), 0.875), ((50, 30), 1.0)):
-        (pixels, _), *_ = evaluation_batches(split, 2, size, channels, 1, crop)
-        read = images.read_image(path, size, channels, crop)
+        preprocessing = Preprocessing(size, channels, crop)
+        (pixels, _), *_ = evaluation_batches(split, 2, preprocessing, 1)
+        read = images.read_image(path, preprocessing)
         # Decoded pixels are equal; the two resizes round their weights in float32.
         np.testing.assert_allclose(pixels.numpy()[0], read, atol=1e-3)
 
@@ -103,11 +107,11 @@ def test_upright_undoes_every_orientation(tmp_path, photo, orientation):
 
 
 def test_mixup_in_the_pipeline_can_be_repeated():
-    split = load("digits").train.take(np.arange(40))
+    split = load("digits")[0].train.take(np.arange(40))
 
     def run(seed):
         plan = Augmentation(mixup=0.5)
-        dataset, _ = training_batches(split, 10, (8, 8), 1, 8, 2, seed, plan)
+        dataset, _ = training_batches(split, 10, EIGHT, 8, 2, seed, plan)
         assert int(dataset.cardinality()) == 10
         return np.concatenate([y.numpy() for _, y in dataset])
 
@@ -119,11 +123,11 @@ def test_mixup_in_the_pipeline_can_be_repeated():
 @pytest.mark.parametrize("first_step", [1, 4, 5, 13])
 def test_a_run_can_begin_at_any_step(first_step):
     """5 steps in each of 3 epochs; the left-out batches draw nothing from those that follow."""
-    split = load("digits").train.take(np.arange(42))
+    split = load("digits")[0].train.take(np.arange(42))
     plan = Augmentation(crop="pad", pad=2, flip=True, mixup=0.2)
 
     def batches(first):
-        dataset, steps = training_batches(split, 10, (8, 8), 1, 8, 3, 0, plan, first_step=first)
+        dataset, steps = training_batches(split, 10, EIGHT, 8, 3, 0, plan, first_step=first)
         assert steps == 5 and int(dataset.cardinality()) == 15 - first
         return [(x.numpy(), y.numpy()) for x, y in dataset]
 
@@ -144,14 +148,16 @@ EVERYTHING = Augmentation(
 
 def seen(split, plan, batch_size, epochs=1, size=(16, 20), **options):
     """Labels, which number the examples, and pixels of a run."""
-    dataset, _ = training_batches(split, 100, size, 3, batch_size, epochs, 5, plan, **options)
+    dataset, _ = training_batches(
+        split, 100, Preprocessing(size), batch_size, epochs, 5, plan, **options
+    )
     x, y = (np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True))
     return y.argmax(1), x
 
 
 def test_pixels_are_a_function_of_seed_epoch_and_index(files):
     """Whatever the size of a batch; the parallel map finishes in any order."""
-    split = Split(np.arange(12), paths=files.paths, orientation=files.orientation)
+    split = dataclasses.replace(files, labels=np.arange(12))
     labels, small = seen(split, EVERYTHING, 2)
     others, large = seen(split, EVERYTHING, 6)
     np.testing.assert_array_equal(labels, others)
@@ -175,7 +181,7 @@ def files(tmp_path_factory, photo):
         paths.append(str(folder / f"{i}{suffix}"))
         picture.convert("L" if i == 5 else "RGB").save(paths[-1], exif=exif, **options)
         orientation.append(1 + i % 8)
-    return Split(np.arange(12) % 3, paths=paths, orientation=np.array(orientation, "uint8"))
+    return Files(np.arange(12) % 3, paths, np.array(orientation, "uint8"))
 
 
 @pytest.mark.parametrize(
@@ -198,11 +204,11 @@ def test_a_cache_reads_files_once(tmp_path, files):
     import shutil
 
     paths = [shutil.copy(path, tmp_path) for path in files.paths]
-    split = Split(files.labels, paths=paths, orientation=files.orientation)
+    split = dataclasses.replace(files, paths=paths)
     runs = []
     for plan in (Augmentation(), Augmentation(crop="inception")):
-        runs.append(training_batches(split, 3, (16, 20), 3, 4, 2, 0, plan, cache="memory")[0])
-    runs.append(evaluation_batches(split, 3, (16, 20), 3, 4, cache="memory"))
+        runs.append(training_batches(split, 3, SMALL, 4, 2, 0, plan, cache="memory")[0])
+    runs.append(evaluation_batches(split, 3, SMALL, 4, cache="memory"))
     shutil.rmtree(tmp_path)
     assert [len(list(run)) for run in runs] == [6, 6, 3]
 
@@ -233,28 +239,26 @@ def test_the_cache_leaves_memory_free(files, monkeypatch):
     from keras_vit import hardware
 
     monkeypatch.setattr(hardware, "free_memory_bytes", lambda: 4 * 12 * 16 * 20 * 3 * 4)
-    just = reading.prepared(files, (16, 20), 3, 1.0, "auto", as_bytes=False)
+    just = reading.prepared(files, SMALL, "auto", as_bytes=False)
     monkeypatch.setattr(hardware, "free_memory_bytes", lambda: 4 * 12 * 16 * 20 * 3 - 4)
-    less = reading.prepared(files, (16, 20), 3, 1.0, "auto", as_bytes=True)
+    less = reading.prepared(files, SMALL, "auto", as_bytes=True)
     assert just.__qualname__.startswith("_kept")
     assert less.__qualname__.startswith("prepared")
-    assert reading.with_contents(files, "auto").encoded is None
+    assert reading.with_contents(files, "auto") is files
 
 
 def test_a_file_that_breaks_while_it_is_cached_is_named(tmp_path, files):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0" + b"0" * 100)
-    split = Split(
-        files.labels, paths=[*files.paths[:-1], str(broken)], orientation=files.orientation
-    )
+    split = dataclasses.replace(files, paths=[*files.paths[:-1], str(broken)])
     with pytest.raises(UserError, match=r"broken\.jpg"):
-        evaluation_batches(split, 3, (16, 20), 3, 4, cache="memory")
+        evaluation_batches(split, 3, SMALL, 4, cache="memory")
 
 
 def test_repeats_show_each_image_several_times_in_a_batch():
     plan = Augmentation(crop="pad", pad=3, repeats=3)
-    split = Split(np.arange(40), arrays=np.random.default_rng(0).integers(
-        0, 256, (40, 16, 20, 3)).astype("uint8"))  # fmt: skip
+    noise = np.random.default_rng(0).integers(0, 256, (40, 16, 20, 3)).astype("uint8")
+    split = Arrays(np.arange(40), noise)
     labels, pixels = seen(split, plan, 8, epochs=2)
     assert len(labels) == 2 * 40
     for epoch in (labels[:40], labels[40:]):

@@ -37,7 +37,7 @@ def test_an_archive_is_the_folder_that_it_holds(photos, tmp_path, cache, format,
     (root / "photos" / "__MACOSX").mkdir()
     top = root if base else root / "photos"
     path = shutil.make_archive(str(tmp_path / "out"), format, top, base)
-    images, expected = data.load(path), data.load(str(photos))
+    (images, _), (expected, _) = data.load(path), data.load(str(photos))
     assert images.classes == ("dark", "light")
     for split in ("train", "validation", "test"):
         ours, theirs = getattr(images, split), getattr(expected, split)

@@ -24,16 +24,16 @@ def test_npz_files(tmp_path):
     x = random.integers(0, 256, (30, 5, 5, 3)).astype("uint8")
     y = np.arange(30) % 3
     source = npz(tmp_path / "k.npz", x_train=x, y_train=y[:, None], x_test=x[:9], y_test=y[:9])
-    images = data.load(source)
+    images, _ = data.load(source)
     assert images.classes == ("0", "1", "2")
     assert [len(s) for s in (images.train, images.validation, images.test)] == [27, 3, 9]
-    np.testing.assert_array_equal(images.test.arrays, x[:9])
+    np.testing.assert_array_equal(images.test.pixels, x[:9])
     names = np.array(["ant", "bee", "cow"])
     source = npz(tmp_path / "n.npz", images=x[..., 0], labels=np.eye(3)[y], class_names=names)
-    images = data.load(source)
+    images, _ = data.load(source)
     assert images.classes == ("ant", "bee", "cow") and images.task == "single"
     hot = np.array([[1, 1], [0, 1], [0, 0]] * 10)
-    assert data.load(npz(tmp_path / "m.npz", images=x, labels=hot)).task == "multi"
+    assert data.load(npz(tmp_path / "m.npz", images=x, labels=hot))[0].task == "multi"
 
 
 @pytest.mark.parametrize(

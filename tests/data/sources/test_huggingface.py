@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from keras_vit import UserError, data
-from keras_vit.data.by_name import find
 from keras_vit.data.dataset import split_batches
 from keras_vit.data.pipeline.batches import evaluation_batches
-from keras_vit.data.sources.resolve import check_source
+from keras_vit.data.sources.resolve import check_source, read_examples
+from keras_vit.preprocessing import Preprocessing
 
 
 class Column:
@@ -77,22 +77,22 @@ def hub(photos, monkeypatch):
 
 
 def test_hugging_face(hub, photos):
-    images = data.load("hf:lights")
+    images, _ = data.load("hf:lights")
     assert images.classes == ("dark", "light")
     assert [len(s) for s in (images.train, images.validation, images.test)] == [18, 2, 4]
-    assert data.load("hf:lights:several").task == "multi"
+    assert data.load("hf:lights:several")[0].task == "multi"
     with pytest.raises(UserError, match=r"cannot be loaded .*no network"):
         data.load("hf:other")
 
 
 def test_encoded_images_are_turned_upright_in_training_too(hub):
-    split = find("hf:lights", None).splits["train"].take(np.arange(2))
+    split = read_examples("hf:lights", None)[1]["train"].take(np.arange(2))
     assert split.orientation.tolist() == [6, 1]
-    (pixels, _), *_ = evaluation_batches(split, 2, (9, 9), 3, 2)
-    expected = next(split_batches(split, (9, 9), 3, 1.0, 2))
+    (pixels, _), *_ = evaluation_batches(split, 2, Preprocessing((9, 9)), 2)
+    expected = next(split_batches(split, Preprocessing((9, 9)), 2))
     np.testing.assert_allclose(pixels, expected, atol=1e-3)  # two resizes round in float32
-    flat = dataclasses.replace(split, orientation=None)
-    (wrong, _), *_ = evaluation_batches(flat, 2, (9, 9), 3, 2)
+    flat = dataclasses.replace(split, orientation=np.ones(2, "uint8"))
+    (wrong, _), *_ = evaluation_batches(flat, 2, Preprocessing((9, 9)), 2)
     assert np.abs(wrong[0] - expected[0]).max() > 1
 
 

@@ -113,7 +113,7 @@ def write(photos, path, label_of, split_of=None):
 
 def test_a_manifest_is_loaded_and_audited_as_a_folder(photos, tmp_path):
     source = write(photos, tmp_path / "m.jsonl", lambda i, file: file.parent.name)
-    images, expected = data.load(source), data.load(str(photos))
+    (images, _), (expected, _) = data.load(source), data.load(str(photos))
     assert images.classes == expected.classes
     for split in ("train", "validation", "test"):
         assert getattr(images, split).paths == getattr(expected, split).paths
@@ -128,7 +128,7 @@ def test_splits_of_a_manifest(photos, tmp_path):
         return ("train", "train", "val", "test")[i % 4]
 
     source = write(photos, tmp_path / "m.jsonl", lambda i, file: file.parent.name, split)
-    images = data.load(source)
+    images, _ = data.load(source)
     assert [len(s) for s in (images.train, images.validation, images.test)] == [12, 6, 6]
 
     def label(i, file):

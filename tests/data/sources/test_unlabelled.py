@@ -13,7 +13,7 @@ def names(split):
 
 
 def test_a_folder_of_classes_keeps_its_splits(photos):
-    labelled, images = data.load(str(photos)), load_unlabelled(str(photos))
+    (labelled, _), (images, _) = data.load(str(photos)), load_unlabelled(str(photos))
     assert images.classes == ()
     for split in ("train", "validation", "test"):
         assert getattr(images, split).paths == getattr(labelled, split).paths
@@ -28,19 +28,19 @@ def test_a_folder_of_any_structure(photos, tmp_path, deep):
         target = root / ("a/b" if deep and i % 2 else ".") / f"{i:02d}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target)
-    images = load_unlabelled(str(root), seed=1)
+    images, _ = load_unlabelled(str(root), seed=1)
     splits = [images.train, images.validation, images.test]
     assert [len(split) for split in splits] == [17, 2, 5]
     assert set.union(*map(names, splits)) == {str(p) for p in root.rglob("*.png")}
-    again = load_unlabelled(str(root), seed=1)
-    assert images.test.paths == again.test.paths != load_unlabelled(str(root)).test.paths
+    again, _ = load_unlabelled(str(root), seed=1)
+    assert images.test.paths == again.test.paths != load_unlabelled(str(root))[0].test.paths
     np.testing.assert_array_equal(images.train.orientation, 1)
 
 
 def test_one_folder_is_no_class(photos, tmp_path):
     shutil.copytree(photos / "dark", tmp_path / "images" / "train" / "all")
     shutil.copytree(photos / "light", tmp_path / "images" / "test")
-    images = load_unlabelled(str(tmp_path / "images"))
+    images, _ = load_unlabelled(str(tmp_path / "images"))
     assert len(images.test) == 12
     assert len(images.train) + len(images.validation) == 12
 
@@ -51,9 +51,9 @@ def test_bad_and_missing_images(photos, tmp_path):
     (root / "empty.png").touch()
     with pytest.raises(UserError, match=r"empty\.png"):
         load_unlabelled(str(root))
-    images = load_unlabelled(str(root), on_bad="skip")
+    images, audit = load_unlabelled(str(root), on_bad="skip")
     assert len(images.train) + len(images.validation) + len(images.test) == 12
-    assert "empty.png" in images.bad_files[0]
+    assert "empty.png" in audit.unreadable[0]
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match="no image in"):
         load_unlabelled(str(tmp_path / "nothing"))

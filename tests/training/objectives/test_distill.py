@@ -157,7 +157,7 @@ def test_the_teacher_of_another_size_and_order_of_classes(images, teacher):
     other = dataclasses.replace(small().model, image_size=(16, 12))
     recipe = dataclasses.replace(student(teacher), model=other)
     ask, _ = open_teacher(recipe, ["below", "above"])
-    large = np.repeat(np.repeat(images.test.arrays[:8], 2, axis=1), 2, axis=2)[:, :, :12]
+    large = np.repeat(np.repeat(images.test.pixels[:8], 2, axis=1), 2, axis=2)[:, :, :12]
     logits = to_numpy(ask(large.astype("float32")))
     assert (logits.argmax(axis=1) == 1 - images.test.labels[:8]).all()
 
