@@ -42,7 +42,7 @@ def test_what_a_run_says(run):
     for name in ("train", "validation", "test"):
         source, classes, split = run.split(name)
         assert (source, classes) == ("digits", images.classes)
-        np.testing.assert_array_equal(split.arrays, getattr(images, name).arrays)
+        np.testing.assert_array_equal(split.pixels, getattr(images, name).pixels)
     assert {path.name for path in run.path.iterdir()} <= set(names())
 
 
@@ -53,7 +53,7 @@ def test_a_run_of_version_0_1(run, tmp_path):
     old.split_file.unlink()
     old.metadata_file.unlink()
     assert old.metadata == run.metadata
-    np.testing.assert_array_equal(old.split("test")[2].arrays, run.split("test")[2].arrays)
+    np.testing.assert_array_equal(old.split("test")[2].pixels, run.split("test")[2].pixels)
 
 
 def test_what_is_no_run_is_refused(run, tmp_path):
