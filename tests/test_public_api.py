@@ -40,7 +40,9 @@ ROOMS = {
         "most_confused predicted_classes real_accuracy real_labels reliability "
         "ridge_scores sigmoid softmax summarize summarize_multilabel top_k_accuracy wilson_interval"
     ),
-    "export": ("Metadata Worker open_runner operators to_onnx to_saved_model to_tflite"),
+    "export": (
+        "Folded Metadata Worker fold open_runner operators to_onnx to_saved_model to_tflite"
+    ),
     "layers": (
         "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
         "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
+    from keras_vit.export.folding import Folded as Folded
+    from keras_vit.export.folding import fold as fold
     from keras_vit.export.graph import operators as operators
     from keras_vit.export.litert import to_tflite as to_tflite
     from keras_vit.export.metadata import Metadata as Metadata
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from keras_vit.export.worker import Worker as Worker
 
 _HOME = {
+    "Folded": "folding",
+    "fold": "folding",
     "operators": "graph",
     "to_tflite": "litert",
     "Metadata": "metadata",

@@ -35,7 +35,7 @@ def to_tflite(
     and, on request, `attention` (see `keras_vit.export.forward`).
 
     Args:
-        model: a model built by `keras_vit.vit`, float32, or its folded weights.
+        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it.
         path: the `.tflite` file to write.
         metadata: labels and input size, kept inside the file (`unzip -l` lists them).
         quantize: a mode of `keras_vit.export.quantization.MODES`.

@@ -31,7 +31,7 @@ def to_onnx(
     and, on request, `attention` (see `keras_vit.export.forward`).
 
     Args:
-        model: a model built by `keras_vit.vit`, float32, or its folded weights.
+        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it.
         path: the `.onnx` file to write.
         metadata: labels and input size, kept in the file's `metadata_props`.
         quantize: "none", or "dynamic_int8" for ONNX Runtime's dynamic quantisation of the matrices,

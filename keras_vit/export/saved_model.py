@@ -42,7 +42,7 @@ def to_saved_model(
       `valid` false, scores of 0, empty classes and indices of -1, and leaves the others alone.
 
     Args:
-        model: a model built by `keras_vit.vit`, float32, or its folded weights.
+        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it.
         path: the folder to make; it must not exist, or be empty.
         metadata: labels and input size, kept in the folder's `assets.extra`.
         read: turns the bytes of one file into pixels in a TensorFlow graph:
