@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Every layer keeps the contract of `tests/contracts.py`."""
+
 import inspect
 
 import keras

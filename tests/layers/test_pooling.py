@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Both pools: one token or an average, and attention."""
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Every recipe, and what `--set`, `--config` and JSON make of one."""
+
 import dataclasses
 import json
 import re

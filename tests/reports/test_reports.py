@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""The page of a run, its tables and its figures."""
+
 import json
 
 import numpy as np

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""MixUp and CutMix: images and labels are mixed alike."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
