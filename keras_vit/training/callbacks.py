@@ -71,7 +71,7 @@ class Callbacks(keras.callbacks.CallbackList):
                 yield
             self.saver.save(trained=True)
         finally:
-            self.stop.restore()
+            self.stop.signals.restore()
 
     def on_train_begin(self, logs=None):
         if not self._begun:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How a run can end before its last epoch."""
 
+import contextlib
+import os
 import signal
 from pathlib import Path
 
@@ -43,3 +45,33 @@ class WriteFailed(RuntimeError):
 def resume_command(workdir: Path) -> str:
     """What to type to continue a run."""
     return f"keras-vit train --resume {workdir}"
+
+
+class StopSignals:
+    """SIGINT and SIGTERM ask for an end after the step; a second one ends the process at once.
+
+    Attributes:
+        received: the number of the one that came, or None.
+    """
+
+    def __init__(self):
+        self.received: int | None = None
+        self._previous = {}
+
+    def watch(self) -> None:
+        """Takes note of the signals from here on."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # signals belong to the main thread
+                self._previous[number] = signal.signal(number, self._note)
+
+    def restore(self) -> None:
+        """Puts the handlers back that were there before."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _note(self, number, frame) -> None:
+        self.received = number
+        signal.signal(number, signal.SIG_DFL)
+        # Not print: a handler may run in the middle of another one.
+        os.write(2, b"\nstopping after this step; a second signal ends at once\n")

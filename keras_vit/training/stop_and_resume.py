@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Callbacks that write checkpoints, stop when asked, and go on where a checkpoint was written."""
 
-import contextlib
-import os
-import signal
 import time
 from collections.abc import Sequence
 
@@ -12,7 +9,7 @@ import keras
 from keras_vit.progress import step
 from keras_vit.training.best_weights import SwapAverages
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
-from keras_vit.training.exceptions import Interrupted, NonFiniteLoss, TimeIsUp
+from keras_vit.training.exceptions import Interrupted, NonFiniteLoss, StopSignals, TimeIsUp
 from keras_vit.training.options import RunOptions
 from keras_vit.training.state import capture, metric_values, set_metric_values
 
@@ -102,14 +99,11 @@ class StopWhenAsked(keras.callbacks.Callback):
         super().__init__()
         self.saver = saver
         self.deadline = deadline
-        self.received = None
-        self._previous = {}
+        self.signals = StopSignals()
         self._last = time.perf_counter()
 
     def on_train_begin(self, logs=None):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # signals belong to the main thread
-                self._previous[number] = signal.signal(number, self._note)
+        self.signals.watch()
 
     def on_train_batch_end(self, batch, logs=None):
         self._stop_if_asked()
@@ -117,28 +111,16 @@ class StopWhenAsked(keras.callbacks.Callback):
     def on_test_batch_end(self, batch, logs=None):
         self._stop_if_asked()
 
-    def restore(self):
-        """Puts the handlers back that were there before."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
-
-    def _note(self, number, frame):
-        self.received = number
-        signal.signal(number, signal.SIG_DFL)
-        # Not print: a handler may run in the middle of another one.
-        os.write(2, b"\nstopping after this step; a second signal ends at once\n")
-
     def _stop_if_asked(self):
         now = time.perf_counter()
         step_seconds, self._last = now - self._last, now
         late = self.deadline is not None and now + step_seconds + self.saver.cost > self.deadline
-        if self.received is None and not late:
+        if self.signals.received is None and not late:
             return
         self.saver.save()
         step, workdir = self.saver.step, self.saver.checkpoints.folder.parent
-        if self.received is not None:
-            raise Interrupted(self.received, step, workdir)
+        if self.signals.received is not None:
+            raise Interrupted(self.signals.received, step, workdir)
         raise TimeIsUp("the time is up", step, workdir)
 
 

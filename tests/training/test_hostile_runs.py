@@ -6,38 +6,20 @@ import dataclasses
 import shutil
 import signal
 
-import keras
 import pytest
 
 from keras_vit import UserError
-from keras_vit.files import replacing
 from keras_vit.reports.reconstruction import draw_reconstruction
-from keras_vit.training import RunOptions, initial_model, resume, train
+from keras_vit.training import RunOptions, resume, train
 from keras_vit.training.checkpoints import Checkpoints
-from keras_vit.training.objectives import labelled
-from keras_vit.training.objectives.classify import Classification
 from tests.damages import DAMAGES, SECRET, WAYS, damaged, refused, secret_is_whole
-from tests.training import test_resume
+from tests.training.quick import Stop, quick_runs, recipe
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labelled, "formats", tuple)
-        patch.setattr(initial_model, "vit", lambda config, patch_dropout: small_model(config))
-        patch.setattr(Classification, "save", staticmethod(save))
+    with quick_runs():
         yield
-
-
-def small_model(config):
-    pixels = keras.Input((*config.image_size, config.channels))
-    x = keras.layers.Dense(config.num_classes, name="head")(keras.layers.Flatten()(pixels))
-    return keras.Model(pixels, x)
-
-
-def save(model, path):
-    with replacing(path) as temporary:
-        model.save(temporary, include_optimizer=False)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +27,7 @@ def stopped(images, tmp_path_factory):
     """A run with two checkpoints that is not finished."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
     with pytest.raises(KeyError):
-        train(test_resume.recipe(), folder, images, [test_resume.Stop(6)], RunOptions(None, 2))
+        train(recipe(), folder, images, [Stop(6)], RunOptions(None, 2))
     return folder
 
 

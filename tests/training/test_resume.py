@@ -3,17 +3,14 @@
 
 import dataclasses
 import json
-import os
 import shutil
 
 import keras
 import numpy as np
 import pytest
 
-from keras_vit import UserError, recipes
+from keras_vit import UserError, config_of, recipes
 from keras_vit.data.checks.fingerprint import differences, fingerprint
-from keras_vit.files import replacing
-from keras_vit.layers import StochasticDepth
 from keras_vit.run_folder import RunFolder
 from keras_vit.training import (
     Interrupted,
@@ -22,81 +19,31 @@ from keras_vit.training import (
     TimeIsUp,
     WriteFailed,
     bad_updates,
-    initial_model,
     options,
     resume,
     train,
 )
 from keras_vit.training.checkpoints import Checkpoints, read
 from keras_vit.training.history import read_history
-from keras_vit.training.objectives import labelled
-from keras_vit.training.objectives.classify import Classification
+from tests.training.quick import (
+    EPOCHS,
+    STEPS,
+    CopyFolder,
+    Signal,
+    Stop,
+    copy_of,
+    quick_runs,
+    real_model,
+    recipe,
+)
 
-STEPS, EPOCHS = 5, 3
 TIMES = {"seconds", "images_per_second"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Without exports, and with a model that is traced in a tenth of the time of a Transformer;
-    test_kill.py has both as they are."""
-
-    def small_model(config, patch_dropout):
-        pixels = keras.Input((*config.image_size, config.channels))
-        x = keras.layers.Resizing(*config.image_size)(keras.layers.Rescaling(1 / 255)(pixels))
-        x = keras.layers.Flatten()(x)
-        x = keras.layers.Dropout(config.dropout)(keras.layers.Dense(8, "tanh", name="hidden")(x))
-        x = keras.layers.Add()([x, StochasticDepth(config.stochastic_depth)(x)])
-        return keras.Model(pixels, keras.layers.Dense(config.num_classes, name="head")(x))
-
-    def save(model, path):
-        with replacing(path) as temporary:
-            model.save(temporary, include_optimizer=False)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labelled, "formats", tuple)
-        patch.setattr(initial_model, "vit", small_model)
-        patch.setattr(Classification, "save", staticmethod(save))
+    with quick_runs():
         yield
-
-
-def recipe(**changes):
-    """Everything that draws random numbers or keeps a memory."""
-    small = recipes.debug(recipes.get("digits"))  # with mixup, clipping and shifted crops
-    model = dataclasses.replace(small.model, dropout=0.1, stochastic_depth=0.2)
-    optimizer = recipes.Optimizer(learning_rate=1e-2, ema=0.9)
-    values = {"model": model, "optimizer": optimizer, "epochs": EPOCHS, "batch_size": 16}
-    return dataclasses.replace(small, **{**values, "precision": "float32", **changes})
-
-
-class Stop(keras.callbacks.Callback):
-    """Breaks a run off after a number of train steps, or of batches of the validation."""
-
-    def __init__(self, step=None, validation=None):
-        super().__init__()
-        self.left = {"step": step, "validation": validation}
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._count("step")
-
-    def on_test_batch_end(self, batch, logs=None):
-        self._count("validation")
-
-    def _count(self, what):
-        if self.left[what] is not None:
-            self.left[what] -= 1
-            if self.left[what] == 0:
-                raise KeyError(what)
-
-
-class Signal(Stop):
-    """Sends SIGTERM in place of breaking off."""
-
-    def _count(self, what):
-        try:
-            super()._count(what)
-        except KeyError:
-            os.kill(os.getpid(), 15)
 
 
 def end(folder):
@@ -118,10 +65,29 @@ def history(folder):
     ]
 
 
+def trained(tmp_path_factory, images, plan, copied):
+    """The folder of a run that was never stopped, and copies of it after some steps."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    train(plan, folder, images, [CopyFolder(folder, copied)], RunOptions(checkpoint_steps=1))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def straight(images, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("straight") / "run"
-    train(recipe(), folder, images)
+    return trained(tmp_path_factory, images, recipe(), (2, 3, 5, 6, 15))
+
+
+def killed(straight, tmp_path, step, every):
+    """A run like `straight` that was killed at the end of a step; no checkpoint is of that step.
+
+    Args:
+        every: train steps between two checkpoints; of a copy, the others are taken away.
+    """
+    folder = tmp_path / "run"
+    shutil.copytree(copy_of(straight, step), folder)
+    for path in (folder / "checkpoints").glob("step_*"):
+        if int(path.name.removeprefix("step_")) % every:
+            shutil.rmtree(path)
     return folder
 
 
@@ -136,16 +102,24 @@ def straight(images, tmp_path_factory):
     ],
 )
 def test_stopped_and_resumed(straight, images, tmp_path, capsys, step, every, goes_on_after):
-    folder = tmp_path / "run"
-    with pytest.raises(KeyError):
-        train(recipe(), folder, images, [Stop(step)], RunOptions(checkpoint_steps=every))
-    capsys.readouterr()
+    folder = killed(straight, tmp_path, step, every)
     resume(folder, images)
     said = capsys.readouterr().err
     assert ("starts again" if goes_on_after is None else f"after step {goes_on_after} of") in said
     same(end(folder), end(straight))
     assert history(folder) == history(straight)
     assert RunFolder.open(folder).recipe == RunFolder.open(straight).recipe
+
+
+def test_a_transformer_stopped_and_resumed(images, tmp_path_factory, tmp_path, capsys):
+    with real_model():
+        straight = trained(tmp_path_factory, images, recipe(epochs=2), (8,))
+        folder = killed(straight, tmp_path, 8, 7)
+        run = resume(folder, images)
+    assert "after step 7 of" in capsys.readouterr().err
+    assert config_of(run.model) == run.recipe.model
+    same(end(folder), end(straight))
+    assert history(folder) == history(straight)
 
 
 @pytest.mark.parametrize(
@@ -159,10 +133,7 @@ def test_stopped_and_resumed(straight, images, tmp_path, capsys, step, every, go
 def test_progressive_sizes_stopped_and_resumed(
     straight_progressive, images, tmp_path, capsys, step, every, goes_on_after
 ):
-    folder, plan = tmp_path / "run", recipe(progressive=((0.4, 4),))
-    with pytest.raises(KeyError):
-        train(plan, folder, images, [Stop(step)], RunOptions(checkpoint_steps=every))
-    capsys.readouterr()
+    folder = killed(straight_progressive, tmp_path, step, every)
     resume(folder, images)
     said = capsys.readouterr().err
     assert f"after step {goes_on_after} of" in said
@@ -173,9 +144,7 @@ def test_progressive_sizes_stopped_and_resumed(
 
 @pytest.fixture(scope="module")
 def straight_progressive(images, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("progressive") / "run"
-    train(recipe(progressive=((0.4, 4),)), folder, images)
-    return folder
+    return trained(tmp_path_factory, images, recipe(progressive=((0.4, 4),)), (3, 6, 8))
 
 
 @pytest.mark.slow

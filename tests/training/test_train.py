@@ -212,8 +212,8 @@ def test_a_signal_writes_a_checkpoint_and_stops(tmp_path, number, code):
 def test_a_second_signal_ends_at_once(number):
     """Here a step takes a minute."""
     code = (
-        "import time; from keras_vit.training.stop_and_resume import StopWhenAsked\n"
-        "stop = StopWhenAsked(None, None); stop.on_train_begin(); print('step', flush=True)\n"
+        "import time; from keras_vit.training.exceptions import StopSignals\n"
+        "StopSignals().watch(); print('step', flush=True)\n"
         "time.sleep(60)\n"
     )
     process = subprocess.Popen(
