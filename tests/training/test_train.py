@@ -19,6 +19,7 @@ from keras_vit import UserError, ViTConfig, config_of, recipes
 from keras_vit.data import by_name
 from keras_vit.training import NonFiniteLoss, RunOptions, TimeIsUp, resume, train
 from keras_vit.training.checkpoints import Checkpoints
+from keras_vit.training.objectives import labelled
 from keras_vit.training.train import run_name
 from tests.contracts import to_numpy
 
@@ -87,8 +88,9 @@ def test_a_run_learns_and_can_be_repeated(images, tmp_path):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
 
 
-def test_ema_weights_are_what_is_evaluated_and_saved(images, tmp_path):
+def test_ema_weights_are_what_is_evaluated_and_saved(images, tmp_path, monkeypatch):
     """With momentum 1 the average stays at the initial weights, whatever is learned."""
+    monkeypatch.setattr(labelled, "formats", tuple)  # exports have tests of their own
     recipe = small(optimizer=recipes.Optimizer(learning_rate=1e-2, ema=1.0))
     run = train(recipe, tmp_path / "run", images)
     head = to_numpy(run.model.get_layer("head").kernel)
