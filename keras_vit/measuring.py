@@ -114,7 +114,7 @@ def _probed_splits(
     file: ModelFile, source: str | None, data_dir: str | None
 ) -> tuple[str, Split, Split]:
     """What the data are called, the images that a probe is fitted to, and those it is tested on."""
-    if file.is_of(source):
+    if file.trained_on(source):
         (name, _, train), (_, _, test) = (file.run.split(n, data_dir) for n in ("train", "test"))
         return name, train, test
     if source is None:

@@ -377,8 +377,8 @@ class ModelFile:
         with step(f"opening {self.path.name}"):
             return load_keras(self.path)
 
-    def is_of(self, source: str | None) -> bool:
-        """Whether a source is the one that the model's run was trained on; None is."""
+    def trained_on(self, source: str | None) -> bool:
+        """Whether the model was trained on a source in its run; None stands for what it was."""
         return self.run is not None and source in (None, self.run.recipe.data.source)
 
     def test_split(self, source: str | None = None, data_dir: str | None = None) -> NamedSplit:
@@ -396,7 +396,7 @@ class ModelFile:
         Raises:
             UserError: when no source is named and the model does not stand in a run folder.
         """
-        if self.is_of(source):
+        if self.trained_on(source):
             return self.run.split("test", data_dir)
         if source is None:
             raise UserError(

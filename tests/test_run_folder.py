@@ -2,6 +2,7 @@
 """The files of a run: named in one place, read once, and checked when they are a stranger's."""
 
 import ast
+import contextlib
 import json
 import shutil
 import signal
@@ -76,10 +77,10 @@ def test_the_run_around_a_model_file(run, tmp_path):
     assert ModelFile.find(found) is found and found.run == run and not found.needs_keras
     assert found.labels is None  # the file says its own
     assert found.metadata().labels == run.labels
-    assert found.is_of(None) and found.is_of("digits") and not found.is_of("photos")
+    assert found.trained_on(None) and found.trained_on("digits") and not found.trained_on("photos")
     shutil.copy(run.model_file, tmp_path)
     alone = ModelFile.find(tmp_path / run.model_file.name)
-    assert alone.run is None and alone.labels is None and not alone.is_of(None)
+    assert alone.run is None and alone.labels is None and not alone.trained_on(None)
     with pytest.raises(UserError, match=r"nothing says its labels and input size"):
         alone.metadata()
     with pytest.raises(UserError, match=r"does not stand in a run folder"):
@@ -164,6 +165,19 @@ def _count(event, arguments):
 
 
 sys.addaudithook(_count)  # sees every file that Python opens, whoever opens it
+DESCRIPTIONS = ("recipe.json", "metadata.json", "labels.txt", "split.csv")
+
+
+@contextlib.contextmanager
+def counting():
+    """Counts how often a file of each name is opened."""
+    global _counting
+    _opened.clear()
+    _counting = True
+    try:
+        yield
+    finally:
+        _counting = False
 
 
 @pytest.mark.parametrize(
@@ -181,22 +195,27 @@ sys.addaudithook(_count)  # sees every file that Python opens, whoever opens it
     ids=" ".join,
 )
 def test_a_command_reads_each_file_of_a_run_once(run, photos, tmp_path, in_process, command):
-    global _counting
     places = {"RUN": str(run.path), "PHOTOS": str(photos), "OUT": str(tmp_path / "out")}
     words = [command[0]]
     for word in command[1:]:
         for name, place in places.items():
             word = word.replace(name, place)
         words.append(word)
-    _opened.clear()
-    _counting = True
-    try:
+    with counting():
         assert in_process(*words).code == 0
-    finally:
-        _counting = False
-    read = {name: _opened[name] for name in ("recipe.json", "metadata.json", "labels.txt")}
-    read["split.csv"] = _opened["split.csv"]
+    read = {name: _opened[name] for name in DESCRIPTIONS}
     assert read["recipe.json"] == 1 and max(read.values()) == 1, read
+
+
+def test_loading_a_model_reads_each_file_of_a_run_once(run):
+    with counting():
+        assert keras_vit.load_model(run.path).labels == tuple("0123456789")
+    assert {name: _opened[name] for name in DESCRIPTIONS} == {
+        "recipe.json": 1,
+        "labels.txt": 1,
+        "metadata.json": 0,
+        "split.csv": 0,
+    }
 
 
 def names():
