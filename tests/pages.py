@@ -6,10 +6,11 @@ prints, and is compared. Before that block a comment may say how:
 
     <!-- output: numbers within 0.02 -->     words are equal, each number is that near
     <!-- output: numbers -->                 words are equal, numbers are those of one machine
-    <!-- output: measured with ... -->       not compared: of a long run, by the command that is named
+    <!-- output: measured with ... -->       not compared: a long run, by the command named there
 
 A line of `...` stands for any number of lines. Before an example, `<!-- not run: why -->` leaves it
-out. Each block of Python has a process of its own, as one who pastes it has.
+out. Each block of Python has a process of its own, as one who pastes it has. A page that has the
+comment `<!-- begins after start.md -->` finds the runs of that page.
 
     python tests/pages.py docs/exports.md    writes what each example prints now into the page
 """
@@ -18,9 +19,11 @@ import argparse
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -128,26 +131,54 @@ def _same(shown: str, printed: str, rule: str) -> bool:
 
 def make_folder(folder: Path) -> Path:
     """An empty folder but for the examples of the repository, where a page begins."""
+    folder.mkdir(exist_ok=True)
     (folder / "examples").symlink_to(ROOT / "examples")
     return folder
 
 
-def rewrite(path: Path) -> None:
-    """Runs a page and writes what its examples print into it."""
-    page = path.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as folder:
-        make_folder(Path(folder))
-        printed, replaced = "", []
+@dataclasses.dataclass
+class Reader:
+    """Goes through pages, one folder each.
+
+    Attributes:
+        scratch: where the folders are made.
+        folders: of the pages that are read already.
+    """
+
+    scratch: Path
+    folders: dict[str, Path] = dataclasses.field(default_factory=dict)
+
+    def read(self, path: Path) -> Iterator[tuple[Block, str]]:
+        """Runs the examples of a page in their order; yields each output that is shown, with what
+        its example prints."""
+        page = path.read_text(encoding="utf-8")
+        folder = make_folder(self.scratch / path.stem)
+        before = re.search(r"^<!-- begins after (\S+) -->$", page, flags=re.MULTILINE)
+        if before:
+            shutil.copytree(self._after(path.with_name(before[1])) / "runs", folder / "runs")
+        printed = ""
         for block in blocks_of(page):
             if block.is_example:
-                print(block.text, file=sys.stderr)
-                printed = run(block, Path(folder))
-                print(printed, file=sys.stderr)
+                printed = run(block, folder)
             elif block.is_compared:
-                try:
-                    check_output(block, printed)
-                except AssertionError:
-                    replaced.append((block.span, printed))
+                yield block, printed
+        self.folders[path.name] = folder
+
+    def _after(self, path: Path) -> Path:
+        if path.name not in self.folders:
+            for _ in self.read(path):
+                pass
+        return self.folders[path.name]
+
+
+def rewrite(path: Path, reader: Reader) -> None:
+    """Runs a page and writes what its examples print into it."""
+    page, replaced = path.read_text(encoding="utf-8"), []
+    for block, printed in reader.read(path):
+        try:
+            check_output(block, printed)
+        except AssertionError:
+            replaced.append((block.span, printed))
     for (start, end), text in reversed(replaced):
         text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
         page = page[:start] + text + page[end:]
@@ -158,5 +189,7 @@ if __name__ == "__main__":
     os.environ["KERAS_VIT_PROGRESS"] = "off"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pages", nargs="+", type=Path)
-    for page in parser.parse_args().pages:
-        rewrite(page)
+    with tempfile.TemporaryDirectory() as scratch:
+        reader = Reader(Path(scratch))
+        for page in parser.parse_args().pages:
+            rewrite(page, reader)

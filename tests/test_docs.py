@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What stands on the pages of docs/ is true: examples run and print what is shown."""
 
+import ast
 import re
-from pathlib import Path
+import runpy
 
 import pytest
 
-from tests.pages import Block, blocks_of, check_output, make_folder, run
+from tests.pages import ROOT, Block, Reader, blocks_of, check_output
+from tests.test_floors import FLOORS
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
@@ -35,19 +36,19 @@ def test_links_lead_somewhere(name):
         assert (ROOT / "docs" / target).resolve().exists(), f"{name}: {target}"
 
 
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    return Reader(tmp_path_factory.mktemp("pages"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name in PAGES if any(block.is_example for block in blocks_of(page(name)))]
 )
-def test_examples(name, tmp_path):
+def test_examples(name, reader):
     """In the order of the page, in one folder, as a reader would go through it."""
-    make_folder(tmp_path)
-    printed = ""
-    for block in blocks_of(page(name)):
-        if block.is_example:
-            printed = run(block, tmp_path)
-        elif block.is_compared:
-            check_output(block, printed)
+    for block, printed in reader.read(ROOT / "docs" / name):
+        check_output(block, printed)
 
 
 def shown(text: str, note: str = "") -> Block:
@@ -71,7 +72,46 @@ def test_the_comparison_itself():
 
 
 def test_what_follows_an_example_is_its_output():
-    text = "```sh\nls\n```\n\n<!-- output: numbers -->\n```text\n1\n```\n\nA word.\n\n```text\n2\n```\n"
+    text = "```sh\nls\n```\n\n<!-- output: numbers -->\n```text\n1\n```\n\n"
+    text += "A word.\n\n```text\n2\n```\n"
     example, output, other = blocks_of(text)
     assert example.is_example and output.is_compared and not other.is_compared
     assert output.note == "output: numbers"
+
+
+def names_in(path: str) -> set[str]:
+    """What a file defines at its top, and the members of its classes as `Class.member`."""
+    names = set()
+    for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+            inside = node.body if isinstance(node, ast.ClassDef) else []
+            names |= {f"{node.name}.{x.name}" for x in inside if isinstance(x, ast.FunctionDef)}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def test_the_walks_lead_where_they_say():
+    _, _, walks = page("architecture.md").partition("## Find it in two minutes")
+    steps = re.findall(r"^\d\. `([^`]+)`: ((?:`[^`]+`(?:, )?)+) - ", walks, flags=re.MULTILINE)
+    assert len(steps) == len(re.findall(r"^\d\. ", walks, flags=re.MULTILINE)) >= 12
+    for path, names in steps:
+        assert set(re.findall(r"`([^`]+)`", names)) <= names_in(path), path
+    assert "Agreement.ok" in names_in("keras_vit/deploy/comparison.py")
+    assert "TOLERANCE" in names_in("keras_vit/deploy/comparison.py")
+
+
+def test_paths_that_pages_name_exist():
+    rooted = r"`((?:keras_vit|tests|benchmarks|examples|docs|apps|\.github|\.ci|fuzz)/[\w./-]*)`"
+    for name in PAGES:
+        for path in re.findall(rooted, page(name)):
+            assert (ROOT / path).exists(), f"{name}: {path}"
+
+
+def test_the_picture_of_the_floors_is_of_today():
+    drawing = runpy.run_path(str(ROOT / "docs" / "floors.py"))["drawing"]
+    assert (ROOT / "docs" / "floors.svg").read_text(encoding="utf-8") == drawing(FLOORS), (
+        "type `python docs/floors.py`"
+    )

@@ -6,18 +6,14 @@ Each block of Python has a process of its own, as one who pastes it has.
 
 import ast
 import inspect
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.pages import INSTALL, ROOT, Block, blocks_of, run, shell
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-INSTALL = "pip install"  # these lines belong to .ci/run, which starts from an empty environment
+BLOCKS = [(block.kind, block.text) for block in blocks_of(README)]
 
 
 def test_ci_runs_the_install_lines_as_they_stand():
@@ -54,22 +50,9 @@ def newcomer(tmp_path_factory, photos):
     return folder
 
 
-def shell(script, folder):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euc", script],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-
-
 def python(text, folder):
     """Runs a block of Python in a new interpreter."""
-    (folder / "block.py").write_text(text)
-    shell(f"{sys.executable} block.py", folder)
+    run(Block("python", text, "", False, (0, 0)), folder)
 
 
 def docstring_blocks():

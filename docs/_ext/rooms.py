@@ -101,8 +101,14 @@ def _code_blocks(lines: list[str]) -> list[str]:
     return result
 
 
+def _skipped(app, what, name, obj, skip: bool, options) -> bool | None:
+    """Leaves out a field whose default is a function of Python's own, with Python's docstring."""
+    return True if inspect.isbuiltin(obj) else None
+
+
 def setup(app: Sphinx) -> dict:
     app.add_directive("room", Room)
+    app.connect("autodoc-skip-member", _skipped)
     # Before napoleon, which has 500: it must find the sections as they are.
     app.connect("autodoc-process-docstring", _translated, priority=400)
     return {"parallel_read_safe": True}

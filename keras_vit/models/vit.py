@@ -25,8 +25,13 @@ class ViT(keras.Model):
     Without a configuration it is read off the layers when it is asked for. So
     `keras.models.clone_model(model)` has one, and so has the model with a head of one's own:
 
+        import keras
+        import keras_vit
+
+        model = keras_vit.vit(keras_vit.ViTConfig.of("mu/4", image_size=8))
         x = model.get_layer("pool").output
-        model = ViT(model.input, keras.layers.Dense(7, dtype="float32", name="head")(x))
+        x = keras.layers.Dense(7, dtype="float32", name="head")(x)
+        model = keras_vit.ViT(model.input, x)
 
     Keras' old `.h5` files do not tell whose class it is: they are read with
     `custom_objects={"ViT": ViT}`.
