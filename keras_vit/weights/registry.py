@@ -16,6 +16,8 @@ from keras_vit.weights.adapters.timm import Timm
 from keras_vit.weights.adapters.transformers import Transformers
 from keras_vit.weights.names import features_of
 
+# The first that says yes is taken, so that a special family stands before a general one: big_vision
+# takes every Transformer of Flax, transformers every `model_type`.
 _ADAPTERS: list[Adapter] = [
     Flax(),
     BigVision(),

@@ -41,6 +41,7 @@ def open_source(path: str | os.PathLike, **options: Any) -> "Source":
     return source
 
 
+@dataclasses.dataclass(eq=False)
 class Source:
     """An opened checkpoint.
 
@@ -49,33 +50,22 @@ class Source:
         adapter: the family that it is of.
         dialect: which of the family's dialects it has.
         checkpoint: the tensors of the model under the names of the dialect's table.
+        options: what the caller said.
+        find_config: makes `config`.
         whole: all tensors of the file under their own names.
         prefix: what was taken off the names in the file.
         skipped: names in the file that are not part of the model.
-        options: what the caller said.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        adapter: Adapter,
-        dialect: str,
-        checkpoint: Checkpoint,
-        options: LoadOptions,
-        find_config: Callable[[], ViTConfig],
-        whole: Checkpoint | None = None,
-        prefix: str = "",
-        skipped: tuple[str, ...] = (),
-    ):
-        self.path = path
-        self.adapter = adapter
-        self.dialect = dialect
-        self.checkpoint = checkpoint
-        self.options = options
-        self.whole = checkpoint if whole is None else whole
-        self.prefix = prefix
-        self.skipped = skipped
-        self._find_config = find_config
+    path: Path
+    adapter: Adapter
+    dialect: str
+    checkpoint: Checkpoint
+    options: LoadOptions
+    find_config: Callable[[], ViTConfig]
+    whole: Checkpoint
+    prefix: str = ""
+    skipped: tuple[str, ...] = ()
 
     @functools.cached_property
     def config(self) -> ViTConfig:
@@ -84,7 +74,7 @@ class Source:
         Raises:
             UserError: where something cannot be known and must be given.
         """
-        return self._find_config()
+        return self.find_config()
 
     def check(self) -> None:
         """Compares names, shapes and types of the tensors with what the model needs.
@@ -168,7 +158,7 @@ def _opened_by(adapter: Adapter, path: Path, options: LoadOptions) -> Source:
     told = {name: value for name, value in told.items() if name not in ("image_size", "num_heads")}
     config = dataclasses.replace(config, **told)
     dialect = next(iter(adapter.dialects))
-    return Source(path, adapter, dialect, checkpoint, options, lambda: config)
+    return Source(path, adapter, dialect, checkpoint, options, lambda: config, checkpoint)
 
 
 def _facts(

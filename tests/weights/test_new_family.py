@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+import keras_vit
 from apps import convert as convert_app
 from apps import parity as parity_app
 from keras_vit import UserError, ViTConfig, config_of, vit
@@ -69,9 +70,10 @@ def test_save_and_load(folder, model):
     names = set(open_checkpoint(folder))
     assert {"stem.weight", "layer1.kv.bias", "layer2.up.weight", "classes.bias"} <= names
     assert json.loads((folder / "config.json").read_text())["heads"] == 2
-    back = load_model(folder)
-    assert config_of(back) == CONFIG
-    np.testing.assert_array_equal(logits(back), logits(model))
+    for load in (load_model, keras_vit.load_model):
+        back = load(folder)
+        assert config_of(back) == CONFIG
+        np.testing.assert_array_equal(logits(back), logits(model))
 
 
 def test_another_size_and_another_head(folder):
