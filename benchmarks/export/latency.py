@@ -86,7 +86,7 @@ def _write_files(variant: str, folder: Path) -> None:
     import numpy as np
 
     from keras_vit import ViTConfig, vit
-    from keras_vit.export import to_onnx, to_tflite
+    from keras_vit.export import fold, to_onnx, to_tflite
     from keras_vit.export.quantization import MODES
 
     config = ViTConfig.of(variant)
@@ -94,11 +94,12 @@ def _write_files(variant: str, folder: Path) -> None:
     model = _randomized(vit(config))
     shape = (8, *config.image_size, config.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+    folded = fold(model)
     for mode in MODES:
         if mode != "int8_io":
-            to_tflite(model, folder / f"{mode}.tflite", quantize=mode, calibration=pixels)
+            to_tflite(folded, folder / f"{mode}.tflite", quantize=mode, calibration=pixels)
     for mode in ("none", "dynamic_int8"):
-        to_onnx(model, folder / f"{mode}.onnx", quantize=mode)
+        to_onnx(folded, folder / f"{mode}.onnx", quantize=mode)
     _write_keras_hub(config, folder)
     _write_timm(config, folder / "timm.onnx")
 

@@ -93,27 +93,15 @@ def time_files(
         UserError: for more threads than cores, or a file that cannot be opened or run.
     """
     check_numbers(threads, batches)
-    subjects = {**files, _PEAK: None}
     with contextlib.ExitStack() as stack:
         processes = {
             (name, count): stack.enter_context(
                 Worker(path, count, confined=True, unsafe=unsafe, command=workers.get(name))
             )
             for count in threads
-            for name, path in subjects.items()
+            for name, path in {**files, _PEAK: None}.items()
         }
-        calls = [
-            (worker, (name, count, batch))
-            for (name, count), worker in processes.items()
-            for batch in ((1,) if name == _PEAK else batches)
-        ]
-        # Nobody is timed while another one loads or compiles.
-        for worker, (*_, batch) in track(calls, "loading what is timed", len(calls), "files"):
-            worker.time((batch, *image_shape), seconds=0)
-        times: dict[tuple, list[list[float]]] = {key: [] for _, key in calls}
-        turns = max(1, round(seconds / _TURN_SECONDS)) * calls
-        for worker, key in track(turns, "timing", len(turns), "turns"):
-            times[key] += worker.time((key[-1], *image_shape), _TURN_SECONDS)
+        times = _in_turns(processes, image_shape, batches, seconds)
         memory = {key: worker.peak_bytes() / 1e6 for key, worker in processes.items()}
     # By CPU time: other jobs interrupt these long calls more often than those of small models.
     peak = {
@@ -125,6 +113,28 @@ def time_files(
         for name, path in files.items()
         for batch in batches
     ]
+
+
+def _in_turns(
+    processes: Mapping[tuple[str, int], Worker],
+    image_shape: tuple[int, int, int],
+    batches: Sequence[int],
+    seconds: float,
+) -> dict[tuple[str, int, int], list[list[float]]]:
+    """Milliseconds of wall clock and CPU time of every call, by name, threads and batch."""
+    calls = [
+        (worker, (name, count, batch))
+        for (name, count), worker in processes.items()
+        for batch in ((1,) if name == _PEAK else batches)
+    ]
+    # Nobody is timed while another one loads or compiles.
+    for worker, (*_, batch) in track(calls, "loading what is timed", len(calls), "files"):
+        worker.time((batch, *image_shape), seconds=0)
+    times: dict[tuple[str, int, int], list[list[float]]] = {key: [] for _, key in calls}
+    turns = max(1, round(seconds / _TURN_SECONDS)) * calls
+    for worker, key in track(turns, "timing", len(turns), "turns"):
+        times[key] += worker.time((key[-1], *image_shape), _TURN_SECONDS)
+    return times
 
 
 def check_numbers(threads: Sequence[int], batches: Sequence[int]) -> None:

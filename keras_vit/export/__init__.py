@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Exported files: made, run without the training code, and compared with the Keras model."""
+"""Exported files: written from a Keras model, and run without it."""
 
 from typing import TYPE_CHECKING
 
