@@ -34,8 +34,6 @@ _MOST = 65_536  # images in a call, threads
 
 
 def add_flags(parser):
-    from keras_vit.recipes import names
-
     parser.add_argument(
         "subject",
         nargs="+",
@@ -49,7 +47,11 @@ def add_flags(parser):
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of the results"
     )
-    models = parser.add_argument_group("models")
+    _add_flags_of_models(parser.add_argument_group("models"))
+    _add_flags_of_data(parser.add_argument_group("data"))
+
+
+def _add_flags_of_models(models):
     models.add_argument(
         "--runtime",
         type=_words,
@@ -68,7 +70,11 @@ def add_flags(parser):
         help="run a SavedModel even if it is a program: it may then do all that you may",
     )
     models.add_argument("--image_size", type=int, help="of a named model; default: 224")
-    data = parser.add_argument_group("data")
+
+
+def _add_flags_of_data(data):
+    from keras_vit.recipes import names
+
     data.add_argument(
         "--recipe",
         help=f"one of: {', '.join(names())}; default: digits, or cifar10_seed for other data",
