@@ -27,8 +27,8 @@ NAMES = {
 ROOMS = {
     "analysis": "attention_maps attention_of_the_output reconstruct",
     "data": (
-        "Audit Finding ImageSet Split audit_files evaluation_batches from_arrays load read_image "
-        "training_batches"
+        "Arrays Audit Encoded Files Finding ImageSet Preprocessing Split audit_files "
+        "evaluation_batches from_arrays load read_image training_batches"
     ),
     "deploy": (
         "Agreement BenchmarkPlan CheckImages CheckedExport ExportOptions Latency Original "

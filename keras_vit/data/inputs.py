@@ -3,6 +3,7 @@
 
 import io
 import os
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,9 @@ from keras_vit.data.images import (
 )
 from keras_vit.errors import UserError
 from keras_vit.preprocessing import Preprocessing
+from keras_vit.untrusted import limits
+
+_CHUNK = 2**16  # bytes that are read at a time
 
 
 def is_one_image(images: Any) -> bool:
@@ -60,8 +64,6 @@ def read_any(image: Any, name: str, preprocessing: Preprocessing) -> np.ndarray:
         preprocessing: what is made of the image.
     """
     if is_url(image):
-        from keras_vit.data.web import download  # what it imports takes as long as an image
-
         try:
             return read_image(io.BytesIO(download(image)), preprocessing)
         except UserError as error:
@@ -81,6 +83,43 @@ def read_any(image: Any, name: str, preprocessing: Preprocessing) -> np.ndarray:
             f"received {type(image).__name__}."
         )
     return resize_to_fit(pixels, preprocessing)
+
+
+def download(url: str) -> bytes:
+    """The contents of a URL, which stay in memory: small, soon there, and by http or https.
+
+    Raises:
+        UserError: when it cannot be had, is larger than `limits.WEB_IMAGE`, takes longer than
+            `limits.WEB_SECONDS`, or leads to anything but http and https.
+    """
+    import http.client  # to import these takes as long as to read an image
+    import urllib.error
+    import urllib.parse
+    import urllib.request
+
+    from keras_vit.untrusted.web import web_alone
+
+    deadline = time.monotonic() + limits.WEB_SECONDS
+    try:
+        quoted = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+        request = urllib.request.Request(quoted, headers={"User-Agent": "keras_vit"})
+        with web_alone().open(request, timeout=limits.WEB_SILENCE) as response:
+            content = io.BytesIO()
+            while chunk := response.read1(_CHUNK):
+                content.write(chunk)
+                if content.tell() > limits.WEB_IMAGE:
+                    raise UserError(f"{url}: has more than {limits.WEB_IMAGE:,} bytes, the limit.")
+                if time.monotonic() > deadline:
+                    raise UserError(f"{url}: took more than {limits.WEB_SECONDS} s, the limit.")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        if isinstance(error, UserError):
+            raise
+        found = error if isinstance(error, urllib.error.HTTPError) else None  # with its number
+        reason = str(found or getattr(error, "reason", error)) or type(error).__name__
+        if found:
+            found.close()
+        raise UserError(f"{url}: could not be downloaded ({reason}).") from error
+    return content.getvalue()
 
 
 def _checked(array: np.ndarray, name: str) -> np.ndarray:

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit.data import web
 from keras_vit.data.images import read_image
-from keras_vit.data.inputs import is_one_image, name_of, read_any
+from keras_vit.data.inputs import download, is_one_image, name_of, read_any
 from keras_vit.data.sources.folder import find_images
 from keras_vit.errors import UserError
 from keras_vit.preprocessing import Preprocessing
@@ -138,9 +137,9 @@ def test_the_web_is_bounded(server, file, monkeypatch):
         read_any(f"{server}/page.png", "it", HOW)
     for url in ("file:///etc/passwd", "ftp://127.0.0.1/a"):
         with pytest.raises(UserError, match="could not be downloaded"):
-            web.download(url)
+            download(url)
     with pytest.raises(UserError, match="could not be downloaded"):
-        web.download("http://")
+        download("http://")
 
 
 def test_the_command_line_takes_urls():

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline.augmentation import augment, works_on_bytes
-from keras_vit.data.pipeline.augmentation.crops import (
+from keras_vit.data.pipeline.augmentation.boxes import (
     crop_seed,
     inception_box,
     padded_crop,
@@ -61,15 +61,20 @@ def training_batches(
     cropped = _cropped(split, preprocessing, augmentation, cache)
 
     def indices(epoch):
+        """Epoch, index and copy of every example of an epoch, in order: `(steps * batch_size,)`."""
+        # A random number for each example of the split; sorted, they are the order of the epoch.
         keys = tf.random.stateless_uniform([len(split)], [seed, epoch], dtype=tf.float64)
-        order = tf.cast(tf.argsort(keys), tf.int64)
+        order = tf.cast(tf.argsort(keys), tf.int64)  # place in the epoch -> index in the split
         step, position = tf.meshgrid(tf.range(steps), tf.range(batch_size), indexing="ij")
+        # (steps, batch_size): each batch takes the next `images_in_batch` places, and begins with
+        # them again until it is full.
         place = tf.reshape(step * images_in_batch + position % images_in_batch, [-1])
-        copy = tf.reshape(position // images_in_batch, [-1])
+        copy = tf.reshape(position // images_in_batch, [-1])  # 0, and 1, 2 ... of what is repeated
         index = tf.gather(order, place)
         return tf.data.Dataset.from_tensor_slices((tf.fill(tf.shape(index), epoch), index, copy))
 
     def example(epoch, index, copy):
+        """One image `(height, width, channels)` and its label `(num_classes,)`."""
         key = tf.random.fold_in(
             tf.stack([tf.cast(seed, tf.int32), tf.cast(epoch, tf.int32)]), index
         )
@@ -79,12 +84,14 @@ def training_batches(
         return tf.ensure_shape(image, preprocessing.shape), _one_hot(split, index, num_classes)
 
     def finished(step, batch):
+        """A whole batch, mixed with itself; `step` counts from the beginning of the run."""
         images, labels = tf.cast(batch[0], tf.float32), batch[1]
         if not mixes(augmentation):
             return images, labels
         key = tf.stack([tf.cast(seed, tf.int32) ^ _MIX, tf.cast(step, tf.int32)])
         return mix(images, labels, augmentation, key)
 
+    # What is left out at the start are numbers: whole epochs, then examples of the first one.
     dataset = tf.data.Dataset.range(first_step // steps, epochs).flat_map(indices)
     dataset = dataset.skip(first_step % steps * batch_size)
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -144,7 +151,7 @@ def _cropped(split: Split, preprocessing: Preprocessing, plan: Augmentation, cac
 
 
 def _one_hot(split: Split, index, num_classes: int):
-    label = tf.gather(tf.constant(split.labels), index)
+    label = tf.gather(tf.constant(split.labels), index)  # (), or (num_classes,)
     if split.labels.ndim == 2:  # already one place for each class
         return tf.cast(label, tf.float32)
     return tf.one_hot(label, num_classes)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_vit.data.checks.examine import problems_of
 from keras_vit.data.images import opened, pixels_of
-from keras_vit.data.pipeline.augmentation.crops import cut
+from keras_vit.data.pipeline.augmentation.boxes import cut
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import read_bytes
 
@@ -99,11 +99,11 @@ def _pillow(contents: bytes, name: bytes):
 
 def _decode_part(contents, box_of):
     """Decodes a part of a JPEG file, about in proportion to its size."""
-    shape = tf.image.extract_jpeg_shape(contents)[:2]
+    shape = tf.image.extract_jpeg_shape(contents)[:2]  # height, width
     top, left, height, width = tf.unstack(box_of(shape))
     start = tf.maximum(left - _MARGIN, 0)
     end = tf.minimum(left + width + _MARGIN, shape[1])
-    window = tf.stack([top, start, height, end - start])
+    window = tf.stack([top, start, height, end - start])  # as wide as the part and its margins
     image = tf.io.decode_and_crop_jpeg(contents, window, channels=3, dct_method=_DCT)
     return image[:, left - start : left - start + width]
 
@@ -126,6 +126,6 @@ def with_channels(image, channels: int):
     if have == 1:
         return tf.repeat(image, channels, axis=-1)
     # The weights of ITU-R 601 in the whole numbers that Pillow uses, so that greys are equal.
-    weights = tf.constant([19595, 38470, 7471], tf.int32)
+    weights = tf.constant([19595, 38470, 7471], tf.int32)  # of red, green, blue; sum: 65536
     grey = (tf.reduce_sum(tf.cast(image[..., :3], tf.int32) * weights, axis=-1) + 32768) // 65536
-    return tf.cast(grey, tf.uint8)[..., None]
+    return tf.cast(grey, tf.uint8)[..., None]  # (height, width, 1)

@@ -58,6 +58,7 @@ def _is_decoded_right(contents):
 def declared_pixels(contents):
     """Height times width from the header of an image file, int64; 0 for an unknown format."""
 
+    # Of each format: where the header has width and height, as (start, bytes).
     def png():
         return _number(contents, 16, 4, "big") * _number(contents, 20, 4, "big")
 
@@ -74,6 +75,8 @@ def declared_pixels(contents):
         return shape[0] * shape[1]
 
     def webp():
+        # Three layouts, by the name of the first chunk; the lossless one packs two numbers of 14
+        # bits, each less by one, and the lossy one has 2 bits of scale above each.
         kind = tf.strings.substr(contents, 12, 4)
         packed = _number(contents, 21, 4)
         lossless = (packed % 2**14 + 1) * (packed // 2**14 % 2**14 + 1)
@@ -105,9 +108,10 @@ def jpeg_orientation(contents):
     header = tf.strings.substr(contents, 0, _HEADER)
     data = tf.cast(tf.io.decode_raw(header, tf.uint8), tf.int64)
     size = tf.size(data, tf.int64)
-    data = tf.concat([data, [0]], axis=0)  # what is read behind the end is 0
+    data = tf.concat([data, [0]], axis=0)  # what is read after the end is 0
 
     def number(start, count: int, little=False):
+        """The whole number of `count` bytes at each start; `start` is a scalar or `(n,)`."""
         parts = [tf.gather(data, tf.clip_by_value(start + i, 0, size)) for i in range(count)]
         big = sum(part * 256 ** (count - 1 - i) for i, part in enumerate(parts))
         return tf.where(little, sum(part * 256**i for i, part in enumerate(parts)), big)
@@ -127,9 +131,10 @@ def jpeg_orientation(contents):
 
     def orientation():
         start = tf.while_loop(goes_on, next_segment, [tf.constant(2, tf.int64)])[0]
-        tiff = start + 10
+        tiff = start + 10  # after the marker, the length of the segment, and "Exif" with two zeros
         little = number(tiff, 2) == int.from_bytes(b"II", "big")
         directory = tiff + number(tiff + 4, 4, little)
+        # 2 bytes of count, then 12 for each entry: tag, type, count (4 bytes), value (4 bytes).
         entries = tf.range(tf.minimum(number(directory, 2, little), 1000)) * 12 + directory + 2
         wanted = number(entries, 2, little) == 0x0112
         value = tf.reduce_max(tf.where(wanted, number(entries + 8, 2, little), 0))
@@ -140,7 +145,7 @@ def jpeg_orientation(contents):
 
 
 def _number(contents, start: int, count: int, order: str = "little"):
-    data = tf.io.decode_raw(tf.strings.substr(contents, start, count), tf.uint8)
+    data = tf.io.decode_raw(tf.strings.substr(contents, start, count), tf.uint8)  # (count,)
     powers = [256**i for i in range(count)]
     powers = powers if order == "little" else powers[::-1]
     # A header that ends early has another length: the product fails, and with it the image.

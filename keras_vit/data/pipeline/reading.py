@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_vit import hardware
 from keras_vit.data.checks.examine import broken_message
 from keras_vit.data.dataset import Arrays, Encoded, Files, Split
-from keras_vit.data.pipeline.augmentation.crops import cut, rounded
+from keras_vit.data.pipeline.augmentation.boxes import cut, rounded
 from keras_vit.data.pipeline.decoding import decode, undecodable, upright, with_channels
 from keras_vit.errors import UserError
 from keras_vit.preprocessing import Preprocessing
@@ -194,7 +194,8 @@ def _kept(prepare: Callable, count: int, values: int, cache: str) -> Callable:
         image = prepare(index)
         return rounded(image), tf.reduce_all(tf.cast(rounded(image), dtype) == image)
 
-    images = None
+    images = None  # once they are kept: (n, height, width, channels)
+    # Images that are not whole would be decoded for nothing: a few are looked at first.
     if tf.reduce_all(_all(indices.take(_PROBE), as_bytes)[1]):
         kept, whole = _all(indices, as_bytes)
         images = kept if tf.reduce_all(whole) else None
@@ -213,6 +214,7 @@ def _all(indices: tf.data.Dataset, function: Callable):
     def images_in(part):
         return len(tf.nest.flatten(part)[0])
 
+    # A progress bar needs parts: (chunk, ...) each, together (n, ...).
     parts = track(batches, "decoding images", len(indices), size=images_in)
     return tf.nest.map_structure(lambda *those: tf.concat(those, axis=0), *parts)
 

@@ -6,9 +6,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
-from keras_vit.data.pipeline.augmentation import augment, geometry, policies, values
-from keras_vit.data.pipeline.augmentation.crops import inception_box, padded_crop, resized
-from keras_vit.data.pipeline.augmentation.erasing import MEAN, STD, random_erasing
+from keras_vit.data.pipeline.augmentation import augment, geometry, policies, tables, values
+from keras_vit.data.pipeline.augmentation.boxes import (
+    MEAN,
+    STD,
+    inception_box,
+    padded_crop,
+    random_erasing,
+    resized,
+)
 from keras_vit.recipes import Augmentation
 
 RANDOM = np.random.default_rng(0)
@@ -179,8 +185,8 @@ def test_randaugment_of_augreg():
     """At magnitude 15, as AugReg's medium settings have it."""
     names, arguments = draws(Augmentation(policy="randaugment", magnitude=15))
     assert names.shape == (4000, 2)
-    assert_uniform(names, [op.name for op in policies.AUGREG_OPS])
-    assert len(policies.AUGREG_OPS) == 16
+    assert_uniform(names, [op.name for op in tables.AUGREG_OPS])
+    assert len(tables.AUGREG_OPS) == 16
     expected = {
         "rotate": 45, "shear_x": 0.45, "shear_y": 0.45, "translate_x": 150, "translate_y": 150,
         "posterize": 6, "solarize": 384, "solarize_add": 165, "cutout": 60,
@@ -201,8 +207,8 @@ def test_randaugment_of_deit():
     )
     names, arguments = draws(plan)
     assert 0.47 < (names == "identity").mean() < 0.53
-    assert_uniform(names[names != "identity"], [op.name for op in policies.DEIT_OPS])
-    assert len(policies.DEIT_OPS) == 15
+    assert_uniform(names[names != "identity"], [op.name for op in tables.DEIT_OPS])
+    assert len(tables.DEIT_OPS) == 15
     angles = arguments[names == "rotate"]
     assert 0.3 < (angles > 0).mean() < 0.7
     # Normal around 9, cut off at 10: the mean of |angle| / 3 is 9 - 0.0042, its deviation 0.49.
@@ -227,8 +233,8 @@ def test_increasing_operations_do_least_at_zero():
 def test_trivialaugment():
     names, arguments = draws(Augmentation(policy="trivialaugment"))
     assert names.shape == (4000, 1)
-    assert_uniform(names, [op[0] for op in policies.TRIVIAL_OPS])
-    assert len(policies.TRIVIAL_OPS) == 14
+    assert_uniform(names, [op[0] for op in tables.TRIVIAL_OPS])
+    assert len(tables.TRIVIAL_OPS) == 14
     bits = arguments[names == "posterize"]
     assert (bits.min(), bits.max()) == (2, 8)
     assert len(set(np.abs(arguments[names == "translate_x"]))) > 25  # of 31
@@ -240,11 +246,11 @@ def test_trivialaugment():
 
 def test_autoaugment():
     names, arguments = draws(Augmentation(policy="autoaugment"), size=(32, 32))
-    assert len(policies.AUTO_POLICIES) == 25
+    assert len(tables.AUTO_POLICIES) == 25
     # Expected shares of the first and the second operation from the table itself.
     for position, offset in ((0, 0), (1, 3)):
-        for name in sorted({row[offset] for row in policies.AUTO_POLICIES}):
-            rows = [row for row in policies.AUTO_POLICIES if row[offset] == name]
+        for name in sorted({row[offset] for row in tables.AUTO_POLICIES}):
+            rows = [row for row in tables.AUTO_POLICIES if row[offset] == name]
             share = sum(row[offset + 1] for row in rows) / 25
             found = (names[:, position] == name).mean()
             assert found == pytest.approx(share, abs=5 * np.sqrt(share * (1 - share) / 4000))
@@ -276,7 +282,7 @@ def photo():
 def test_a_drawn_operation_is_the_one_that_is_applied(photo, channels):
     """`applier` runs each name's function with its argument."""
     image = tf.constant(photo[..., :channels])
-    names = [op.name for op in policies.AUGREG_OPS] + ["gaussian_blur", "identity"]
+    names = [op.name for op in tables.AUGREG_OPS] + ["gaussian_blur", "identity"]
     argument, place = tf.constant(0.7), tf.constant([0.5, 0.5])
 
     apply = policies.applier(names, image.shape)

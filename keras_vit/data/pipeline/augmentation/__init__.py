@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What happens to training images, per image and per batch, each a function of its seed alone.
 
-Every idea has its file: crops, pixel values, geometry, the policies that draw among those, erasing,
-and the mixing of batches. Operations of pixel values are tf.image-style functions on one image;
-Keras' own layers act on a batch, with one operation for all of it, and are slower
-(benchmarks/README.md).
+Every idea has its file: boxes that are cut out, pasted or erased; geometry; pixel values; the
+policies that draw among those, with their tables; and the mixing of batches. Operations of pixel
+values are functions on one image, as in tf.image; Keras' own layers act on a batch, with one
+operation for all of it, and are slower (benchmarks/README.md).
 """
 
 import tensorflow as tf
 
-from keras_vit.data.pipeline.augmentation.erasing import random_erasing
+from keras_vit.data.pipeline.augmentation.boxes import random_erasing
 from keras_vit.data.pipeline.augmentation.policies import apply_policy, color_jitter
 from keras_vit.recipes import Augmentation
 

@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-from keras_vit.data.pipeline.augmentation.crops import paste
+from keras_vit.data.pipeline.augmentation.boxes import paste
 
 FILL = 128
 
@@ -28,6 +28,8 @@ def shear_y(image, factor):
 def translate_x(image, pixels):
     """Comes from x + pixels, to the nearest whole number of them."""
     height, width, channels = image.shape
+    # What moves left (shift > 0) leaves grey on the right, and the other way round; one of the two
+    # strips is empty.
     shift = tf.clip_by_value(tf.cast(tf.floor(pixels + 0.5), tf.int32), -width, width)
     left = _grey(height, tf.maximum(-shift, 0), channels)
     right = _grey(height, tf.maximum(shift, 0), channels)
@@ -49,7 +51,7 @@ def rotate(image, degrees):
     """Turns counter-clockwise around the centre."""
     angle = degrees * (math.pi / 180)
     cos, sin = tf.cos(angle), tf.sin(angle)
-    y, x = image.shape[0] / 2, image.shape[1] / 2
+    y, x = image.shape[0] / 2, image.shape[1] / 2  # the centre, which stays where it is
     return _affine(image, cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
 
 
@@ -62,8 +64,8 @@ def cutout(image, reach, place):
         place: float32 `(2,)`, the box's centre as shares of height and width, 0 to 1.
     """
     reach = tf.floor(reach)
-    sides = tf.constant(tuple(image.shape[:2]), tf.float32)
-    centre = tf.floor(place * sides)
+    sides = tf.constant(tuple(image.shape[:2]), tf.float32)  # height, width
+    centre = tf.floor(place * sides)  # row, column
     begin = tf.cast(tf.clip_by_value(centre - reach, 0.0, sides), tf.int32)
     end = tf.cast(tf.clip_by_value(centre + reach, 0.0, sides), tf.int32)
     extent = end - begin
@@ -79,12 +81,14 @@ def _affine(image, a, b, c, d, e, f):
     """The pixel at (x, y) comes from (a x + b y + c, d x + e y + f)."""
     # To gather rows of an index is three times as fast as ImageProjectiveTransformV3.
     height, width, channels = image.shape
-    x = tf.range(width, dtype=tf.float32) + 0.5
-    y = tf.range(height, dtype=tf.float32)[:, None] + 0.5
+    x = tf.range(width, dtype=tf.float32) + 0.5  # (width,)
+    y = tf.range(height, dtype=tf.float32)[:, None] + 0.5  # (height, 1)
+    # For each pixel of the result, the row and column that it comes from: (height, width).
     column = tf.cast(tf.floor(a * x + b * y + c), tf.int32)
     row = tf.cast(tf.floor(d * x + e * y + f), tf.int32)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    # Pixels are numbered row by row; the number after the last is that of a grey one.
     source = tf.where(inside, row * width + column, height * width)
     pixels = tf.reshape(image, [-1, channels])
-    pixels = tf.concat([pixels, _grey(1, 1, channels)[0]], 0)
-    return tf.gather(pixels, source)
+    pixels = tf.concat([pixels, _grey(1, 1, channels)[0]], 0)  # (height * width + 1, channels)
+    return tf.gather(pixels, source)  # (height, width, channels)

@@ -3,7 +3,7 @@
 
 import tensorflow as tf
 
-from keras_vit.data.pipeline.augmentation.crops import paste
+from keras_vit.data.pipeline.augmentation.boxes import paste
 from keras_vit.recipes import Augmentation
 
 
@@ -60,6 +60,7 @@ def mixup(images, labels, strength: float, seed, form: str = "big_vision"):
     share = _beta(strength, seed, larger=form == "big_vision")
 
     def blend(x):
+        # The image before (the first has the last), or the one at the same place from the end.
         other = tf.roll(x, 1, axis=0) if form == "big_vision" else _reversed(x)
         return share * x + (1 - share) * other
 
@@ -84,12 +85,12 @@ def cutmix(images, labels, strength: float, seed):
     side = tf.sqrt(1 - _beta(strength, share_seed))
     place = tf.random.stateless_uniform([2], place_seed)
 
-    sides = tf.constant(tuple(images.shape[1:3]), tf.float32)
+    sides = tf.constant(tuple(images.shape[1:3]), tf.float32)  # height, width
     half, centre = tf.floor(side * sides) // 2, tf.floor(place * sides)
     begin = tf.cast(tf.maximum(centre - half, 0.0), tf.int32)
     end = tf.cast(tf.minimum(centre + half, sides), tf.int32)
-    box = tf.concat([begin, end - begin], 0)
-    patch = images[:, begin[0] : end[0], begin[1] : end[1]]
+    box = tf.concat([begin, end - begin], 0)  # top, left, height, width
+    patch = images[:, begin[0] : end[0], begin[1] : end[1]]  # (batch, ..., ..., channels)
     replaced = tf.cast((end - begin)[0] * (end - begin)[1], tf.float32) / tf.reduce_prod(sides)
     labels = (1 - replaced) * labels + replaced * _reversed(labels)
     return paste(images, _reversed(patch), box), labels

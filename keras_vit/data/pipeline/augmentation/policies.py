@@ -6,109 +6,17 @@ argument (a factor, degrees, pixels, bits or a threshold). Another function appl
 branch for each name.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
 from keras_vit.data.pipeline.augmentation import geometry, values
+from keras_vit.data.pipeline.augmentation.tables import (
+    AUGREG_OPS,
+    AUTO_POLICIES,
+    BLENDS,
+    DEIT_OPS,
+    TRIVIAL_OPS,
+)
 from keras_vit.recipes import Augmentation
-
-
-@dataclasses.dataclass(frozen=True)
-class Op:
-    """An operation of RandAugment.
-
-    The argument is `start + sign * slope * level`, where the level is the magnitude / 10.
-
-    Attributes:
-        name: a function of `values` or `geometry`.
-        start, slope: see above.
-        signed: whether the sign is drawn; else it is +1.
-        whole: whether `slope * level` is cut off to a whole number.
-        sides: whether the argument is a share of the side that it moves along.
-    """
-
-    name: str
-    start: float = 0.0
-    slope: float = 0.0
-    signed: bool = False
-    whole: bool = False
-    sides: bool = False
-
-
-_MOVES = (
-    Op("rotate", 0, 30, signed=True),
-    Op("shear_x", 0, 0.3, signed=True),
-    Op("shear_y", 0, 0.3, signed=True),
-)
-_PLAIN = (Op("auto_contrast"), Op("equalize"), Op("invert"), *_MOVES)
-_BLENDS = ("color", "contrast", "brightness", "sharpness")
-# AugReg's operations move and cover pixels of images of 224 x 224: 100 and 40 of them.
-AUGREG_OPS = (
-    *_PLAIN,
-    Op("posterize", 0, 4, whole=True),
-    Op("solarize", 0, 256, whole=True),
-    Op("solarize_add", 0, 110, whole=True),
-    *(Op(name, 0.1, 1.8) for name in _BLENDS),
-    Op("translate_x", 0, 100 / 224, signed=True, sides=True),
-    Op("translate_y", 0, 100 / 224, signed=True, sides=True),
-    Op("cutout", 0, 40 / 224, sides=True),
-)
-# DeiT's all do nothing, or as little as they can, at level 0.
-DEIT_OPS = (
-    *_PLAIN,
-    Op("posterize", 4, -4, whole=True),
-    Op("solarize", 256, -256, whole=True),
-    Op("solarize_add", 0, 110, whole=True),
-    *(Op(name, 1, 0.9, signed=True) for name in _BLENDS),
-    Op("translate_x", 0, 0.45, signed=True, sides=True),
-    Op("translate_y", 0, 0.45, signed=True, sides=True),
-)
-
-# Name, and for each level its displacement from the start; a sign is drawn where `signed`.
-_TRIVIAL_LEVELS = [level / 30 for level in range(31)]
-TRIVIAL_OPS = (
-    ("identity", 0, [0] * 31, False),
-    ("auto_contrast", 0, [0] * 31, False),
-    ("equalize", 0, [0] * 31, False),
-    *((name, 1, [0.99 * level for level in _TRIVIAL_LEVELS], True) for name in _BLENDS),
-    ("posterize", 8, [-round(6 * level) for level in _TRIVIAL_LEVELS], False),
-    ("solarize", 255, [-255 * level for level in _TRIVIAL_LEVELS], False),
-    ("rotate", 0, [135 * level for level in _TRIVIAL_LEVELS], True),
-    ("shear_x", 0, [0.99 * level for level in _TRIVIAL_LEVELS], True),
-    ("shear_y", 0, [0.99 * level for level in _TRIVIAL_LEVELS], True),
-    ("translate_x", 0, [32 * level for level in _TRIVIAL_LEVELS], True),
-    ("translate_y", 0, [32 * level for level in _TRIVIAL_LEVELS], True),
-)
-
-# Name, probability and level of 0 to 9, twice: arXiv 1805.09501, table 7.
-AUTO_POLICIES = (
-    ("invert", 0.1, 0, "contrast", 0.2, 6),
-    ("rotate", 0.7, 2, "translate_x", 0.3, 9),
-    ("sharpness", 0.8, 1, "sharpness", 0.9, 3),
-    ("shear_y", 0.5, 8, "translate_y", 0.7, 9),
-    ("auto_contrast", 0.5, 0, "equalize", 0.9, 0),
-    ("shear_y", 0.2, 7, "posterize", 0.3, 7),
-    ("color", 0.4, 3, "brightness", 0.6, 7),
-    ("sharpness", 0.3, 9, "brightness", 0.7, 9),
-    ("equalize", 0.6, 0, "equalize", 0.5, 0),
-    ("contrast", 0.6, 7, "sharpness", 0.6, 5),
-    ("color", 0.7, 7, "translate_x", 0.5, 8),
-    ("equalize", 0.3, 0, "auto_contrast", 0.4, 0),
-    ("translate_y", 0.4, 3, "sharpness", 0.2, 6),
-    ("brightness", 0.9, 6, "color", 0.2, 8),
-    ("solarize", 0.5, 2, "invert", 0.0, 0),
-    ("equalize", 0.2, 0, "auto_contrast", 0.6, 0),
-    ("equalize", 0.2, 0, "equalize", 0.6, 0),
-    ("color", 0.9, 9, "equalize", 0.6, 0),
-    ("auto_contrast", 0.8, 0, "solarize", 0.2, 8),
-    ("brightness", 0.1, 3, "color", 0.7, 0),
-    ("solarize", 0.4, 5, "auto_contrast", 0.9, 0),
-    ("translate_y", 0.9, 9, "translate_y", 0.7, 9),
-    ("auto_contrast", 0.9, 0, "solarize", 0.8, 3),
-    ("equalize", 0.8, 0, "invert", 0.1, 0),
-    ("translate_y", 0.7, 9, "auto_contrast", 0.9, 0),
-)
 
 
 def apply_policy(image, plan: Augmentation, seed):
@@ -124,7 +32,7 @@ def apply_policy(image, plan: Augmentation, seed):
     """
     names, draw = policy(plan, image.shape[:2])
     apply = applier(names, image.shape)
-    choices, arguments, places = draw(seed)
+    choices, arguments, places = draw(seed)  # (layers,), (layers,), (layers, 2)
     for layer in range(choices.shape[0]):
         image = apply(image, choices[layer], arguments[layer], places[layer])
     return image
@@ -180,6 +88,7 @@ def color_jitter(image, strength: float, seed):
         strength: each factor is drawn from 1 - strength to 1 + strength.
         seed: int32 `(2,)`.
     """
+    # Rows of draws: the order of the three, and their factors.
     draws = tf.random.stateless_uniform([2, 3], seed)
     order = tf.argsort(draws[0])
     factors = 1 + strength * (2 * draws[1] - 1)
@@ -198,8 +107,8 @@ def policy(plan: Augmentation, size: tuple[int, int]):
 
     Returns:
         Names, and a function of an int32 `(2,)` seed that returns for each operation in sequence
-        its position in the names (int32), its argument (float32) and a place (float32, two shares
-        of the sides).
+        its position in the names, int32 `(layers,)`, its argument, float32 `(layers,)`, and a
+        place, float32 `(layers, 2)`, shares of height and width.
     """
     return {
         "randaugment": _randaugment,
@@ -216,6 +125,7 @@ def _randaugment(plan: Augmentation, size: tuple[int, int]):
     signed, whole = tf.constant([op.signed for op in ops]), tf.constant([op.whole for op in ops])
 
     def draw(seed):
+        # Rows of draws: operation, sign, whether it is applied, and two for the place.
         draws = tf.random.stateless_uniform([5, plan.layers], seed)
         magnitude = tf.fill([plan.layers], float(plan.magnitude))
         if plan.magnitude_std:
@@ -223,13 +133,14 @@ def _randaugment(plan: Augmentation, size: tuple[int, int]):
             magnitude = tf.maximum(magnitude + plan.magnitude_std * noise, 0.0)
         if plan.increasing:
             magnitude = tf.minimum(magnitude, 10.0)
-        choice = _position(draws[0], len(ops))
+        choice = _position(draws[0], len(ops))  # (layers,)
         moved = tf.gather(slope, choice) * magnitude / 10
         moved = tf.where(
             tf.gather(whole, choice), tf.cast(tf.cast(moved, tf.int32), tf.float32), moved
         )
         argument = tf.gather(start, choice) + _sign(draws[1], tf.gather(signed, choice)) * moved
         applied = draws[2] < plan.op_prob
+        # The name after the last operation is "identity".
         return tf.where(applied, choice, len(ops)), argument, tf.transpose(draws[3:])
 
     return (*(op.name for op in ops), "identity"), draw
@@ -238,6 +149,7 @@ def _randaugment(plan: Augmentation, size: tuple[int, int]):
 def _autoaugment(plan: Augmentation, size: tuple[int, int]):
     names = sorted({name for row in AUTO_POLICIES for name in (row[0], row[3])})
     pairs = [(row[:3], row[3:]) for row in AUTO_POLICIES]
+    # Of each constant the rows are the 25 pairs of operations, and the columns first and second.
     kind = tf.constant([[names.index(name) for name, _, _ in pair] for pair in pairs])
     probability = tf.constant([[share for _, share, _ in pair] for pair in pairs])
     settings = [[_auto_argument(name, level / 9, size) for name, _, level in p] for p in pairs]
@@ -245,6 +157,7 @@ def _autoaugment(plan: Augmentation, size: tuple[int, int]):
     signed = tf.constant([[s[2] for s in pair] for pair in settings])
 
     def draw(seed):
+        # Draws: the pair, the signs of both, whether each is applied.
         draws = tf.random.stateless_uniform([5], seed)
         chosen = _position(draws[0], len(pairs))
         argument = start[chosen] + _sign(draws[1:3], signed[chosen]) * moved[chosen]
@@ -256,7 +169,7 @@ def _autoaugment(plan: Augmentation, size: tuple[int, int]):
 
 def _auto_argument(name: str, level: float, size: tuple[int, int]):
     """Start, displacement, and whether its sign is drawn, for a level of 0 to 1."""
-    if name in _BLENDS:
+    if name in BLENDS:
         return 1, 0.9 * level, True
     if name.startswith("translate"):  # 150 pixels of ImageNet's 331 in the paper
         return 0, 150 / 331 * _side(name, size) * level, True
@@ -270,10 +183,11 @@ def _auto_argument(name: str, level: float, size: tuple[int, int]):
 
 def _trivialaugment(plan: Augmentation, size: tuple[int, int]):
     start = tf.constant([op[1] for op in TRIVIAL_OPS], tf.float32)
-    moved = tf.constant([op[2] for op in TRIVIAL_OPS], tf.float32)
+    moved = tf.constant([op[2] for op in TRIVIAL_OPS], tf.float32)  # (operations, levels)
     signed = tf.constant([op[3] for op in TRIVIAL_OPS])
 
     def draw(seed):
+        # Rows of draws: operation, level, sign; one operation for an image.
         draws = tf.random.stateless_uniform([3, 1], seed)
         choice, level = _position(draws[0], len(TRIVIAL_OPS)), _position(draws[1], 31)
         sign = _sign(draws[2], tf.gather(signed, choice))

@@ -51,15 +51,18 @@ def auto_contrast(image):
 def equalize(image):
     """Makes the histogram of each channel flat (the rule of Pillow's `ImageOps.equalize`)."""
     channels = image.shape[-1]
+    # Each channel has 256 bins of its own, one channel after the other.
     bins = _rows(tf.cast(image, tf.int32)) + _row(256 * tf.range(channels), image)
     counts = tf.math.bincount(bins, minlength=256 * channels, maxlength=256 * channels)
     counts = tf.reshape(counts, [channels, 256])
+    # As in Pillow: a step is the share of the pixels, without those of the highest value, that each
+    # of the 255 other values should have.
     highest = tf.cast(tf.reduce_max(image, (0, 1)), tf.int32)
     last = tf.gather(counts, highest, batch_dims=1)
     step = (tf.reduce_sum(counts, 1) - last)[:, None] // 255
     below = tf.cumsum(counts, axis=1, exclusive=True)
     table = tf.minimum((below + step // 2) // tf.maximum(step, 1), 255)
-    table = tf.where(step > 0, table, tf.range(256))
+    table = tf.where(step > 0, table, tf.range(256))  # a channel of few pixels stays
     equal = tf.gather(tf.reshape(tf.cast(table, tf.uint8), [-1]), bins)
     return tf.reshape(equal, image.shape)
 
@@ -84,9 +87,10 @@ def sharpness(image, factor):
     if min(image.shape[:2]) < 3:
         return image
     pixels = tf.cast(image, tf.float32)
+    # The sum over 3 x 3 pixels, rows first; the one in the middle counts five times.
     total = pixels[:-2] + pixels[1:-1] + pixels[2:]
     total = total[:, :-2] + total[:, 1:-1] + total[:, 2:] + 4 * pixels[1:-1, 1:-1]
-    smooth = tf.floor(total / 13 + 0.5)
+    smooth = tf.floor(total / 13 + 0.5)  # (height - 2, width - 2, channels)
     middle = pixels[1:-1]
     smooth = tf.concat([middle[:, :1], smooth, middle[:, -1:]], 1)
     return _blend(tf.concat([pixels[:1], smooth, pixels[-1:]], 0), image, factor)
@@ -98,6 +102,7 @@ def gaussian_blur(image, sigma):
     Pillow approximates the same Gaussian by three box filters.
     """
     height, width, channels = image.shape
+    # One product of matrices for each side, which is first brought to the front.
     rows = tf.reshape(tf.cast(image, tf.float32), [height, width * channels])
     rows = tf.matmul(_gaussian(height, sigma), rows)
     columns = tf.transpose(tf.reshape(rows, [height, width, channels]), [1, 0, 2])
@@ -108,7 +113,7 @@ def gaussian_blur(image, sigma):
 
 
 def _gaussian(side: int, sigma):
-    """The blur along one side as a matrix."""
+    """The blur along one side, float32 `(side, side)`, whose rows sum to 1."""
     places = tf.range(side, dtype=tf.float32)
     weights = tf.exp(-0.5 * tf.square((places[:, None] - places) / sigma))
     return weights / tf.reduce_sum(weights, 1, keepdims=True)
