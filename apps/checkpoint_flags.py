@@ -9,15 +9,20 @@ from keras_vit.weights.options import LoadOptions
 from keras_vit.weights.resample import METHODS
 
 
-def add_checkpoint_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds what tells of a checkpoint what its file does not; `told` reads the flags."""
+def add_checkpoint_flags(parser: argparse.ArgumentParser, sides: int | str = 2) -> None:
+    """Adds what tells of a checkpoint what its file does not; `told` reads the flags.
+
+    Args:
+        parser: of the command.
+        sides: numbers after `--image_size`; "+" for one or two, which a path cannot follow.
+    """
     parser.add_argument("--architecture", help="what timm calls it, where no config.json does")
     parser.add_argument("--num_heads", type=int, help="heads, where nothing in the file tells")
     parser.add_argument("--gelu", choices=("exact", "tanh"), help="where the file does not tell")
     parser.add_argument("--norm_epsilon", type=float, help="where the file does not tell")
     parser.add_argument("--pool", choices=("average",), help="where the file does not tell")
     parser.add_argument(
-        "--image_size", type=int, nargs="+", metavar="PIXELS", help="of the file, or another"
+        "--image_size", type=int, nargs=sides, metavar="PIXELS", help="height, width"
     )
     parser.add_argument(
         "--skip", action="append", default=[], metavar="PATTERN", help="names to leave out"

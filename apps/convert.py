@@ -24,7 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("destination", help=".keras, .npz or .safetensors file, or a folder")
     dialects = [*written_dialects(), "keras"]
     parser.add_argument("--to", required=True, choices=dialects, help="dialect")
-    add_checkpoint_flags(parser)
+    add_checkpoint_flags(parser, sides="+")
     add_change_flags(parser)
     parser.add_argument(
         "--accept", action="append", default=[], metavar="FIELD", help="what may be lost"

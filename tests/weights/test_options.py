@@ -50,7 +50,9 @@ def test_commands_that_change_nothing_ask_for_what_a_file_does_not_tell():
     for app in (inspect_app, parity_app):
         parser = argparse.ArgumentParser()
         app.add_flags(parser)
-        assert set(told(parser.parse_args(["a"]))) < NAMES
+        args = parser.parse_args(["--image_size", "16", "20", "a"])
+        assert set(told(args)) < NAMES
+        assert told(args)["image_size"] == (16, 20)
 
 
 def test_what_the_caller_knows():
