@@ -37,6 +37,7 @@ from keras_vit.untrusted.reading import parse_json
 from keras_vit.untrusted.text import csv_cell, from_csv_cell, markdown, visible
 from keras_vit.untrusted.zips import open_zip, read_member
 from keras_vit.weights.formats import open_checkpoint
+from keras_vit.weights.registry import describer_of
 
 # In memory where that is a folder: a hundred thousand files are written to it.
 FOLDER = Path(
@@ -115,6 +116,16 @@ def _checkpoint(path: Path) -> None:
     for name, spec in checkpoint.specs.items():
         if checkpoint[name].shape != spec.shape:
             raise AssertionError("a tensor has another shape than it declares")
+
+
+def _described(contents: bytes) -> None:
+    """What the family that wrote a config.json makes of it."""
+    config = parse_json(contents, "config.json", dict[str, Any])
+    adapter = describer_of(config)
+    if adapter is None:
+        raise UserError("config.json: of no family")
+    adapter.check_described(config, "config.json")
+    adapter.facts(config, FOLDER / "config.json", None)
 
 
 def _members(members) -> Callable[[Path], None]:
@@ -229,6 +240,12 @@ ROWS = (
     '{"path": "a.png", "label": ["cat", "dog"]}\n{"file": "b.png", "class": 7, "split": "test"}\n'
 )
 
+TIMM_CONFIG = {"architecture": "vit_tiny_patch16_224", "global_pool": "token"}
+TIMM_CONFIG |= {"model_args": {"img_size": [8, 8], "act_layer": "gelu", "num_heads": 3}}
+TIMM_CONFIG |= {"pretrained_cfg": {"input_size": [3, 8, 8], "mean": [0.5], "std": 0.5}}
+HF_CONFIG = {"model_type": "vit", "hidden_size": 8, "num_attention_heads": 2, "image_size": 8}
+HF_CONFIG |= {"hidden_act": "gelu", "layer_norm_eps": 1e-12, "pooler_act": "tanh"}
+
 TARGETS: dict[str, Target] = {
     "json": Target(_json, (METADATA.to_json().encode(), b'[1.5e3, null, {"\\u00e4": [true]}]')),
     "zip": Target(
@@ -241,6 +258,9 @@ TARGETS: dict[str, Target] = {
     ),
     "safetensors": Target(on_disk(".safetensors", _checkpoint), (_safetensors(),)),
     "npz": Target(on_disk(".npz", _checkpoint), (_npz(a=np.ones((2, 1), "float32")),)),
+    "config.json of weights": Target(
+        _described, (json.dumps(TIMM_CONFIG).encode(), json.dumps(HF_CONFIG).encode())
+    ),
     "npz of images": Target(
         on_disk(".npz", npz_splits),
         (
