@@ -107,7 +107,7 @@ def _header(path: object, stream: BinaryIO, size: int) -> Image.Image:
     try:
         formats = _FORMATS if not _is_heic(stream) else _heic_formats(path)
         with _LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what the header says beside the pixels
+            warnings.simplefilter("ignore")  # about what else the header says
             return Image.open(stream, formats=formats)
     except UserError:
         raise

@@ -1,42 +1,11 @@
 # SPDX-License-Identifier: MIT
-import hashlib
 import shutil
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from keras_vit import UserError, data
 from keras_vit.data import by_name
-from keras_vit.data.by_name import load_for_test
-from keras_vit.data.dataset import split_batches
-from keras_vit.data.holding_out import stratified
-from keras_vit.data.sources.arrays import digits_splits
-from keras_vit.preprocessing import Preprocessing
-
-
-def test_digits_are_the_real_ones():
-    images, _ = data.load("digits")
-    assert images.classes == tuple("0123456789")
-    assert [len(s) for s in (images.train, images.validation, images.test)] == [1295, 143, 359]
-    whole = digits_splits()[1]["train"]
-    assert len(load_for_test("digits")[1]) == 359
-    assert len(whole) == 1797
-    # The counts of the test file that UCI publishes.
-    expected = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
-    assert np.bincount(whole.labels).tolist() == expected
-    assert set(np.unique(whole.pixels)) <= {round(v * 255 / 16) for v in range(17)}
-    digest = hashlib.sha256(whole.pixels.tobytes()).hexdigest()
-    assert digest == "b41ca9fd335466eee997366c2e6f6bbe0a1b4582afe091fc4eba35f4a254182f"
-
-
-def test_splits_are_stratified_disjoint_and_complete():
-    labels = np.repeat([0, 1, 2, 3], [100, 50, 10, 3])
-    held, kept = stratified(labels, 0.2, seed=1)
-    assert np.bincount(labels[held]).tolist() == [20, 10, 2, 1]
-    assert sorted([*held, *kept]) == list(range(163))
-    np.testing.assert_array_equal(stratified(labels, 0.2, seed=1)[0], held)
-    assert not np.array_equal(stratified(labels, 0.2, seed=2)[0], held)
 
 
 def test_a_folder_of_classes(photos):
@@ -133,117 +102,10 @@ def test_a_class_without_a_usable_file_is_an_error(broken):
         data.load(str(broken), on_bad="skipp")
 
 
-def test_two_folders_for_one_split(photos, tmp_path):
-    for split in ("train", "val", "validation"):
-        shutil.copytree(photos, tmp_path / split)
-    with pytest.raises(UserError, match="both val/ and validation/"):
-        data.load(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda root: None, "has no folders"),
-        (lambda root: (root / "cat").mkdir(), "no image in .*cat"),
-        (lambda root: (root / "test" / "cat").mkdir(parents=True), "no train"),
-    ],
-)
-def test_a_folder_that_cannot_be_used(tmp_path, make, message):
-    make(tmp_path)
-    with pytest.raises(UserError, match=message):
-        data.load(str(tmp_path))
-
-
 def test_one_class_is_no_classification(photos, tmp_path):
     shutil.copytree(photos / "dark", tmp_path / "dark")
     with pytest.raises(UserError, match="at least 2 classes"):
         data.load(str(tmp_path))
-
-
-def test_a_source_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match="Did you mean digits"):
-        data.load("digit")
-    with pytest.raises(UserError, match=r"no data at 'nowhere/at/all'\. Expected digits"):
-        data.load("nowhere/at/all")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file of no kind"):
-        data.load(str(tmp_path / "file"))
-
-
-def test_data_that_are_not_there_may_have_a_neighbour(tmp_path):
-    (tmp_path / "my photos").mkdir()
-    (tmp_path / "photos.txt").write_text("no data")
-    for typed in ("my photo", "myphotos/", "My photos"):
-        with pytest.raises(UserError, match=r"Did you mean .*/my photos\?$"):
-            data.load(f"{tmp_path}/{typed}")
-    with pytest.raises(UserError, match="Expected digits"):
-        data.load(f"{tmp_path}/photos.txz")
-
-
-def test_arrays():
-    pixels = np.zeros((20, 4, 4), "uint8")
-    images = data.from_arrays(pixels, [0, 1] * 10, ["a", "b"])
-    assert images.train.pixels.shape[1:] == (4, 4, 1)
-    with pytest.raises(UserError, match="uint8"):
-        data.from_arrays(pixels.astype("float32"), [0, 1] * 10, ["a", "b"])
-    with pytest.raises(UserError, match=r"shape \(20,\)"):
-        data.from_arrays(pixels, [0, 1], ["a", "b"])
-    with pytest.raises(UserError, match=r"0 to 1 .* received 0 to 2"):
-        data.from_arrays(pixels, [0, 2] * 10, ["a", "b"])
-
-
-@pytest.fixture(scope="module")
-def tfds_folder(photos, tmp_path_factory):
-    """A real TFDS data set on disk, made by TFDS from arrays."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    folder = tmp_path_factory.mktemp("tfds")
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(None, None, 3)),
-            "label": tfds.features.ClassLabel(names=["dark", "light"]),
-        }
-    )
-    files = sorted(photos.glob("*/*.png"))
-
-    def rows():
-        for file in files:
-            pixels = np.asarray(Image.open(file))
-            yield {"image": pixels, "label": int(file.parent.name == "light")}
-
-    signature = {
-        "image": tf.TensorSpec((None, None, 3), tf.uint8),
-        "label": tf.TensorSpec((), tf.int64),
-    }
-    dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="two_lights",
-        version="1.0.0",
-        data_dir=folder,
-        split_datasets={"train": dataset},
-        features=features,
-        disable_shuffling=True,
-    )
-    return folder
-
-
-def test_tfds(tfds_folder, photos):
-    images, _ = data.load("tfds:two_lights", data_dir=str(tfds_folder))
-    assert images.classes == ("dark", "light")
-    assert [len(s) for s in (images.train, images.validation, images.test)] == [18, 2, 4]
-    folder = load_for_test(str(photos))[1]
-    stored = load_for_test("tfds:two_lights", str(tfds_folder))[1]
-    np.testing.assert_array_equal(folder.labels, stored.labels)
-    np.testing.assert_array_equal(
-        np.concatenate(list(split_batches(folder, Preprocessing((14, 18)), 5))),
-        np.concatenate(list(split_batches(stored, Preprocessing((14, 18)), 5))),
-    )
-
-
-def test_an_unknown_tfds_name_is_answered_with_suggestions(tfds_folder):
-    with pytest.raises(UserError, match=r"Did you mean .*cifar10"):
-        data.load("tfds:cifar01", data_dir=str(tfds_folder))
 
 
 def test_a_limit_takes_a_few_files_of_each_class_and_opens_no_other(tmp_path, monkeypatch):

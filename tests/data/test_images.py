@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -8,8 +10,6 @@ from PIL import Image, ImageOps
 from keras_vit import UserError
 from keras_vit.data import images
 from keras_vit.data.checks.examine import examine, problems_of
-from keras_vit.data.dataset import Arrays, Encoded, Files, split_batches
-from keras_vit.data.sources.folder import find_images
 from keras_vit.preprocessing import Preprocessing
 
 
@@ -26,6 +26,13 @@ def save(path, pixels, orientation=None, **options):
         options["exif"][0x0112] = orientation
     image.save(path, **options)
     return path
+
+
+def png_header(width, height):
+    """A PNG file of one bit to a pixel that ends where its pixels would begin."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    check = struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + check + b"\0\0\0\0IDAT"
 
 
 def test_a_file_of_the_right_size_is_read_as_it_is(tmp_path, pixels):
@@ -48,7 +55,6 @@ def test_the_centre_is_cropped_to_the_aspect_ratio(pixels):
     # 36 x 60 into a square: 12 columns fall away on each side.
     square = images.resize_to_fit(pixels, Preprocessing((36, 36)))
     np.testing.assert_array_equal(square, pixels[:, 12:48])
-    assert Preprocessing((20, 20), crop=0.5).box(36, 60) == (9, 21, 18, 18)
 
 
 def test_kinds_of_files(tmp_path, pixels):
@@ -80,32 +86,9 @@ def test_a_bad_file_is_named_with_its_reason(tmp_path, pixels, content, message)
         Image.fromarray(pixels).save(buffer, "JPEG")
         content = buffer.getvalue()[:-200]
     elif content == "bomb":
-        buffer = io.BytesIO()
-        Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
-        content = buffer.getvalue()
+        content = png_header(20_000, 20_000)
     path.write_bytes(content)
     with pytest.raises(UserError, match=message) as error:
         images.read_image(path, Preprocessing((8, 8)))
     assert str(path) in str(error.value)
     assert problems_of([str(path)]) == [str(error.value)]
-
-
-def test_find_images(photos, tmp_path, monkeypatch):
-    assert len(find_images([str(photos)])) == 24
-    assert len(find_images([f"{photos}/dark/0*.png"])) == 10
-    assert find_images(["any/name"]) == ["any/name"]
-    with pytest.raises(UserError, match="no images"):
-        find_images([f"{tmp_path}/*.jpg"])
-
-
-def test_splits_of_every_kind_give_the_same_pixels(tmp_path, pixels):
-    path = save(tmp_path / "a.png", pixels)
-    labels = np.zeros(1, "int64")
-    kinds = [
-        Files(labels, [str(path)], np.ones(1, "uint8")),
-        Encoded(labels, [path.read_bytes()], np.ones(1, "uint8")),
-        Arrays(labels, pixels[None]),
-    ]
-    read = [next(split_batches(split, Preprocessing((20, 20), 3, 0.9), 4)) for split in kinds]
-    np.testing.assert_array_equal(read[0], read[1])
-    np.testing.assert_array_equal(read[0], read[2])

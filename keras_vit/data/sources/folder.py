@@ -12,7 +12,7 @@ from keras_vit.data.inputs import is_url
 from keras_vit.data.sources.listing import SPLIT_NAMES, Labelled, Listing
 from keras_vit.errors import UserError
 
-_DEBRIS = ("__MACOSX",)  # what archives made on a Mac hold beside the files
+_DEBRIS = ("__MACOSX",)  # what archives made on a Mac add to the files
 
 
 def list_folder(root: Path, source: str | None = None) -> Listing:

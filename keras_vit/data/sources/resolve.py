@@ -102,9 +102,9 @@ def _may_hold_images(path: Path) -> bool:
 
 
 def _neighbours_like(path: Path) -> list[str]:
-    """The data beside a path that is not there, with names like its own."""
+    """The data next to a path that is not there, with names like its own."""
     with contextlib.suppress(OSError):
-        beside = {other.name: other for other in itertools.islice(path.parent.iterdir(), _NEARBY)}
-        names = difflib.get_close_matches(path.name, beside, 3, 0.7)
-        return [str(beside[name]) for name in names if _may_hold_images(beside[name])]
+        nearby = {other.name: other for other in itertools.islice(path.parent.iterdir(), _NEARBY)}
+        names = difflib.get_close_matches(path.name, nearby, 3, 0.7)
+        return [str(nearby[name]) for name in names if _may_hold_images(nearby[name])]
     return []

@@ -103,7 +103,7 @@ def test_gaussian_blur(sigma):
     smooth = next(p for p in pictures(3) if p.shape[0] == 31)
     blurred = array(pillow(smooth).filter(ImageFilter.GaussianBlur(sigma))).astype(int)
     result = values.gaussian_blur(tf.constant(smooth), sigma).numpy().astype(int)
-    # Three box filters in place of a Gaussian; away from the borders, which Pillow repeats.
+    # Three box filters instead of a Gaussian; away from the borders, which Pillow repeats.
     np.testing.assert_allclose(result[6:-6], blurred[6:-6], atol=3)
 
 

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
+import hashlib
+
 import numpy as np
 import pytest
 
 from keras_vit import UserError, data
+from keras_vit.data.by_name import load_for_test
+from keras_vit.data.sources.arrays import digits_splits
 
 
 def test_examples_in_memory_may_have_several_labels():
@@ -65,3 +69,30 @@ def test_a_file_that_is_no_npz(tmp_path):
         (tmp_path / "a.npz").write_bytes(content)
         with pytest.raises(UserError, match="is not a sound zip file"):
             data.load(str(tmp_path / "a.npz"))
+
+
+def test_digits_are_the_real_ones():
+    images, _ = data.load("digits")
+    assert images.classes == tuple("0123456789")
+    assert [len(s) for s in (images.train, images.validation, images.test)] == [1295, 143, 359]
+    whole = digits_splits()[1]["train"]
+    assert len(load_for_test("digits")[1]) == 359
+    assert len(whole) == 1797
+    # The counts of the test file that UCI publishes.
+    expected = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert np.bincount(whole.labels).tolist() == expected
+    assert set(np.unique(whole.pixels)) <= {round(v * 255 / 16) for v in range(17)}
+    digest = hashlib.sha256(whole.pixels.tobytes()).hexdigest()
+    assert digest == "b41ca9fd335466eee997366c2e6f6bbe0a1b4582afe091fc4eba35f4a254182f"
+
+
+def test_arrays():
+    pixels = np.zeros((20, 4, 4), "uint8")
+    images = data.from_arrays(pixels, [0, 1] * 10, ["a", "b"])
+    assert images.train.pixels.shape[1:] == (4, 4, 1)
+    with pytest.raises(UserError, match="uint8"):
+        data.from_arrays(pixels.astype("float32"), [0, 1] * 10, ["a", "b"])
+    with pytest.raises(UserError, match=r"shape \(20,\)"):
+        data.from_arrays(pixels, [0, 1], ["a", "b"])
+    with pytest.raises(UserError, match=r"0 to 1 .* received 0 to 2"):
+        data.from_arrays(pixels, [0, 2] * 10, ["a", "b"])

@@ -101,7 +101,7 @@ def test_text_that_is_not_utf_8(tmp_path):
 
 
 def write(photos, path, label_of, split_of=None):
-    """A manifest of the photos, beside no image."""
+    """A manifest of the photos, with no image next to it."""
     lines = [
         {"path": str(file), "label": label_of(i, file)}
         | ({"split": split_of(i)} if split_of else {})

@@ -57,3 +57,14 @@ def test_bad_and_missing_images(photos, tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match="no image in"):
         load_unlabelled(str(tmp_path / "nothing"))
+
+
+def test_files_without_classes_are_audited_too(photos, tmp_path):
+    for split, names in {"train": ("00", "01", "02", "03"), "test": ("03", "04")}.items():
+        (tmp_path / split).mkdir()
+        for name in names:
+            shutil.copy(photos / "dark" / f"{name}.png", tmp_path / split)
+    images, audit = load_unlabelled(str(tmp_path))
+    assert images.task == "single" and audit.decoded
+    assert [finding.kind for finding in audit.findings] == ["leak"]
+    assert "1 image in more than one split: results look too good; see audit.json" in images.notes
