@@ -42,6 +42,12 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def add_flags(parser):
+    _add_recipe_flags(parser)
+    _add_resume_flags(parser)
+    _add_checkpoint_flags(parser)
+
+
+def _add_recipe_flags(parser):
     from keras_vit.recipes import names
     from keras_vit.recipes.schema import ON_BAD
 
@@ -97,6 +103,9 @@ def add_flags(parser):
     parser.add_argument(
         "--all", action="store_true", help="with --dry_run: show fields with their defaults too"
     )
+
+
+def _add_resume_flags(parser):
     parser.add_argument(
         "--resume",
         metavar="RUN",
@@ -116,6 +125,9 @@ def add_flags(parser):
         metavar="TIME",
         help="stop with a checkpoint before this has passed: 90s, 20m, 2h or 1h30m",
     )
+
+
+def _add_checkpoint_flags(parser):
     parser.add_argument(
         "--checkpoint_minutes",
         type=float,

@@ -2,8 +2,10 @@
 """The public names. Who changes this list changes what users have written programs against."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras_vit
@@ -102,6 +104,16 @@ def test_every_name_resolves():
     for room, names in ROOMS.items():
         for name in names.split():
             assert getattr(getattr(keras_vit, room), name) is not None, f"{room}.{name}"
+
+
+def test_no_name_is_hidden_by_the_module_that_it_is_called_after():
+    """`training.train` stays a function when `training/train.py` is imported."""
+    for room, names in ROOMS.items():
+        package = importlib.import_module(f"keras_vit.{room}")
+        for name in names.split():
+            if importlib.util.find_spec(f"keras_vit.{room}.{name}") is not None:
+                importlib.import_module(f"keras_vit.{room}.{name}")
+                assert not isinstance(getattr(package, name), types.ModuleType), f"{room}.{name}"
 
 
 def test_every_name_has_a_docstring():

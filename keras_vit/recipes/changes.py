@@ -7,7 +7,7 @@ from typing import Any
 from keras_vit.errors import UserError
 from keras_vit.recipes.edit import merge, override
 from keras_vit.recipes.schema import Recipe
-from keras_vit.untrusted.reading import read_json
+from keras_vit.untrusted import reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Changes:
 
     def _merged(self, recipe: Recipe) -> Recipe:
         try:
-            return merge(recipe, read_json(self.config, dict[str, Any]))
+            return merge(recipe, reading.read_json(self.config, dict[str, Any]))
         except UserError as error:
             said = str(error).removeprefix(f"{self.config}: ")
             raise UserError(f"--config {self.config}: {said}") from error

@@ -124,7 +124,7 @@ class Checkpoints:
         self.keep = keep
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Writes a checkpoint beside the others, then removes those that are too many.
+        """Writes a checkpoint next to the others, then removes those that are too many.
 
         Raises:
             WriteFailed: when the disk is full or broken; the others are as they were.

@@ -17,7 +17,7 @@ from keras_vit.recipes import Phase
 from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted.reading import read_text
 
-# What a log may hold beside the loss: with one class to an image, with several.
+# What a log may hold next to the loss: with one class to an image, with several.
 SCORES = ("accuracy", "average_precision")
 MEASURED = ("loss", *SCORES, "val_loss", *(f"val_{name}" for name in SCORES))  # where logged
 _DRAW_SECONDS = 10.0  # a picture takes 0.2 s, an epoch of a small set less
@@ -130,28 +130,30 @@ def draw_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
     over epochs. A dotted line stands at the best epoch, others where images grow."""
     from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 
-    epochs = [row["epoch"] for row in rows]
     scores = [name for name in SCORES if name in rows[0]]
-    panels = [("loss", 1), *((name, 100) for name in scores)]
+    panels = [("loss", 1), *((name, 100) for name in scores)]  # shares are drawn in percent
     figure = Figure(figsize=(4.5 * len(panels), 3.4), dpi=80)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     side = 0.14 / len(panels)
     figure.subplots_adjust(left=side, right=1 - side / 3, bottom=0.15, top=0.9, wspace=0.18)
-    style = {"marker": "o", "markersize": 3} if len(rows) < 20 else {}
     for axis, (name, factor) in zip(axes, panels, strict=True):
-        axis.plot(epochs, [factor * row[name] for row in rows], label="training", **style)
-        axis.plot(
-            epochs, [factor * row[f"val_{name}"] for row in rows], label="validation", **style
-        )
-        title = name.replace("_", " ")
-        axis.set_title(title if factor == 1 else f"{title} (%)")
-        axis.set_xlabel("epoch")
-        axis.grid(alpha=0.3)
-        axis.legend(frameon=False)
-        for row, following in itertools.pairwise(rows):
-            if row.get("image_height") != following.get("image_height"):
-                axis.axvline(following["epoch"] - 0.5, color="grey", linewidth=0.8)
+        _draw_panel(axis, rows, name, factor)
     best = max(rows, key=lambda row: (*(row[f"val_{name}"] for name in scores), -row["val_loss"]))
     axes[-1].axvline(best["epoch"], color="grey", linewidth=0.8, linestyle=":")
     with replacing(path) as temporary:
         figure.savefig(temporary)
+
+
+def _draw_panel(axis, rows: Sequence[dict[str, float]], name: str, factor: int) -> None:
+    epochs = [row["epoch"] for row in rows]
+    style = {"marker": "o", "markersize": 3} if len(rows) < 20 else {}
+    for column, label in ((name, "training"), (f"val_{name}", "validation")):
+        axis.plot(epochs, [factor * row[column] for row in rows], label=label, **style)
+    title = name.replace("_", " ")
+    axis.set_title(title if factor == 1 else f"{title} (%)")
+    axis.set_xlabel("epoch")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    for row, following in itertools.pairwise(rows):
+        if row.get("image_height") != following.get("image_height"):
+            axis.axvline(following["epoch"] - 0.5, color="grey", linewidth=0.8)

@@ -167,7 +167,7 @@ def _has_classes(init: str, classes: Sequence[str]) -> bool:
 def _with_head_of(
     model: keras.Model, arrays: Iterable[tuple[str, np.ndarray]]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays with the head of a new model in place of theirs."""
+    """The arrays with the head of a new model instead of theirs."""
     yield from ((path, array) for path, array in arrays if not _in_head(path))
     for variable in model.weights:
         if _in_head(variable.path):

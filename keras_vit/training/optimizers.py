@@ -112,7 +112,7 @@ def _adam_direction(optimizer, gradient, moments, betas):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class AdamW(PerVariable, _AdamStep, keras.optimizers.AdamW):
-    """Adam, with the decay beside it or, as an L2 penalty, inside."""
+    """Adam, with the decay next to it (AdamW) or, as an L2 penalty, inside."""
 
 
 class _MomentumStep:
@@ -132,7 +132,7 @@ class _MomentumStep:
 
 @keras.saving.register_keras_serializable("keras_vit")
 class SGD(PerVariable, _MomentumStep, keras.optimizers.SGD):
-    """Gradient descent, with momentum. The decay stands beside it: PyTorch's is an L2 penalty."""
+    """Gradient descent, with momentum. The decay is apart from it: PyTorch's is an L2 penalty."""
 
 
 @keras.saving.register_keras_serializable("keras_vit")

@@ -20,7 +20,7 @@ class RunOptions:
         checkpoint_minutes: time between two checkpoints. None (with `checkpoint_steps` None too)
             is as often as their writing takes less than 1 % of the time, and 10 seconds at the
             least.
-        checkpoint_steps: train steps between two checkpoints, in place of a time.
+        checkpoint_steps: train steps between two checkpoints, instead of a time.
         keep_checkpoints: how many of the newest stay.
         max_time: seconds, from the call on, after which the run writes a checkpoint and stops with
             `TimeIsUp`; None for no limit.

@@ -19,13 +19,13 @@ from keras_vit.weights.catalog import check_named
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is trained, on what, where and how. Data alone: nothing here opens or makes anything.
+    """What is trained, on what, where and how: data, from which whoever needs it makes the rest.
 
     Attributes:
         recipe: complete: with a model for the classes of the images, and a precision.
         images: the data.
         audit: what was found in their files; None without files.
-        run: its folder.
+        run: the folder that it goes to.
         precision: a Keras dtype policy.
         phases: which epochs see which image size.
         options: see `keras_vit.train`.

@@ -56,7 +56,7 @@ def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 
 def metric_values(model: keras.Model) -> list[np.ndarray]:
-    """The running sums behind the logged means of the epoch."""
+    """The running sums of which the logged means of the epoch are made."""
     return [to_array(variable) for variable in model.metrics_variables]
 
 

@@ -21,7 +21,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         checkpoints: where they go.
         options: say how often.
         first_step: train steps that were made before this process.
-        progress: what every checkpoint says beside what the callbacks remember.
+        progress: what every checkpoint says, next to what the callbacks remember.
         others: callbacks; those with `get_state` are asked for it.
     """
 
@@ -66,24 +66,27 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if self._saved_step == self.step and not trained:
             return
         began = time.perf_counter()
-        model = self.model
         if self._epoch_means is not None:
-            for callback in self.others:
-                if isinstance(callback, SwapAverages):
-                    callback.put_back()
-            set_metric_values(model, self._epoch_means)
+            self._leave_validation()
         remembered = {
             type(callback).__name__: callback.get_state()
             for callback in self.others
             if hasattr(callback, "get_state")
         }
         progress = {**self.progress, "callbacks": remembered}
-        checkpoint = Checkpoint(self.step, capture(model), progress, trained)
+        checkpoint = Checkpoint(self.step, capture(self.model), progress, trained)
         if not checkpoint.finite:
             raise NonFiniteLoss(f"weights became NaN or infinite up to step {self.step:,}.")
         self.checkpoints.save(checkpoint)
         self._saved_step, self._saved_at = self.step, time.perf_counter()
         self.cost = self._saved_at - began
+
+    def _leave_validation(self):
+        """Puts weights and running means back as the last train step left them."""
+        for callback in self.others:
+            if isinstance(callback, SwapAverages):
+                callback.put_back()
+        set_metric_values(self.model, self._epoch_means)
 
 
 class StopWhenAsked(keras.callbacks.Callback):

@@ -67,7 +67,7 @@ class TellProgress(keras.callbacks.Callback):
         self._step.doing = f"epoch {self._epoch + 1} of {self.history.epochs}{what}"
 
     def _heavier(self) -> float:
-        """How many steps of this image size the later, larger ones cost beside their number."""
+        """What later, larger images cost more than these, in steps of this image size."""
         phases = self.history.phases
         now = next(phase for phase in phases if self._epoch < phase.end)
         return self.history.steps * sum(

@@ -2,12 +2,14 @@
 import csv
 import dataclasses
 import importlib
+import inspect
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from keras_vit.apps import cli
 from keras_vit.apps import train as app
 
+import keras_vit
 from keras_vit import UserError, ViTConfig, config_of, recipes
 from keras_vit.data import by_name
 from keras_vit.training import NonFiniteLoss, RunOptions, TimeIsUp, resume, train
@@ -86,6 +89,24 @@ def test_a_run_learns_and_can_be_repeated(images, tmp_path):
     assert first.report["top1"] == 1.0
     for a, b in zip(first.model.weights, second.model.weights, strict=True):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+
+
+def test_the_way_to_fit_is_short(tmp_path, monkeypatch):
+    """Who follows `keras-vit train` meets these functions, one in the other, and `make_plan`."""
+    way = []
+
+    def spy(*args, **kwargs):
+        ours = (Path(app.__file__).parent, Path(keras_vit.__file__).parent)
+        for entry in reversed(inspect.stack()):
+            if any(Path(entry.filename).is_relative_to(folder) for folder in ours):
+                way.append(entry.function)
+        raise NonFiniteLoss("seen")
+
+    monkeypatch.setattr(keras.Model, "fit", spy)
+    parser = cli.make_parser("train")
+    args = parser.parse_args(["--debug", "--workdir", str(tmp_path / "run")])
+    assert args.command_main(args) == 1
+    assert way == ["main", "_train", "train", "fit"]
 
 
 def test_ema_weights_are_what_is_evaluated_and_saved(images, tmp_path, monkeypatch):

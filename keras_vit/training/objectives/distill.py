@@ -12,6 +12,7 @@ from keras_vit.errors import UserError
 from keras_vit.export.worker import Worker
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Classify, Distill, Recipe
+from keras_vit.run_folder import ModelFile
 from keras_vit.training.inputs import check_teacher
 from keras_vit.training.objectives.base import Objective, float32_copy, save_whole
 from keras_vit.training.objectives.classify import make_loss
@@ -125,28 +126,36 @@ def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool
         whether XLA can compile it: an exported file runs on the host.
     """
     file, metadata = check_teacher(recipe, classes)
+    logits = _logits_of(file, len(metadata.labels))
+    order = [metadata.labels.index(name) for name in classes]
+
+    def teacher(images):  # (B, H, W, C)
+        images = _resized(images, metadata.image_size)
+        return ops.take(logits(images), order, axis=-1)  # (B, classes)
+
+    return teacher, file.needs_keras
+
+
+def _logits_of(file: ModelFile, num_classes: int) -> Callable:
+    """A function from pixels to the logits of a model file, for the graph of a train step."""
     if file.needs_keras:
         model = load_keras(file.path)
-
-        def logits(images):
-            return model(images, training=False)
-    elif keras.backend.backend() == "tensorflow":
-        from keras_vit.export.host_call import in_graph
-
-        logits = in_graph(Worker(file.path), len(metadata.labels))
-    else:
+        return lambda images: model(images, training=False)
+    if keras.backend.backend() != "tensorflow":
         raise UserError(
             f"objective.teacher: {file.path} can be a teacher on the TensorFlow backend alone. "
             "Name a run folder or a .keras file."
         )
-    order = [metadata.labels.index(name) for name in classes]
+    from keras_vit.export.host_call import in_graph
 
-    def teacher(images):
-        size, wanted = tuple(images.shape[1:3]), metadata.image_size
-        if size != wanted:
-            # To enlarge takes no antialiasing, whose form TensorFlow's XLA cannot compile.
-            shrinks = size[0] > wanted[0] or size[1] > wanted[1]
-            images = ops.image.resize(images, wanted, antialias=shrinks)
-        return ops.take(logits(images), order, axis=-1)
+    return in_graph(Worker(file.path), num_classes)
 
-    return teacher, file.needs_keras
+
+def _resized(images, wanted: tuple[int, int]):
+    """Images at the size that the teacher takes, where it takes another than the student."""
+    size = tuple(images.shape[1:3])
+    if size == wanted:
+        return images
+    # To enlarge takes no antialiasing, whose form TensorFlow's XLA cannot compile.
+    shrinks = size[0] > wanted[0] or size[1] > wanted[1]
+    return ops.image.resize(images, wanted, antialias=shrinks)
