@@ -18,7 +18,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.weights.catalog import CATALOG, Entry
 
 HEADER = (
-    "| weights | image | parameters | GFLOPs | top-1 | CPU ms | license | published in |\n"
+    "| weights | image | parameters | GFLOPs | top-1, % | CPU ms | license | published in |\n"
     "|---|---|---|---|---|---|---|---|"
 )
 
@@ -30,7 +30,7 @@ def config_of(entry: Entry) -> ViTConfig:
 def facts(name: str, entry: Entry) -> list[str]:
     """The columns that are known without running anything, but for CPU ms."""
     config = config_of(entry)
-    top1 = f"{entry.accuracy} %" if entry.num_classes else f"{entry.accuracy} % (linear)"
+    top1 = f"{entry.accuracy}" if entry.num_classes else f"{entry.accuracy} linear"
     return [
         f"`{name}`",
         str(entry.image_size),
@@ -38,7 +38,7 @@ def facts(name: str, entry: Entry) -> list[str]:
         f"{config.forward_flops() / 1e9:,.1f}",
         top1,
         entry.licence,
-        entry.source.removeprefix("github.com/"),
+        entry.source.removeprefix("github.com/").partition("/")[2],
     ]
 
 
