@@ -35,7 +35,8 @@ command line if the registration stands in `registry.py`. In this order:
 4.  `run_reference`: their own code, run on the file's own tensors. `keras-vit parity` then shows
     for each layer whether all of the above is right.
 
-`adapters/keras_hub.py` is a small example, `adapters/transformers.py` a whole one.
+`tests/weights/toy_family.py` is a whole family in one file, with its own code to compare with;
+`adapters/transformers.py` a published one.
 """
 
 from collections.abc import Callable, Collection, Mapping
