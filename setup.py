@@ -55,6 +55,7 @@ setup(
         "quantize": QUANTIZE,
         "heif": ["pillow-heif>=1.4,<2"],
         "fuzz": ["atheris>=2.3,<4"],
+        "types": ["mypy>=2.4,<3"],
         # The site, see docs/conf.py.
         "docs": ["sphinx>=8.2,<10", "myst-parser>=4,<6", "furo>=2025.7.19,<2027"],
         # The libraries that `keras-vit parity` compares with.

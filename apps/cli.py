@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from absl import app, flags, logging
 from absl.flags import argparse_flags
@@ -54,7 +55,7 @@ def run_script(command: str) -> None:
 def make_parser(command: str) -> argparse.ArgumentParser:
     """Makes the parser of a command from its module: docstring and flags."""
     module = _module(command)
-    sentence, _, rest = inspect.getdoc(module).partition("\n")
+    sentence, _, rest = (inspect.getdoc(module) or "").partition("\n")
     parser = _Parser(
         prog=f"keras-vit {command}",
         description=sentence,
@@ -196,7 +197,7 @@ def _guarded(prog: str, main: Callable, args: argparse.Namespace) -> int:
         return 130
 
 
-def _fail(prog: str, message: str) -> None:
+def _fail(prog: str, message: str) -> NoReturn:
     print(visible_lines(f"{prog}: error: {message}"), file=sys.stderr)
     sys.exit(2)
 
@@ -212,9 +213,14 @@ def underscored(arguments: Sequence[str]) -> list[str]:
     return result
 
 
+def _sentence(module: ModuleType) -> str:
+    """The first line of a module's docstring."""
+    return (inspect.getdoc(module) or "").partition("\n")[0]
+
+
 def _overview() -> str:
     lines = ["usage: keras-vit COMMAND ... (keras-vit COMMAND --help explains each)", ""]
     for command in COMMANDS:
         module = _module(command)
-        lines.append(f"  {command:<11}{inspect.getdoc(module).splitlines()[0]}")
+        lines.append(f"  {command:<11}{_sentence(module)}")
     return "\n".join([*lines, "", "  --version  Print the version."])

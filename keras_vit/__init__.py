@@ -66,11 +66,11 @@ _HOME = {
     "training": "",
     "weights": "",
 }
-__getattr__, _names = attributes(__name__, _HOME)
+if not TYPE_CHECKING:  # a type checker tells who misspells a name
+    __getattr__, _names = attributes(__name__, _HOME)
 
-
-def __dir__() -> list[str]:
-    return [*_names(), "__version__"]
+    def __dir__() -> list[str]:
+        return [*_names(), "__version__"]
 
 
 after_import("keras", register)  # so that Keras reads a file of ours, whichever came first

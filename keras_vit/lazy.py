@@ -75,7 +75,7 @@ class _Finder:
         for finder in [finder for finder in sys.meta_path if finder is not self]:
             spec = finder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Loader(spec.loader, self)
+                spec.loader = _Loader(spec.loader, self)  # type: ignore[assignment]
                 return spec
         return None
 
@@ -83,7 +83,7 @@ class _Finder:
 class _Loader:
     """Loads a module as its own loader does, then does what is to follow."""
 
-    def __init__(self, loader, finder: _Finder):
+    def __init__(self, loader: Any, finder: _Finder):
         self.loader = loader
         self.finder = finder
 
@@ -92,7 +92,9 @@ class _Loader:
 
     def exec_module(self, module: ModuleType) -> None:
         # From here on the module looks as if nobody had been in between.
-        module.__loader__ = module.__spec__.loader = self.loader
+        module.__loader__ = self.loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.loader
         self.loader.exec_module(module)
         if self.finder in sys.meta_path:
             sys.meta_path.remove(self.finder)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -88,6 +88,16 @@ class Predictor:
             )
         return cls(runner, metadata, file.path)
 
+    @overload
+    def predict(
+        self, images: str | os.PathLike, top_k: int | None = None, batch_size: int = 32
+    ) -> Prediction: ...
+    @overload
+    def predict(
+        self, images: list | tuple | Iterator, top_k: int | None = None, batch_size: int = 32
+    ) -> Iterator[Prediction]: ...
+    @overload  # an array is one image or several
+    def predict(self, images: Any, top_k: int | None = None, batch_size: int = 32) -> Any: ...
     def predict(
         self, images: Any, top_k: int | None = None, batch_size: int = 32
     ) -> Prediction | Iterator[Prediction]:

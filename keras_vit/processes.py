@@ -17,7 +17,7 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
-def python_command(module: str, *arguments: str | os.PathLike) -> list[str]:
+def python_command(module: str, *arguments: str | os.PathLike[str]) -> list[str]:
     """The command that runs a module as `python -m` does, isolated.
 
     No `PYTHON...` variable, user's start-up file or current folder has a say (`python -I`).
@@ -30,7 +30,7 @@ def python_command(module: str, *arguments: str | os.PathLike) -> list[str]:
         What `subprocess` takes.
     """
     code = _CODE.format(path=ascii(_import_path()), module=module)
-    return [sys.executable, "-I", "-c", code, *map(os.fspath, arguments)]
+    return [sys.executable, "-I", "-c", code, *(os.fspath(argument) for argument in arguments)]
 
 
 def drop_current_folder() -> None:

@@ -199,7 +199,8 @@ class _Shown:
             if self.steps or self.thread is None:
                 return
             thread, self.thread = self.thread, None
-            self.stop.set()
+            if self.stop is not None:
+                self.stop.set()
         thread.join()
 
     @contextlib.contextmanager
@@ -276,14 +277,12 @@ class _Bar:
         room = self.console.width - len(told) - 3  # of the description and the bar
         if room < 2 * _NARROWEST:
             return Text(told, no_wrap=True, overflow="ellipsis")
-        known = step.total is not None
         width = max(_NARROWEST, min(_LONGEST, room - len(step.doing)))
-        bar = ProgressBar(
-            total=step.total if known else 1.0,
-            completed=min(step.done, step.total) if known else 0.0,
-            width=width,
-            pulse=not known,
-        )
+        if step.total is None:
+            bar = ProgressBar(total=1.0, completed=0.0, width=width, pulse=True)
+        else:
+            done = min(step.done, step.total)
+            bar = ProgressBar(total=step.total, completed=done, width=width, pulse=False)
         line = Table.grid(padding=(0, 1))
         line.add_column(no_wrap=True, overflow="ellipsis", max_width=room - width)
         line.add_column(width=width)

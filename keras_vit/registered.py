@@ -8,6 +8,7 @@ Keras; a stand-in takes the place of each class until then.
 
 import importlib
 import sys
+from typing import Any
 
 # class: the module that defines it; a test compares them with the classes that enter themselves.
 REGISTERED = {
@@ -49,7 +50,7 @@ def register() -> None:
 def _stand_in(name: str, module: str) -> type:
     """A class that makes instances of another one, whose module is imported for the first."""
 
-    def real() -> type:
+    def real() -> Any:
         return getattr(importlib.import_module(module), name)
 
     return type(

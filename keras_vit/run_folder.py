@@ -88,16 +88,16 @@ class _Report(TypedDict):
 class _Scored(_Report):
     top1: _Share
     top5: NotRequired[_Share]
-    validation_top1: _Share
+    validation_top1: _Share  # type: ignore[misc]
 
 
 class _ScoredBySeveral(_Report):
     map: _Share
-    validation_map: _Share
+    validation_map: _Share  # type: ignore[misc]
 
 
 class _Reconstructing(_Report):
-    objective: Literal["reconstruct"]
+    objective: Literal["reconstruct"]  # type: ignore[misc]
     test_loss: float
 
 
@@ -232,7 +232,7 @@ class RunFolder:
     def report(self) -> dict[str, Any]:
         """The results of a finished run."""
         report = read_json(self.report_file, dict[str, Any], follow=False)
-        kind = _ScoredBySeveral if "map" in report else _Scored
+        kind: type = _ScoredBySeveral if "map" in report else _Scored
         if report.get("objective") == "reconstruct":
             kind = _Reconstructing
         return check(report, kind, str(self.report_file))
@@ -314,7 +314,7 @@ class ModelFile:
         Raises:
             UserError: for anything else, and for a run without a model or a readable recipe.
         """
-        if isinstance(target, cls):
+        if isinstance(target, ModelFile):
             return target
         path, run = Path(target), RunFolder(Path(target))
         if not path.exists():

@@ -5,11 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.models import vit
+from keras_vit.models import ViT, vit
 from keras_vit.run_folder import RunFolder
 from keras_vit.weights.catalog import CATALOG, check_named
 from keras_vit.weights.download import fetch
@@ -27,7 +25,7 @@ def create(
     image_size: int | tuple[int, int] | None = None,
     num_classes: int | None = None,
     **options: Any,
-) -> keras.Model:
+) -> ViT:
     """Makes a Vision Transformer of a published size.
 
     Every intermediate result has a name: `keras.Model(model.input, model.get_layer("block_05")

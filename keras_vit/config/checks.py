@@ -54,7 +54,7 @@ def pair(name: str, value: Any) -> tuple[int, int]:
 
 def check_together(config: "ViTConfig") -> None:
     """Raises a `UserError` for fields that do not go together, each of which may be."""
-    if len(config.resnet_stages or ()) > 8:
+    if config.resnet_stages is not None and len(config.resnet_stages) > 8:
         raise UserError(
             f"resnet_stages: expected at most 8 stages, received {len(config.resnet_stages)}."
         )

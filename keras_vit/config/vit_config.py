@@ -149,9 +149,10 @@ class ViTConfig:
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
-        return tuple(
-            size // (self.stem_stride * patch)
-            for size, patch in zip(self.image_size, self.patch_size, strict=True)
+        (height, width), (patch_height, patch_width) = self.image_size, self.patch_size
+        return (
+            height // (self.stem_stride * patch_height),
+            width // (self.stem_stride * patch_width),
         )
 
     @property

@@ -37,4 +37,5 @@ _HOME = {
     "from_arrays": "sources.arrays",
     "load": "by_name",
 }
-__getattr__, __dir__ = attributes(__name__, _HOME)  # the pipeline and TFDS bring TensorFlow
+if not TYPE_CHECKING:  # a type checker tells who misspells a name
+    __getattr__, __dir__ = attributes(__name__, _HOME)  # the pipeline and TFDS bring TensorFlow

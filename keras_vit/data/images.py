@@ -90,7 +90,8 @@ def opened(path: str | os.PathLike | io.BytesIO) -> Iterator[Image.Image]:
     """
     with contextlib.ExitStack() as stack:
         if isinstance(path, io.BytesIO):
-            stream, size = path, len(path.getbuffer())
+            stream: BinaryIO = path
+            size = len(path.getbuffer())
         else:
             stream = stack.enter_context(io.BufferedReader(open_regular(path)))
             size = os.fstat(stream.fileno()).st_size

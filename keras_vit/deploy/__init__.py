@@ -37,4 +37,5 @@ _HOME = {
     "Latency": "latency",
     "time_files": "latency",
 }
-__getattr__, __dir__ = attributes(__name__, _HOME)  # files are timed without Keras
+if not TYPE_CHECKING:  # a type checker tells who misspells a name
+    __getattr__, __dir__ = attributes(__name__, _HOME)  # files are timed without Keras

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
                 f"{path}: nothing says its input size. Expected a folder that `keras-vit export` "
                 "made."
             )
-        shape = (None, *metadata.image_size, metadata.channels)
+        shape: tuple[int | None, ...] = (None, *metadata.image_size, metadata.channels)
     else:
         with Worker(path) as model:
             shape, metadata = model.input_shape, Metadata.read(path, model.metadata)
@@ -98,7 +98,7 @@ def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
             f"{', '.join(map(str, batches))}. `keras-vit export RUN --batch dynamic` makes a file "
             "for any batch."
         )
-    return _Timed(path, shape[1:], metadata and metadata.flops)
+    return _Timed(path, shape[1:], None if metadata is None else metadata.flops)
 
 
 def _exported(
@@ -150,7 +150,8 @@ def _written(scratch: Path, runtime: str, mode: str, folded: "Folded", batch: in
     shape = (_CALIBRATION_IMAGES, *config.image_size, config.channels)
     noise = np.random.default_rng(0).integers(0, 256, shape).astype("float32")
     labels = tuple(map(str, range(config.num_classes)))
-    metadata = Metadata(folded.name, labels, config.image_size, config.channels)
+    channels: Any = config.channels  # Metadata checks it
+    metadata = Metadata(folded.name, labels, config.image_size, channels)
     planned = CheckedExport(runtime, mode, scratch / mode / EXPORT_NAMES[runtime])
     options = ExportOptions(quantize=mode, batch=batch)
     return write(planned, folded, metadata, options, noise).path

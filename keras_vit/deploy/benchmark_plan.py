@@ -87,11 +87,15 @@ def plan_benchmark(
             whose package is missing, more threads than cores.
     """
     _check_words("runtime", runtimes, RUNTIMES)
-    _check_words("quantize", modes, MODES)
+    _check_words("quantize", modes, list(MODES))
     check_numbers(threads, batches)
     found = {subject: _find(subject, image_size) for subject in subjects}
     models = {subject: source for subject, source in found.items() if _is_model(source)}
-    files = {name: file.path for name, file in found.items() if name not in models}
+    files = {
+        name: source.path
+        for name, source in found.items()
+        if name not in models and isinstance(source, ModelFile)
+    }
     for name, path in files.items():
         _check_file(name, path, runtimes, is_installed)
     if not models and modes is not None:

@@ -130,7 +130,7 @@ class CheckedExport:
 
     def to_report(self) -> dict[str, Any]:
         """Its entry under `exports` of `report.json`."""
-        found = {
+        found: dict[str, Any] = {
             "format": self.format,
             "path": self.path.name,
             "quantize": self.mode,
@@ -158,7 +158,8 @@ class CheckedExport:
             labels; `drop` in points; `agreement`, 0 to 1; `logit_sqnr` in dB, None without any
             error; and for LiteRT `worst_layers`, `gpu` and of float files `float16`.
         """
-        row = {"format": self.format, "quantize": self.mode, "notes": self._remarks(float32)}
+        row: dict[str, Any] = {"format": self.format, "quantize": self.mode}
+        row["notes"] = self._remarks(float32)
         if not self.runs:
             return row
         row |= {

@@ -139,7 +139,8 @@ def _logits_of_all(
     runners: Mapping[str, Runner], batches: Iterable[np.ndarray]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Logits of every runner for all images, and the first images, for timing."""
-    logits, first = {name: [] for name in runners}, []
+    logits: dict[str, list[np.ndarray]] = {name: [] for name in runners}
+    first: list[np.ndarray] = []
     for pixels in batches:
         if sum(map(len, first)) < _TIMED_IMAGES:
             first.append(pixels)

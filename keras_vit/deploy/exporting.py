@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,8 +95,9 @@ def write(
         UserError: when there is no other mode to choose.
     """
     metadata = dataclasses.replace(metadata, flops=folded.config.forward_flops())
-    path, form = export.path, {"input_dtype": options.input_dtype}
-    form |= {"attention": options.attention, "quantize": export.mode}
+    path = export.path
+    form: dict[str, Any] = {"input_dtype": options.input_dtype, "attention": options.attention}
+    form["quantize"] = export.mode
     try:
         with step(f"exporting {export.name}"):
             if export.format == "saved_model":

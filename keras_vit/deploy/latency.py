@@ -180,7 +180,7 @@ def median_milliseconds(
 
     The runners take turns, so that a machine that is busy for a while slows all of them.
     """
-    times = {name: [] for name in runners}
+    times: dict[str, list[float]] = {name: [] for name in runners}
     for i in range(5 + rounds):
         image = images[i % len(images)][None]
         for name, run in runners.items():

@@ -36,7 +36,7 @@ def class_places(folders: Sequence[str], by: str, num_classes: int) -> np.ndarra
         wrong = [name for name in folders if not re.fullmatch(r"n\d{8}", name)]
         wrong = wrong or ([] if len(folders) == num_classes else [f"{len(folders)} folders"])
         expected = f"{num_classes} WordNet ids such as n01440764"
-        places = np.argsort(np.argsort(folders)) if not wrong else []
+        places = np.argsort(np.argsort(folders)).tolist() if not wrong else []
     else:
         raise unknown("--classes", by, CLASS_NAMES)
     if wrong:
@@ -70,17 +70,17 @@ def real_labels(
     for name in names:
         path = PurePath(name)
         if isinstance(labels, Mapping):
-            key = path.name
+            shown = labels.get(path.name)
         else:
             number = re.search(r"(\d+)$", path.stem)
-            key = int(number[1]) - 1 if number else -1
-        known = key in labels if isinstance(labels, Mapping) else 0 <= key < len(labels)
-        if not known:
+            place = int(number[1]) - 1 if number else -1
+            shown = labels[place] if 0 <= place < len(labels) else None
+        if shown is None:
             raise UserError(
                 f"{name}: has none of the {len(labels):,} labels. Expected file names with the "
                 "number of the image at their end, as in ILSVRC2012_val_00000001.JPEG."
             )
-        found.append(tuple(labels[key]))
+        found.append(tuple(shown))
     return found
 
 

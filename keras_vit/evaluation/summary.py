@@ -2,7 +2,7 @@
 """Everything that a table of logits says about a classifier, as plain data."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -86,6 +86,6 @@ def summarize(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) ->
     }
 
 
-def _rows(columns: dict[str, Sequence]) -> list[dict]:
+def _rows(columns: Mapping[str, Sequence | np.ndarray]) -> list[dict]:
     plain = [np.asarray(column).tolist() for column in columns.values()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*plain, strict=True)]

@@ -27,4 +27,5 @@ _HOME = {
     "to_saved_model": "saved_model",
     "Worker": "worker",
 }
-__getattr__, __dir__ = attributes(__name__, _HOME)  # a .tflite file runs without TensorFlow
+if not TYPE_CHECKING:  # a type checker tells who misspells a name
+    __getattr__, __dir__ = attributes(__name__, _HOME)  # a .tflite file runs without TensorFlow

@@ -164,8 +164,8 @@ def _block(block, config: ViTConfig) -> dict[str, np.ndarray]:
     hidden = _array(mlp.hidden.kernel), _array(mlp.hidden.bias)
     output = _array(mlp.output_projection.kernel), _array(mlp.output_projection.bias)
     if config.layer_scale is not None:
-        out = [part * _array(block.attention_branch[0].gamma) for part in out]
-        output = [part * _array(block.mlp_branch[0].gamma) for part in output]
+        out = _scaled(out, _array(block.attention_branch[0].gamma))
+        output = _scaled(output, _array(block.mlp_branch[0].gamma))
     folded = {
         **_dense(f"{name}/qkv", *_after_norm(block.attention_norm, *qkv)),
         **_dense(f"{name}/attention_output", *map(_centred, out)),
@@ -210,7 +210,8 @@ def _qk_norm(folded: dict, attention, config: ViTConfig, name: str) -> dict[str,
 
 def _output(model: keras.Model, config: ViTConfig) -> dict[str, np.ndarray]:
     """Everything after the last block."""
-    norm, pool, folded = model.get_layer("encoder_norm"), model.get_layer("pool"), {}
+    norm, pool = model.get_layer("encoder_norm"), model.get_layer("pool")
+    folded: dict[str, np.ndarray] = {}
     reads_norm = config.pool != "map"  # whether the next dense layer reads encoder_norm
     if config.pool == "map":
         folded |= _attention_pool(pool, norm, config)
@@ -228,7 +229,7 @@ def _output(model: keras.Model, config: ViTConfig) -> dict[str, np.ndarray]:
             heads = [_after_norm(norm, *head) for head in heads]
         # Side by side in the input, so that the product is the sum of the heads.
         kernel = np.concatenate([kernel for kernel, _ in heads]) / len(heads)
-        folded |= _dense("head", kernel, sum(bias for _, bias in heads) / len(heads))
+        folded |= _dense("head", kernel, np.sum([bias for _, bias in heads], axis=0) / len(heads))
     return folded
 
 
@@ -255,12 +256,18 @@ def _attention_pool(pool, norm, config: ViTConfig) -> dict[str, np.ndarray]:
     }
 
 
+def _scaled(
+    dense: tuple[np.ndarray, np.ndarray], gamma: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A dense layer whose output is multiplied by a number for each channel."""
+    kernel, bias = dense
+    return kernel * gamma, bias * gamma
+
+
 def _rescaling(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     layer, channels = model.get_layer("rescaling"), model.input.shape[-1]
-    return tuple(
-        np.broadcast_to(np.asarray(value, "float64"), (channels,))
-        for value in (layer.scale, layer.offset)
-    )
+    scale, offset = (np.asarray(value, "float64") for value in (layer.scale, layer.offset))
+    return np.broadcast_to(scale, (channels,)), np.broadcast_to(offset, (channels,))
 
 
 def _stem(model: keras.Model) -> dict[str, np.ndarray]:

@@ -103,7 +103,7 @@ class Metadata:
         """
         path = Path(path)
         if path.suffix == ".onnx":
-            text = own or _of_onnx(path)
+            text: str | bytes | None = own or _of_onnx(path)
         elif path.is_dir():
             file = path / EXTRA / METADATA_FILE
             text = read_bytes(file, limits.JSON) if os.path.lexists(file) else None

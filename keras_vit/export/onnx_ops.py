@@ -50,7 +50,7 @@ class OnnxOps:
         return name
 
     def number(self, value: float) -> str:
-        return self.constant(f"number {value!r}", np.float32(value))
+        return self.constant(f"number {value!r}", np.asarray(value, "float32"))
 
     def dense(self, x: str, name: str, columns: slice = slice(None)) -> str:
         """x @ kernel + bias, of these columns."""

@@ -124,7 +124,7 @@ def _dense_outputs(file: str | os.PathLike, images: np.ndarray) -> list[np.ndarr
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     steps = [o for o in interpreter._get_ops_details() if o["op_name"] == "FULLY_CONNECTED"]
     entry = interpreter.get_input_details()[0]
-    found = [[] for _ in steps]
+    found: list[list] = [[] for _ in steps]
     for image in images:
         interpreter.set_tensor(entry["index"], quantized(image[None], entry))
         interpreter.invoke()

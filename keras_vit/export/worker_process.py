@@ -139,7 +139,8 @@ class _Server:
         for _ in range(1 if shape[0] in self.seen else _WARM_UP_CALLS):
             self.model(pixels)  # caches belong to whoever ran before
         self.seen.add(shape[0])
-        times, end = [], time.perf_counter() + seconds
+        times: list[tuple[float, float]] = []
+        end = time.perf_counter() + seconds
         while not times or time.perf_counter() < end:
             wall, cpu = time.perf_counter(), time.process_time()
             self.model(pixels)

@@ -87,10 +87,9 @@ def _rescaling(config: ViTConfig) -> keras.layers.Layer:
     count = max(len(config.pixel_mean), len(config.pixel_std))
     mean = config.pixel_mean * (count // len(config.pixel_mean))
     std = config.pixel_std * (count // len(config.pixel_std))
-    scale = [1 / (255 * s) for s in std]
-    offset = [-m / s for m, s in zip(mean, std, strict=True)]
-    if count == 1:
-        scale, offset = scale[0], offset[0]
+    scales = [1 / (255 * s) for s in std]
+    offsets = [-m / s for m, s in zip(mean, std, strict=True)]
+    scale, offset = (scales, offsets) if count > 1 else (scales[0], offsets[0])
     # float32 whatever the policy: resized pixels need more than bfloat16's 8 significant bits.
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="rescaling")
 

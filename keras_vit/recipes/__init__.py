@@ -73,7 +73,7 @@ def default_for(source: str | None) -> str:
 def describe(name: str) -> str:
     """The first line of a recipe's docstring."""
     get(name)
-    return _RECIPES[name].__doc__.strip().splitlines()[0]
+    return (_RECIPES[name].__doc__ or "").strip().splitlines()[0]
 
 
 def paper_of(name: str) -> str:

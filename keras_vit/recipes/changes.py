@@ -47,7 +47,7 @@ class Changes:
         """What becomes of a recipe, change by change, each with its flag; as `explain` takes it."""
         steps = []
         if self.config is not None:
-            recipe = self._merged(recipe)
+            recipe = self._merged(recipe, self.config)
             steps.append(("--config", recipe))
         if self.init is not None:
             recipe = dataclasses.replace(recipe, init=self.init)
@@ -55,7 +55,7 @@ class Changes:
         recipe = override(recipe, *self.assignments)
         steps.append(("--set", recipe))
         data = {"source": self.source, "data_dir": self.data_dir, "on_bad": self.on_bad}
-        given = {name: value for name, value in data.items() if value}
+        given: dict[str, Any] = {name: value for name, value in data.items() if value}
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **given))
         return [*steps, ("flag", recipe)]
 
@@ -77,12 +77,13 @@ class Changes:
             "flags out, or leave --resume out to start a new run."
         )
 
-    def _merged(self, recipe: Recipe) -> Recipe:
+    @staticmethod
+    def _merged(recipe: Recipe, file: str) -> Recipe:
         try:
-            return merge(recipe, reading.read_json(self.config, dict[str, Any]))
+            return merge(recipe, reading.read_json(file, dict[str, Any]))
         except UserError as error:
-            said = str(error).removeprefix(f"{self.config}: ")
-            raise UserError(f"--config {self.config}: {said}") from error
+            said = str(error).removeprefix(f"{file}: ")
+            raise UserError(f"--config {file}: {said}") from error
 
 
 def explain(recipe: Recipe, *changed: tuple[str, Recipe]) -> list[tuple[str, str, str]]:
@@ -113,7 +114,7 @@ def explain(recipe: Recipe, *changed: tuple[str, Recipe]) -> list[tuple[str, str
 
 def _flat(node: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
     """(value, default) of each field that has none of its own."""
-    flat = {}
+    flat: dict[str, tuple[Any, Any]] = {}
     for field in dataclasses.fields(node):
         value, default = getattr(node, field.name), field.default
         if dataclasses.is_dataclass(value):

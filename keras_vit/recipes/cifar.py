@@ -19,9 +19,9 @@ def cifar10_seed() -> Recipe:
     return Recipe(
         name="cifar10_seed",
         model=ViTConfig(
-            image_size=32,
+            image_size=(32, 32),
             num_classes=10,
-            patch_size=4,
+            patch_size=(4, 4),
             width=48,
             depth=4,
             mlp_dim=192,
@@ -53,9 +53,9 @@ def vit_cifar() -> Recipe:
     return Recipe(
         name="vit_cifar",
         model=ViTConfig(
-            image_size=32,
+            image_size=(32, 32),
             num_classes=10,
-            patch_size=4,
+            patch_size=(4, 4),
             width=384,
             depth=7,
             mlp_dim=384,

@@ -14,10 +14,10 @@ def digits() -> Recipe:
     return Recipe(
         name="digits",
         model=ViTConfig(
-            image_size=8,
+            image_size=(8, 8),
             channels=1,
             num_classes=10,
-            patch_size=4,
+            patch_size=(4, 4),
             width=64,
             depth=4,
             mlp_dim=128,

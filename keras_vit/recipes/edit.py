@@ -50,13 +50,20 @@ def debug(recipe: Recipe) -> Recipe:
     """
     model = recipe.model
     if model is not None:
-        sizes = {"width": 32, "depth": 1, "mlp_dim": 64, "num_heads": 2, "resnet_stages": None}
-        representation = 32 if model.representation_size else 0
-        model = dataclasses.replace(model, **sizes, representation_size=representation)
+        model = dataclasses.replace(
+            model,
+            width=32,
+            depth=1,
+            mlp_dim=64,
+            num_heads=2,
+            resnet_stages=None,
+            representation_size=32 if model.representation_size else 0,
+        )
     objective = recipe.objective
     if isinstance(objective, Reconstruct):
-        sizes = {"decoder_width": 32, "decoder_depth": 1, "decoder_num_heads": 2}
-        objective = dataclasses.replace(objective, **sizes)
+        objective = dataclasses.replace(
+            objective, decoder_width=32, decoder_depth=1, decoder_num_heads=2
+        )
     parts = min(recipe.accumulate, 2)
     return dataclasses.replace(
         recipe,

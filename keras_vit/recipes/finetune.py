@@ -93,8 +93,8 @@ def model_for(side: int, images: int) -> ViTConfig:
     size = 32 if side < 48 else 64 if side < 96 else 128
     width, depth = (64, 4) if images < 1_000 else (128, 6) if images < 10_000 else (192, 9)
     return ViTConfig(
-        image_size=size,
-        patch_size=size // 8,
+        image_size=(size, size),
+        patch_size=(size // 8, size // 8),
         width=width,
         depth=depth,
         mlp_dim=4 * width,

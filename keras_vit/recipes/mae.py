@@ -50,9 +50,9 @@ def masked_autoencoder_small() -> Recipe:
     return Recipe(
         name="masked_autoencoder_small",
         model=ViTConfig(
-            image_size=32,
+            image_size=(32, 32),
             num_classes=0,
-            patch_size=4,
+            patch_size=(4, 4),
             width=192,
             depth=6,
             mlp_dim=512,

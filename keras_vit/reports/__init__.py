@@ -35,4 +35,7 @@ _HOME = {
     "quantization_table": "quantization",
     "write_report": "tables",
 }
-__getattr__, __dir__ = attributes(__name__, _HOME)  # attention pictures bring Keras, tables do not
+if not TYPE_CHECKING:  # a type checker tells who misspells a name
+    __getattr__, __dir__ = attributes(
+        __name__, _HOME
+    )  # attention pictures bring Keras, tables do not

@@ -67,8 +67,8 @@ def draw_test_attention(target: str | os.PathLike, count: int, out: Path) -> lis
 def _classes(label: np.ndarray, labels: Sequence[str]) -> str | None:
     """The class of a number, or the classes of a row of zeros and ones."""
     if not np.ndim(label):
-        return labels[label]
-    return " + ".join(labels[place] for place in np.flatnonzero(label)) or None
+        return labels[int(label)]
+    return " + ".join(labels[int(place)] for place in np.flatnonzero(label)) or None
 
 
 def _draw(model, labels, images, names, true, out: Path) -> list[Sight]:

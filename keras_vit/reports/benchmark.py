@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 _PIPELINE_COLUMNS = ("up to", "images/s", "CPU ms/image", "added", "cores")
 
-_LATENCY_COLUMNS = ("model", "threads", "batch", "median ms", "p95 ms", "CPU ms")
-_LATENCY_COLUMNS += ("images/s", "GFLOP/s", "of peak", "size", "memory")
+_LATENCY_COLUMNS = (
+    *("model", "threads", "batch", "median ms", "p95 ms", "CPU ms"),
+    *("images/s", "GFLOP/s", "of peak", "size", "memory"),
+)
 
 
 def pipeline_table(stages: "Sequence[Stage]") -> str:

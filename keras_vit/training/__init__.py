@@ -32,4 +32,5 @@ _HOME = {
     "train": "train",
 }
 # A compiled model that Keras reads needs the optimizers, and nothing of what training brings.
-__getattr__, __dir__ = attributes(__name__, _HOME)
+if not TYPE_CHECKING:  # a type checker tells who misspells a name
+    __getattr__, __dir__ = attributes(__name__, _HOME)

@@ -26,7 +26,7 @@ class SaveBest(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.save = save
-        self.best = None
+        self.best: tuple[float, ...] | None = None
         self.epoch = None
 
     def on_epoch_end(self, epoch, logs=None):

@@ -253,7 +253,7 @@ def _open_lock(path: Path) -> IO[bytes]:
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     with (folder / "state.npz").open("wb") as file:
-        np.savez(file, **checkpoint.arrays)
+        np.savez(file, **checkpoint.arrays)  # type: ignore[arg-type]
     (folder / "progress.json").write_text(json.dumps(checkpoint.progress), encoding="utf-8")
     meta = {
         "format": FORMAT,

@@ -2,6 +2,7 @@
 """What a recipe names, images, a checkpoint, a teacher: whether it is there. Without Keras."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
@@ -44,7 +45,8 @@ def check_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[ModelFile, Me
             is to compile what runs on the host.
     """
     file = find_teacher(recipe)
-    name, channels = recipe.objective.teacher, recipe.model.channels
+    objective: Any = recipe.objective  # `Distill`, as there is a teacher
+    name, channels = objective.teacher, recipe.model.channels
     metadata = file.metadata()
     differing = sorted(set(classes) ^ set(metadata.labels))
     if differing:

@@ -230,7 +230,8 @@ def _finish(plan: Plan, checkpoints: Checkpoints, best: SaveBest) -> Run:
 
 def _facts(plan: Plan, best: SaveBest) -> dict:
     """What the report says of every run."""
-    images, *accuracy, loss = plan.images, *best.best
+    images = plan.images
+    *accuracy, loss = best.best
     return {
         "objective": plan.recipe.objective.kind,
         "best_epoch": best.epoch + 1,

@@ -3,19 +3,20 @@
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from keras_vit.errors import UserError, unknown
 from keras_vit.untrusted import schema
 
 # Lowest and highest value of a number, or of each number of a tuple.
-Bounds = dict[str, tuple[float, float]]
+Bounds = Mapping[str, tuple[float, float]]
 
 
 def check_fields(
     node: Any,
     bounds: Bounds,
-    choices: dict[str, tuple[str, ...]] | None = None,
+    choices: Mapping[str, tuple[str, ...]] | None = None,
     prefix: str = "",
 ) -> None:
     """Checks every field of a frozen dataclass, for its `__post_init__`.

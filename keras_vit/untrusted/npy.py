@@ -8,7 +8,7 @@ with the size of the member before anything is allocated, and nothing is ever un
 import math
 import os
 import zipfile
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Header(NamedTuple):
     dtype: np.dtype
 
 
-def read_header(source: str, stream: BinaryIO, size: int) -> Header:
+def read_header(source: str, stream: IO[bytes], size: int) -> Header:
     """Reads the start of a member, and leaves the stream at its first number.
 
     Args:
@@ -77,7 +77,7 @@ def read_header(source: str, stream: BinaryIO, size: int) -> Header:
     return header
 
 
-def read_array(source: str, stream: BinaryIO, size: int) -> np.ndarray:
+def read_array(source: str, stream: IO[bytes], size: int) -> np.ndarray:
     """Reads a member whole; see `read_header`."""
     header = read_header(source, stream, size)
     expected = math.prod(header.shape) * header.dtype.itemsize

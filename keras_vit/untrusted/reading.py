@@ -17,7 +17,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from keras_vit.errors import UserError
 from keras_vit.untrusted import limits, schema
@@ -33,7 +33,7 @@ _KINDS = {
 _CHUNK = 1 << 20
 
 
-def open_regular(path: str | os.PathLike, follow: bool = True) -> BinaryIO:
+def open_regular(path: str | os.PathLike, follow: bool = True) -> io.FileIO:
     """Opens a regular file to read bytes, without a buffer of Python's own.
 
     Args:
@@ -181,7 +181,7 @@ def _size(path: str | os.PathLike, file: BinaryIO, limit: int) -> int:
     return size
 
 
-def read_at_most(stream: BinaryIO, count: int) -> bytes:
+def read_at_most(stream: IO[bytes] | gzip.GzipFile, count: int) -> bytes:
     """Reads `count` bytes, or to the end; what is not there is never allocated."""
     parts = []
     while count and (part := stream.read(min(count, _CHUNK))):
@@ -196,11 +196,11 @@ def _children(node: Any) -> list:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise ValueError(f"the name {twice[:80]!r} stands twice in one object")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the name {name[:80]!r} stands twice in one object")
+        found[name] = value
     return found
 
 

@@ -97,12 +97,12 @@ class _Table(io.FileIO):
     bounds: limits.Zip | None = None
     _read = 0
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """Reads, and counts what is read and how many members that could be."""
         if self.bounds is None:
             return super().read(size)
         room = self.bounds.directory - self._read
-        contents = super().read(room + 1 if size < 0 else min(size, room + 1))
+        contents = super().read(room + 1 if size is None or size < 0 else min(size, room + 1))
         self._read += len(contents)
         if len(contents) > room or contents.count(_MEMBER) > self.bounds.members:
             raise UserError(

@@ -33,4 +33,5 @@ _HOME = {
     "save": "saving",
     "unregister": "registry",
 }
-__getattr__, __dir__ = attributes(__name__, _HOME)
+if not TYPE_CHECKING:  # a type checker tells who misspells a name
+    __getattr__, __dir__ = attributes(__name__, _HOME)

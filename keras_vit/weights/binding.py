@@ -5,6 +5,7 @@ Every variable is filled exactly once and every tensor of a file is used or was 
 otherwise the error has both lists.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -172,7 +173,7 @@ def write(
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     for binding in bindings:
-        yield binding.theirs, binding.shape, lambda binding=binding: make(binding)
+        yield binding.theirs, binding.shape, functools.partial(make, binding)
 
 
 def _binding(theirs, rule, paths, config, ours) -> Binding:

@@ -9,6 +9,7 @@ it by name.
 import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,13 +47,14 @@ def in_form(
         changed["head/bias"] = np.zeros(config.num_classes, np.float32)
         if config.distillation_token:
             changed["distillation_head/bias"] = changed["head/bias"]
-    arrays = collections.ChainMap(changed, arrays)
+    # A chain writes to its first table alone; what it reads is not copied.
+    whole = collections.ChainMap(changed, arrays)  # type: ignore[arg-type]
     config = _with_table(config, adapter, changed)
-    return _with_prefix(config, adapter, arrays, changed), arrays
+    return _with_prefix(config, adapter, whole, changed), whole
 
 
 def _without_losses(config: ViTConfig, adapter: Adapter, accept: Sequence[str]) -> ViTConfig:
-    losses = {}
+    losses: dict[str, Any] = {}
     for name, value in adapter.always.items():
         if getattr(config, name) != value:
             losses[name] = value

@@ -213,12 +213,14 @@ def _check_covered(size, cell, source) -> None:
 
 def _covered_and_grid(rows, options, size, cell, source) -> tuple[int, tuple[int, int]]:
     """How many of the rows belong to tokens before the patches, and the grid of the others."""
-    grids = {covered: _square(rows - covered) for covered in options if rows > covered}
+    grids: dict[int, tuple[int, int] | None] = {
+        covered: _square(rows - covered) for covered in options if rows > covered
+    }
     if size and len(size) == 2 and all(isinstance(side, int) for side in size):
         wanted = (size[0] // cell[0], size[1] // cell[1])
         # A table of just as many rows was made for that grid, square or not.
-        exact = {k: wanted for k in grids if rows - k == wanted[0] * wanted[1]}
-        grids = exact or grids
+        exact = [covered for covered in grids if rows - covered == wanted[0] * wanted[1]]
+        grids = dict.fromkeys(exact, wanted) or grids
     found = [(covered, grid) for covered, grid in grids.items() if grid]
     if len(found) != 1:
         raise UserError(

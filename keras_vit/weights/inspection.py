@@ -135,8 +135,7 @@ def _groups(specs: dict[str, Spec]) -> list[Group]:
     groups = []
     ordered = sorted(specs, key=pattern)
     for name, members in itertools.groupby(ordered, key=pattern):
-        members = list(members)
-        first = specs[members[0]]
-        size = sum(specs[member].size for member in members)
-        groups.append(Group(name, len(members), first.shape, first.dtype, size))
+        found = [specs[member] for member in members]
+        size = sum(spec.size for spec in found)
+        groups.append(Group(name, len(found), found[0].shape, found[0].dtype, size))
     return groups

@@ -11,13 +11,13 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.models import vit
+from keras_vit.models import ViT, vit
 from keras_vit.progress import track
 from keras_vit.weights.model_variables import variables_of
 from keras_vit.weights.source import Source, open_source
 
 
-def load_model(path: str | os.PathLike, **options: Any) -> keras.Model:
+def load_model(path: str | os.PathLike, **options: Any) -> ViT:
     """Loads a Vision Transformer from a checkpoint of any known dialect.
 
     The dialect and the whole configuration are read off the tensors and the JSON files beside them;
@@ -40,7 +40,7 @@ def load_model(path: str | os.PathLike, **options: Any) -> keras.Model:
     return build(open_source(path, **options))
 
 
-def build(source: Source) -> keras.Model:
+def build(source: Source) -> ViT:
     """The model of a checkpoint that has been opened, as its options want it."""
     config, arrays = source.fitted()
     model = _empty(config)
@@ -78,7 +78,7 @@ def fill(model: keras.Model, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
         )
 
 
-def _empty(config: ViTConfig) -> keras.Model:
+def _empty(config: ViTConfig) -> ViT:
     """`vit(config)` full of zeros.
 
     Drawing 86 million random numbers only to overwrite them costs seconds, and twice the memory.

@@ -194,7 +194,7 @@ def _imbalance(counts: dict[str, int]) -> Iterator[Finding]:
     filled = {label: count for label, count in counts.items() if count}
     if not filled:
         return
-    small, large = min(filled, key=filled.get), max(filled, key=filled.get)
+    small, large = min(filled, key=filled.__getitem__), max(filled, key=filled.__getitem__)
     if filled[large] >= _IMBALANCED * filled[small]:
         text = f"{filled[large]:,} images of {large} to train, but {filled[small]:,} of {small}"
         yield Finding("imbalance", False, text)

@@ -64,7 +64,8 @@ def examine(path: str, decode: bool = True) -> Examined:
         with opened(path) as image:  # the limit of pixels is checked before all of it is read
             orientation = orientation_or_none(image)
             traits = tuple(_traits(image)) + (("EXIF",) if orientation is None else ())
-            found = Examined(path, None, *image.size, orientation or 1, traits=traits)
+            width, height = image.size
+            found = Examined(path, None, width, height, orientation or 1, traits)
         if not decode:
             return found
         with _ALONE if found.width * found.height > _LARGE else contextlib.nullcontext():

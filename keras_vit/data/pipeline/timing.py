@@ -2,7 +2,6 @@
 """How fast images come out of the pipeline, stage by stage."""
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Iterator
 
@@ -97,7 +96,9 @@ def _run(dataset: tf.data.Dataset, batch_size: int, seconds: float) -> tuple[int
     batches = iter(dataset)
     next(batches)  # traces, starts the threads, fills the buffers
     wall, cpu = time.perf_counter(), time.process_time()
-    for count in itertools.count(1):
+    count = 0
+    while True:
         next(batches)
+        count += 1
         if time.perf_counter() - wall >= seconds:
             return count * batch_size, time.perf_counter() - wall, time.process_time() - cpu

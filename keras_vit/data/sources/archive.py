@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, Any
 
 from keras_vit.data.sources.folder import subfolders
 from keras_vit.errors import UserError
@@ -31,11 +31,15 @@ from keras_vit.untrusted.zips import open_zip
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _CHUNK = 1 << 20
 _LONG_NAME = 65_536  # bytes of a tar member that only holds the name of the next, or its dates
-_AUXILIARY = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-_AUXILIARY += (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_AUXILIARY = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 # RecursionError: one member that only holds a name after the other.
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
-_BROKEN += (RecursionError, NotImplementedError)
+_BROKEN: tuple[type[Exception], ...] = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError),
+    *(RecursionError, NotImplementedError),
+)
 
 
 def is_archive(path: Path) -> bool:
@@ -103,7 +107,9 @@ def _tar_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes], int
     packed = open_regular(path)
     with packed, _plain(path, packed) as plain:
         stream = _Counted(path, plain, packed)
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
+        # It reads and does no more, which is all that a stream of tarfile's ("r|") has to do.
+        reader: Any = stream
+        with tarfile.open(fileobj=reader, mode="r|", tarinfo=_Member) as archive:
             for count, info in enumerate(archive, 1):
                 if count > limits.IMAGES.members:
                     raise _too_much(path, "members", limits.IMAGES.members)
@@ -117,7 +123,7 @@ def _tar_members(path: Path, folder: Path) -> Iterator[tuple[str, IO[bytes], int
                     yield info.name, archive.extractfile(info), packed.tell()
 
 
-def _plain(path: Path, packed: BinaryIO) -> IO[bytes]:
+def _plain(path: Path, packed: io.FileIO) -> io.BufferedReader | gzip.GzipFile:
     if path.suffix.lower() == ".tar":
         return io.BufferedReader(packed)
     return gzip.GzipFile(fileobj=packed)
@@ -127,7 +133,7 @@ class _Member(tarfile.TarInfo):
     """A member whose header is checked before what it announces is read into memory."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Member":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
         """Reads a header; see `tarfile.TarInfo.frombuf`."""
         info = super().frombuf(buf, encoding, errors)
         if info.size < 0 or (info.type in _AUXILIARY and info.size > _LONG_NAME):
@@ -138,7 +144,7 @@ class _Member(tarfile.TarInfo):
 class _Counted:
     """A stream whose bytes count towards the limit, those of tar headers too, which can be long."""
 
-    def __init__(self, path: Path, stream: IO[bytes], packed: BinaryIO):
+    def __init__(self, path: Path, stream: io.BufferedIOBase, packed: io.FileIO):
         self.path = path
         self.stream = stream
         self.total = 0

@@ -25,7 +25,9 @@ def list_folder(root: Path, source: str | None = None) -> Listing:
     Raises:
         UserError: when nothing in it could be a class, or a split stands twice or without train.
     """
-    classes, files, ignored = {}, {}, []
+    classes: dict[str, list[str]] = {}
+    files: dict[str, list[Labelled]] = {}
+    ignored = []
     for split, folder in split_folders(root).items():
         classes[split], files[split] = [], []
         for place in _class_folders(folder):
@@ -51,7 +53,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     named = [child for child in subfolders(root) if child.name.lower() in SPLIT_NAMES]
     if not named:
         return {"train": root}
-    splits = {}
+    splits: dict[str, Path] = {}
     for child in named:
         split = SPLIT_NAMES[child.name.lower()]
         if split in splits:

@@ -42,7 +42,8 @@ def hf_splits(name: str) -> tuple[list[str], dict[str, Split]]:
             f"hf:{name}: cannot be loaded ({type(error).__name__}: {str(error)[:200]}). Without a "
             "network it must be in the cache of `datasets` already."
         ) from error
-    splits, classes = {}, []
+    splits: dict[str, Split] = {}
+    classes: list[str] = []
     for theirs, table in tables.items():
         if theirs.lower() in SPLIT_NAMES:
             image, label, several, classes = _columns(name, table.features)

@@ -55,7 +55,8 @@ def list_manifest(path: Path) -> Listing:
     if len(rows) > limits.MANIFEST_LINES:
         raise UserError(f"{path}: has more than the limit of {limits.MANIFEST_LINES:,} rows.")
     several = any(_is_list(row["label"]) for _, row in rows)
-    files, lines = {"train": []}, {}
+    files: dict[str, list[Labelled]] = {"train": []}
+    lines: dict[str, int] = {}
     for line, row in rows:
         where = f"{path}, line {line}"
         name = _path(where, row["path"], path.parent)

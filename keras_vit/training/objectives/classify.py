@@ -65,15 +65,18 @@ def class_weights(objective: Classify, counts: Sequence[int]) -> tuple[float, ..
     Raises:
         UserError: for another number of weights than there are classes.
     """
-    if objective.class_weights == "balanced":
+    weights = objective.class_weights
+    if weights == "balanced":
         present = [max(1, count) for count in counts]
         return tuple(sum(counts) / (len(present) * count) for count in present)
-    if objective.class_weights is not None and len(objective.class_weights) != len(counts):
+    if weights is None or isinstance(weights, str):
+        return None
+    if len(weights) != len(counts):
         raise UserError(
             f"objective.class_weights: expected {len(counts)} numbers, one for each class, "
-            f"received {len(objective.class_weights)}."
+            f"received {len(weights)}."
         )
-    return objective.class_weights
+    return weights
 
 
 @keras.saving.register_keras_serializable("keras_vit")

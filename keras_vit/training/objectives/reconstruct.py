@@ -113,4 +113,4 @@ def _keep_examples(learner: MaskedAutoencoder, recipe: Recipe, split: Split, fil
     pictures = {"original": images, "masked": masked, "reconstructed": reconstructed}
     pictures = {name: np.round(pixels).astype("uint8") for name, pixels in pictures.items()}
     with replacing(file) as temporary:
-        np.savez_compressed(temporary, **pictures)
+        np.savez_compressed(temporary, **pictures)  # type: ignore[arg-type]

@@ -15,8 +15,10 @@ from keras_vit.weights.formats.checkpoint import Checkpoint, Spec, check_name, c
 # Where training programs put the state dict inside what they save.
 _NESTED = ("state_dict", "model", "model_ema", "teacher", "student")
 # What NumPy can hold. PyTorch has more: quantized numbers, eight bits of floating point, complex.
-_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8")
-_DTYPES += ("bool",)
+_DTYPES = (
+    *("float64", "float32", "float16", "bfloat16"),
+    *("int64", "int32", "int16", "int8", "uint8", "bool"),
+)
 
 
 def open_torch(path: str | os.PathLike) -> Checkpoint:

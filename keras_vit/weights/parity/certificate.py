@@ -119,7 +119,7 @@ def certify(
         versions |= found
     if record is not None:
         with replacing(Path(record)) as temporary:
-            np.savez(temporary, images=images, **theirs)
+            np.savez(temporary, images=images, **theirs)  # type: ignore[arg-type]
     ours = layer_outputs(model, pixels_of(images, config))
     rows = tuple(_row(name, ours[name], theirs[name]) for name in ours if name in theirs)
     by = str(reference or stored)

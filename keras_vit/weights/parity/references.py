@@ -19,6 +19,7 @@ from keras_vit.weights.adapter import Taps
 if TYPE_CHECKING:
     from keras_vit.weights.source import Source
 
+_DECLARED: list[Any] = []
 _TORCHVISION_OPERATORS = (
     "nms qnms roi_align _roi_align_backward roi_pool _roi_pool_backward ps_roi_align "
     "_ps_roi_align_backward ps_roi_pool _ps_roi_pool_backward deform_conv2d "
@@ -54,7 +55,7 @@ def import_torchvision() -> None:
         library = torch.library.Library("torchvision", "DEF")
         for name in _TORCHVISION_OPERATORS.split():
             library.define(f"{name}(Tensor x) -> Tensor")
-        import_torchvision.library = library  # the names live as long as this object
+        _DECLARED.append(library)  # the names live as long as this object
 
 
 def timm_model(config: ViTConfig):
