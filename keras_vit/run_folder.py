@@ -226,7 +226,8 @@ class RunFolder:
         if self.recipe.model is None:
             raise UserError(f"{self.recipe_file}: expected the model of a run, received none.")
         seen = self.recipe.preprocessing  # a run of version 0.1
-        return Metadata(self.recipe.name, self.labels, seen.image_size, seen.channels, seen.crop)
+        channels: Any = seen.channels  # Metadata checks it
+        return Metadata(self.recipe.name, self.labels, seen.image_size, channels, seen.crop)
 
     @cached_property
     def report(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import assert_type
 
 import keras_vit
 from keras_vit import Predictor, ViT, ViTConfig
-from keras_vit.data import ImageSet
+from keras_vit.data import Audit, ImageSet
 from keras_vit.predictor import Prediction
 from keras_vit.recipes import Recipe
 
@@ -47,8 +47,9 @@ def training(folder: Path) -> None:
     recipe = keras_vit.recipes.get("finetune")
     assert_type(recipe, Recipe)
     assert_type(keras_vit.recipes.override(recipe, "epochs=3"), Recipe)
-    images = keras_vit.data.load(str(folder))
+    images, audit = keras_vit.data.load(str(folder))
     assert_type(images, ImageSet)
+    assert_type(audit, Audit | None)
     run = keras_vit.train(recipe, data=images)
     assert_type(run, keras_vit.training.Run)
     assert_type(run.recipe, Recipe)

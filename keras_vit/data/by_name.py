@@ -165,7 +165,7 @@ def _to_splits(listing: Listing, examined: list[Examined], on_bad: str) -> dict[
     if problems and on_bad == "error":
         raise UserError(broken_message(listing.source, problems))
     orientation = {found.path: found.orientation for found in examined if not found.problem}
-    splits = {}
+    splits: dict[str, Split] = {}
     for split, files in listing.files.items():
         usable = [file for file in files if file.path in orientation]
         gone = sorted(used(files) - used(usable))

@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -228,7 +228,7 @@ class ImageSet:
 
     def without_labels(self) -> "ImageSet":
         """The same images, without classes."""
-        splits = {
+        splits: dict[str, Any] = {
             name: dataclasses.replace(split, labels=np.zeros(len(split), "int64"))
             for name, split in self.splits.items()
         }

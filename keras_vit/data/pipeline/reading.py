@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,7 +27,7 @@ _PROBE = 64  # images that are decoded to guess whether all have whole values
 
 
 @functools.singledispatch
-def reader(split: Split, channels: int) -> Callable:
+def reader(split: Any, channels: int) -> Callable:
     """Makes the function that reads one example.
 
     Args:
@@ -100,15 +101,15 @@ def _paths(split: Split) -> tf.Tensor:
     return tf.constant([os.fsencode(path) for path in split.files])
 
 
-def with_contents(split: Split, cache: str) -> Split:
+def with_contents(split: Any, cache: str) -> Split:
     """The split with the contents of its files in memory, where `cache` (see `Data`) says so."""
     if not split.files or cache == "none":
         return split
     if cache == "auto" and sum(map(os.path.getsize, split.files)) > _budget():
         return split
     with ThreadPoolExecutor() as pool:
-        contents = pool.map(lambda path: read_bytes(path, limits.IMAGE), split.files)
-        contents = list(track(contents, "reading image files into memory", len(split)))
+        arriving = pool.map(lambda path: read_bytes(path, limits.IMAGE), split.files)
+        contents = list(track(arriving, "reading image files into memory", len(split)))
     return Encoded(split.labels, contents, split.orientation)
 
 

@@ -39,7 +39,7 @@ def list_unlabelled(source: str, limit: int | None) -> Listing:
             raise UserError(
                 f"no image in {folder}. Expected {' '.join(sorted(SUFFIXES))} files at any depth."
             )
-    classes = {split: [] for split in folders}
+    classes: dict[str, list[str]] = {split: [] for split in folders}
     return Listing(source, root, classes, files, task="none", complete=False)
 
 

@@ -92,6 +92,6 @@ def save_whole(model: keras.Model, path: Path) -> None:
 def metadata_for(recipe: Recipe, images: ImageSet) -> Metadata:
     """What the model files of a run say of themselves."""
     seen = recipe.preprocessing
-    return Metadata(
-        recipe.name, images.classes, seen.image_size, seen.channels, seen.crop, images.task
-    )
+    channels: Any = seen.channels  # Metadata checks it, and the task
+    task: Any = images.task
+    return Metadata(recipe.name, images.classes, seen.image_size, channels, seen.crop, task)
