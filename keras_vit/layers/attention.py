@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Multi-head attention: Keras's own, with the initialisation of the paper and QK-norm as a
-variant."""
+"""Keras' multi-head attention with the paper's first values, and QK-norm as a variant."""
 
 import math
 
@@ -11,8 +10,7 @@ from keras_vit.layers.composite import Composite
 
 @keras.saving.register_keras_serializable("keras_vit")
 class QKNormAttention(Composite, keras.layers.MultiHeadAttention):
-    """Multi-head attention whose queries and keys pass a LayerNorm over each head (arXiv
-    2302.05442).
+    """Multi-head attention with a LayerNorm of each head's queries and keys (arXiv 2302.05442).
 
     Args:
         norm_epsilon: epsilon of the two LayerNorms.
@@ -34,7 +32,7 @@ class QKNormAttention(Composite, keras.layers.MultiHeadAttention):
             setattr(self, name, norm)
         self.restore_quantization()
 
-    def _compute_attention(self, query, key, value, *args, **kwargs):  # Keras's documented hook
+    def _compute_attention(self, query, key, value, *args, **kwargs):  # Keras' documented hook
         return super()._compute_attention(
             self.query_norm(query), self.key_norm(key), value, *args, **kwargs
         )
@@ -61,9 +59,8 @@ def multi_head_attention(
         norm_epsilon: epsilon of QK-norm.
         **kwargs: `name`, `dtype`.
     """
-    # Glorot uniform of the (width, width) matrix. Keras before 3.15 took the (width, heads,
-    # head_dim) kernels for convolutions and drew them up to six times too small, so the limit is
-    # spelled out.
+    # Glorot uniform of the (width, width) matrix, spelled out: Keras before 3.15 took the kernels
+    # (width, heads, head_dim) for convolutions and drew them up to six times too small.
     limit = math.sqrt(6 / (width + width))
     options = {
         "num_heads": num_heads,

@@ -13,7 +13,8 @@ from keras_vit.layers.feed_forward import FeedForward
 class AttentionPool(Composite):
     """Multi-head attention pooling, "MAP" (arXiv 2106.04560, section 3.2).
 
-    A learnable probe attends to the tokens; an MLP behind a LayerNorm is added to what it read.
+    A learnable probe attends to the tokens; what it read passes a LayerNorm and an MLP inside a
+    residual connection.
 
     Args:
         num_heads: attention heads; they divide the width of the input.

@@ -14,10 +14,10 @@ from keras_vit.errors import UserError
 class Composite(keras.layers.Layer):
     """A layer made of others, which remembers how these have been quantised.
 
-    `model.quantize("int8")` changes the dense layers inside of a block, whose configuration is no
-    part of any file: Keras saves that of the block alone, and would read the file into a block that
-    has not been quantised. So a block says in its own configuration what has become of its parts,
-    and quantises new parts in the same way before their values are read.
+    `model.quantize("int8")` changes the dense layers inside a block, but Keras saves the
+    configuration of the block only, and would read the file into a block that has not been
+    quantised. So a block says in its own configuration what has become of its parts, and quantises
+    new parts in the same way before their values are read.
 
     A subclass calls `restore_quantization` at the end of its `build`.
 
@@ -61,12 +61,12 @@ def quantized_parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 @contextlib.contextmanager
 def _little_garbage() -> Iterator[None]:
-    """Spares the garbage collector all that exists already.
+    """Spares the garbage collector all objects that exist already.
 
-    Keras collects garbage for each kernel that it replaces: 0.2 s beside TensorFlow, for 74 kernels
-    of a B/16.
+    Keras collects garbage after each kernel that it replaces, which takes 0.2 s where TensorFlow is
+    imported, and a B/16 has 74 kernels.
     """
-    if gc.get_freeze_count():  # somebody else has frozen what he wants to stay so
+    if gc.get_freeze_count():  # somebody else has frozen objects, which must stay so
         yield
         return
     gc.freeze()

@@ -12,7 +12,7 @@ GELUS = ("exact", "tanh")
 
 @keras.saving.register_keras_serializable("keras_vit")
 class FeedForward(Composite):
-    """Two dense layers with GELU between them, applied to each token alone.
+    """Two dense layers with GELU between them, for each token by itself.
 
     Args:
         hidden_width: size of the layer between.
@@ -76,5 +76,5 @@ def gelu(x, form: str = "exact"):
     """
     if form == "tanh":
         return ops.gelu(x, approximate=True)
-    # Not ops.gelu(approximate=False): that becomes Erfc, which ONNX does not have, without a word.
+    # Not ops.gelu(approximate=False): it becomes an Erfc, which ONNX lacks, and nothing says so.
     return 0.5 * x * (1.0 + ops.erf(x * 0.7071067811865476))

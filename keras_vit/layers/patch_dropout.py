@@ -9,7 +9,7 @@ from keras_vit.errors import UserError
 
 @keras.saving.register_keras_serializable("keras_vit")
 class PatchDropout(keras.layers.Layer):
-    """Leaves out patch tokens in training, others in each example (arXiv 2208.07220).
+    """Leaves out patch tokens in training, different ones in each example (arXiv 2208.07220).
 
     Positions have been added before, so that what is left knows where it was. The class token and
     the others before the patches stay. At inference nothing happens.

@@ -18,8 +18,7 @@ class Patches(keras.layers.Layer):
 
     Input: `(batch, height, width, channels)`, height and width known and multiples of the patch.
     Output: `(batch, patches, patch_height * patch_width * channels)`; patches in reading order, and
-        the
-    numbers of one patch in the order row, column, channel, like the kernel of a convolution.
+        the numbers of a patch in the order row, column, channel, like a convolution's kernel.
     """
 
     def __init__(self, patch_size: int | tuple[int, int], **kwargs):
@@ -35,15 +34,12 @@ class Patches(keras.layers.Layer):
         self._grid(input_shape)  # says what is wrong with a shape before any computation
 
     def call(self, images):
-        rows, columns = self._grid(images.shape)
+        rows, columns = self._grid(images.shape)  # R, K
         height, width = self.patch_size
         channels = images.shape[-1]
-        # Four dimensions and no more: a transpose of rank 6 leaves the fast path of LiteRT's
-        # kernels.
-        x = ops.reshape(
-            images, (-1, height, columns, width * channels)
-        )  # (B * rows, P, columns, P * C)
-        x = ops.transpose(x, (0, 2, 1, 3))  # (B * rows, columns, P, P * C)
+        # Four dimensions and no more: LiteRT has no fast kernel for a transpose of rank 6.
+        x = ops.reshape(images, (-1, height, columns, width * channels))  # (B * R, P, K, P * C)
+        x = ops.transpose(x, (0, 2, 1, 3))  # (B * R, K, P, P * C)
         return ops.reshape(x, (-1, rows * columns, height * width * channels))  # (B, N, P * P * C)
 
     def compute_output_shape(self, input_shape):

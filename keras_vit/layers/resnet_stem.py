@@ -6,8 +6,8 @@ from keras import ops
 
 from keras_vit.errors import unknown
 
-# name: constants of GroupNorm and of the standardised kernels; both are published stems, and at the
-# tolerances of a parity test they are different ones.
+# name: constants of GroupNorm and of the standardised kernels. Both stems are published, and a
+# parity test can tell one from the other.
 FORMS = {
     "flax": {"norm_epsilon": 1e-6, "kernel_epsilon": 1e-5, "epsilon_in_variance": False},
     "timm": {"norm_epsilon": 1e-5, "kernel_epsilon": 1e-8, "epsilon_in_variance": True},
@@ -19,8 +19,8 @@ class StandardizedConv2D(keras.layers.Conv2D):
     """Convolution whose kernel is standardised for each output channel (arXiv 1903.10520).
 
     Args:
-        kernel_epsilon: added to the kernel's standard deviation,
-        epsilon_in_variance: or to its square.
+        kernel_epsilon: what is added to the kernel's standard deviation.
+        epsilon_in_variance: whether it is added to the variance instead.
         **kwargs: arguments of `keras.layers.Conv2D`.
     """
 
@@ -56,7 +56,7 @@ class StandardizedConv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class BottleneckUnit(keras.layers.Layer):
-    """1x1, 3x3 and 1x1 convolution with GroupNorm, around a residual connection.
+    """1x1, 3x3 and 1x1 convolutions with GroupNorm inside a residual connection.
 
     Args:
         width: channels of the first two convolutions; the output has 4 times as many.

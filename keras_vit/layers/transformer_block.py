@@ -13,7 +13,7 @@ from keras_vit.layers.stochastic_depth import StochasticDepth
 
 @keras.saving.register_keras_serializable("keras_vit")
 class TransformerBlock(Composite):
-    """Attention and an MLP, each behind a LayerNorm and around a residual connection.
+    """Attention and an MLP, each after a LayerNorm and inside a residual connection.
 
     Equations 2 and 3 of arXiv 2010.11929.
 
@@ -29,8 +29,8 @@ class TransformerBlock(Composite):
         norm_epsilon: epsilon of every LayerNorm.
 
     Input and output: `(batch, tokens, width)`. With `return_attention_scores=True` the output is a
-    pair, the second being the attention weights `(batch, heads, tokens, tokens)`, whose rows sum to
-    1.
+    pair of the tokens and the attention weights `(batch, heads, tokens, tokens)`, whose rows sum
+    to 1.
     """
 
     def __init__(

@@ -21,12 +21,12 @@ class MaskedAutoencoder(Composite, keras.Model):
     """Hides most patches of an image from an encoder and learns to paint them.
 
     The encoder is a model that `vit` built; it sees the visible patches and its class and register
-    tokens alone (section 3, "MAE encoder"). A narrow decoder gets these tokens, a learnable mask
+    tokens only (section 3, "MAE encoder"). A narrow decoder gets these tokens, a learnable mask
     token in each hidden place, and fixed positions; it predicts the pixels of the hidden patches,
     each patch normalised by its own mean and deviation ("Reconstruction target"). The model is
     trained on its inputs: `fit` ignores labels.
 
-    What the encoder does after `encoder_norm` (pool, head) takes no part and is frozen.
+    What the encoder has after `encoder_norm` (pool, head) is not used, and frozen.
 
     Args:
         encoder: a model that `vit` built, without a ResNet stem, whose features would mix visible
@@ -40,7 +40,7 @@ class MaskedAutoencoder(Composite, keras.Model):
             deviation; else the pixels as the encoder sees them.
         seed: seed of the masks of training; its state is a weight, so that a run that continues
             draws what it would have drawn. In evaluation the mask of an image depends on its place
-            in the batch alone.
+            in the batch only.
 
     Input: pixels `(batch, height, width, channels)`, 0 to 255.
     Output: `patches`, float32 `(batch, patches, patch_pixels)`, in the order of `Patches`; and

@@ -18,12 +18,12 @@ from keras_vit.models.reading import check_graph, read_config
 class ViT(keras.Model):
     """A functional model that knows its configuration; `vit` builds one.
 
-    It is saved as Keras saves every functional model, layer by layer, so that what was done to its
-    layers (precision, quantisation, LoRA, freezing) lives on in the file; the configuration stands
-    beside them and is compared with them when the file is read.
+    It is saved as Keras saves every functional model, layer by layer, so that the file keeps what
+    was done to its layers: precision, quantisation, LoRA, freezing. The configuration is saved with
+    them, and compared with them when the file is read.
 
-    Without a configuration it is read off the layers when it is asked for. So
-    `keras.models.clone_model(model)` has one, and so has the model with a head of one's own:
+    A model that is made without a configuration reads it off its layers when somebody asks. So
+    `keras.models.clone_model(model)` has one, and so has a model with a head of one's own:
 
         import keras
         import keras_vit
@@ -128,8 +128,7 @@ def config_of(model: keras.Model) -> ViTConfig:
 
 
 def check_plain(model: keras.Model) -> None:
-    """Raises a `UserError` for a model that has been quantised: its kernels are no longer what it
-    multiplies by."""
+    """Raises a `UserError` for a quantised model, whose kernels are not what it multiplies by."""
     quantized = quantized_parts(model)
     if quantized:
         raise UserError(

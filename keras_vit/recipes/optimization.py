@@ -8,7 +8,7 @@ from keras_vit.errors import UserError
 from keras_vit.untrusted import schema
 from keras_vit.untrusted.fields import check_fields, within
 
-# The fields that act on each optimizer, beside those that act on all, and their defaults.
+# The fields that act on one optimizer and not on all, with their defaults.
 OPTIMIZERS: dict[str, dict[str, float | bool]] = {
     "adamw": {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
     "adam": {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
@@ -37,25 +37,25 @@ class Optimizer:
             AdamW elsewhere) or "adafactor" (arXiv 1804.04235).
         learning_rate: the peak, after warm-up.
         weight_decay: what is multiplied by the learning rate and the weight and subtracted at each
-            step. It acts on kernels alone: no bias, norm, token, probe or position. big_vision
+            step. It acts on kernels only: no bias, norm, token, probe or position. big_vision
             writes the product: its 1e-4 at a rate of 1e-3 is 0.1 here.
         beta_1: decay of the first moment (adamw, adam, lamb, lion, muon); None for the default of
             the optimizer, 0.9.
         beta_2: decay of the second moment (adamw, adam, lamb, muon: 0.999; lion: 0.99).
         epsilon: added to the root of the second moment after the correction of its bias, as in the
             papers, PyTorch and optax (adamw, adam, muon: 1e-8; lamb: 1e-6).
-        momentum: (sgd: 0.9; muon: 0.95).
-        nesterov: looks ahead by one step of the momentum (sgd: no; muon always does).
+        momentum: share of the last step in the next (sgd: 0.9; muon: 0.95).
+        nesterov: whether sgd looks ahead by one step of its momentum (no; muon always does).
         clip_norm: norm of all gradients together above which they are scaled down; None for no
             clipping.
-        ema: momentum of an average of the weights that is evaluated and saved in their place, or
+        ema: momentum of an average of the weights that is evaluated and saved instead of them, or
             None. After the first step the average equals the weights.
         layer_decay: factor of the learning rate from each layer to the one before it, counted from
             the head (arXiv 2106.08254, appendix); None for none. It protects what a checkpoint
             knows: without `init` it is dropped.
         learning_rate_factors: pairs of a pattern and a factor; the first pattern found in a path
             counts.
-        weight_decay_factors: pairs of a pattern and a factor, in place of 1 for kernels and 0 for
+        weight_decay_factors: pairs of a pattern and a factor, instead of 1 for kernels and 0 for
             all else.
         freeze: pattern of the variables that stay as they are, or None.
     """

@@ -14,8 +14,8 @@ def plain_s16_90() -> Recipe:
 
     Average of the tokens, sincos2d positions, one linear head, no dropout; Adam, batch 1024, rate
     1e-3, cosine, 10,000 steps of warm-up, clipping at 1, RandAugment (2, 10), MixUp 0.2, crops and
-    flips. big_vision's decay of 1e-4 stands beside the rate of 1e-3: 0.1 here. It keeps the first
-    moment in bfloat16, this in float32. Published: 6 to 7 hours on a TPUv3-8.
+    flips. big_vision's decay of 1e-4 is a product with the rate of 1e-3: 0.1 here. It keeps the
+    first moment in bfloat16, this in float32. Published: 6 to 7 hours on a TPUv3-8.
     """
     return Recipe(
         name="plain_s16_90",
