@@ -114,10 +114,10 @@ def download(url: str) -> bytes:
     except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, UserError):
             raise
-        found = error if isinstance(error, urllib.error.HTTPError) else None  # with its number
-        reason = str(found or getattr(error, "reason", error)) or type(error).__name__
-        if found:
-            found.close()
+        reason = str(getattr(error, "reason", error)) or type(error).__name__
+        if isinstance(error, urllib.error.HTTPError):
+            reason = str(error)  # with its number
+            error.close()
         raise UserError(f"{url}: could not be downloaded ({reason}).") from error
     return content.getvalue()
 
