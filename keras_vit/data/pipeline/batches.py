@@ -52,8 +52,8 @@ def training_batches(
         first_step: batches to leave out at the start, without reading their images.
 
     Returns:
-        The data set of float32 `(batch, height, width, channels)`, 0 to 255, and float32
-        `(batch, num_classes)`; and the number of batches in an epoch.
+        The data set of pixels, float32 `(batch, height, width, channels)`, 0 to 255, and labels,
+        float32 `(batch, num_classes)`; and the number of batches in an epoch.
     """
     batch_size = min(batch_size, len(split))
     steps = len(split) // batch_size

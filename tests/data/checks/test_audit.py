@@ -7,6 +7,7 @@ from PIL import Image
 
 from keras_vit import UserError
 from keras_vit.data import audit_files
+from tests.data.test_images import png_header
 
 
 def save(path, seed=0, size=(12, 16), **options):
@@ -45,7 +46,7 @@ def test_every_broken_file_is_named_with_its_reason(divided):
     folder = divided / "train" / "cat"
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "page.jpg").write_bytes(b"<html>")
-    Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
+    (folder / "bomb.png").write_bytes(png_header(20_000, 20_000))
     Image.new("F", (9, 9)).save(folder / "scan.jpg", "TIFF")  # 32 bits to a channel
     whole = save(folder / "cut.jpg", size=(60, 60)).read_bytes()
     (folder / "cut.jpg").write_bytes(whole[:-100])
