@@ -159,8 +159,8 @@ def resize_to_fit(image, preprocessing: Preprocessing):
     size, crop = preprocessing.image_size, preprocessing.crop
     if crop == 1.0 and image.shape[:2] == size:
         return image
-    # What `Preprocessing.box` computes, for a size that is known when the graph runs; float64, as in
-    # Python, so that both round alike.
+    # What `Preprocessing.box` computes, for a size that is known when the graph runs; in float64,
+    # as in Python, so that both round alike.
     shape = tf.shape(image)  # height, width, channels
     wanted = tf.constant(size, tf.float64)  # height, width
     scale = tf.reduce_min(tf.cast(shape[:2], tf.float64) / wanted) * crop

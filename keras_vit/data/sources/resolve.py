@@ -38,8 +38,7 @@ def check_source(source: str, data_dir: str | None = None) -> None:
 
 
 def root_of(source: str) -> Path | None:
-    """The folder that records of a run name the files of a source relative to; None without
-    files."""
+    """The folder that records name the files of a source relative to; None without files."""
     if source == "digits" or source.startswith(("tfds:", "hf:")):
         return None
     path = _existing(source)
