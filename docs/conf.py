@@ -19,7 +19,8 @@ author = "The keras_vit authors"
 copyright = "the keras_vit authors, MIT license"
 release = version = keras_vit.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "rooms", "repository"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions += ["notebook", "repository", "rooms"]  # of _ext/
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_ext", "README.md"]
 myst_enable_extensions = ["colon_fence", "attrs_block"]

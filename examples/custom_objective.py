@@ -45,20 +45,20 @@ class Steady(keras.Model):
 def train(weight: float) -> keras.Model:
     keras.utils.set_random_seed(0)
     classifier = keras_vit.vit(keras_vit.recipes.get("digits").model)
-    images = keras_vit.data.load("digits").train
+    images = keras_vit.data.load("digits")[0].train
     learner = Steady(classifier, weight)
     learner.compile(optimizer=keras.optimizers.AdamW(1e-3, weight_decay=0.05))
-    learner.fit(images.arrays, images.labels, batch_size=64, epochs=EPOCHS, verbose=0)
+    learner.fit(images.pixels, images.labels, batch_size=64, epochs=EPOCHS, verbose=0)
     return classifier  # what is kept knows nothing of how it was trained
 
 
 def main() -> None:
-    test = keras_vit.data.load("digits").test
+    test = keras_vit.data.load("digits")[0].test
     for weight in (0.0, WEIGHT):
         model = train(weight)
         said, moved = (
             model.predict(images, verbose=0).argmax(axis=1)
-            for images in (test.arrays, ops.convert_to_numpy(ops.roll(test.arrays, 1, axis=2)))
+            for images in (test.pixels, ops.convert_to_numpy(ops.roll(test.pixels, 1, axis=2)))
         )
         right, same = (said == test.labels).mean(), (said == moved).mean()
         print(f"weight {weight:.0f}: top-1 {right:.1%}, says the same when moved: {same:.1%}")

@@ -25,8 +25,9 @@ def export(run: str, out: str) -> Path:
     (entry,) = [entry for entry in report["exports"] if entry["format"] == "litert"]
     if not entry["ok"]:  # the file is then called *.rejected
         raise SystemExit(f"the file says something else than the model: {entry['problem']}")
-    images = keras_vit.data.load("digits").test
-    np.savez("one.npz", pixels=images.arrays[0].astype("float32"), label=images.labels[0])
+    images, _ = keras_vit.data.load("digits")
+    first = images.test.pixels[0].astype("float32")  # (8, 8, 1), 0 to 255
+    np.savez("one.npz", pixels=first, label=images.test.labels[0])
     return Path(out) / "model.tflite"
 
 

@@ -18,13 +18,14 @@ PER_CLASS = 60
 
 def write_digits(folder: Path, classes: list[str]) -> int:
     """Writes `folder/CLASS/NUMBER.png`, images of 32 x 32 pixels; returns how many."""
-    split = keras_vit.data.load("digits").train
+    images, _ = keras_vit.data.load("digits")
+    split = images.train
     count = 0
     for label in classes:
         (folder / label).mkdir(parents=True)
         places = np.flatnonzero(split.labels == int(label))[:PER_CLASS]
         for place in places:
-            image = Image.fromarray(split.arrays[place, ..., 0])  # (8, 8), uint8
+            image = Image.fromarray(split.pixels[place, ..., 0])  # (8, 8), uint8
             image.resize((32, 32), Image.Resampling.BICUBIC).save(folder / label / f"{place}.png")
         count += len(places)
     return count

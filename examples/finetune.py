@@ -5,7 +5,7 @@
     keras-vit train --workdir runs/digits              a model to start from
     python examples/finetune.py photos runs/digits
 
-In place of the run: the name of published weights (`keras-vit list weights`), or a checkpoint file.
+Instead of the run: the name of published weights (`keras-vit list weights`), or a checkpoint file.
 `keras-vit train photos --init runs/digits` does the same, and more: it keeps the best epoch, tests,
 exports and can be stopped. This is for those who want the loop in their own hands.
 """

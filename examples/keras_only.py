@@ -23,15 +23,15 @@ def make_model(num_classes: int) -> keras.Model:
 
 def main() -> None:
     keras.utils.set_random_seed(0)
-    digits = keras_vit.data.load("digits")
+    digits, _ = keras_vit.data.load("digits")
     model = make_model(num_classes=10)
     model.compile(
         optimizer=keras.optimizers.AdamW(2e-3, weight_decay=0.05),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    model.fit(digits.train.arrays, digits.train.labels, batch_size=64, epochs=12, verbose=0)
-    _, accuracy = model.evaluate(digits.test.arrays, digits.test.labels, verbose=0)
+    model.fit(digits.train.pixels, digits.train.labels, batch_size=64, epochs=12, verbose=0)
+    _, accuracy = model.evaluate(digits.test.pixels, digits.test.labels, verbose=0)
     print(f"{model.count_params():,} parameters, top-1 {accuracy:.1%}")
 
 
