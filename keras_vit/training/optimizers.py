@@ -56,6 +56,7 @@ class PerVariable:
         """Nothing: the decay of a variable is part of its step, which knows its rate."""
 
     def _get_current_learning_rate(self):
+        # Keras asks the schedule for the number of the batch; `iterations` counts updates.
         if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
             return self._learning_rate(self.iterations)
         return super()._get_current_learning_rate()
@@ -64,7 +65,8 @@ class PerVariable:
         if not self.use_ema:
             return
         steps = self.gradient_accumulation_steps or 1
-        done = self._iterations + 1
+        done = self._iterations + 1  # batches, of which every `steps`-th makes an update
+        # The average starts as the weights after the first update, and stays between updates.
         started = ops.where(ops.equal(done, steps), 0.0, self.ema_momentum)
         momentum = ops.where(ops.equal(done % steps, 0), started, 1.0)
         averages = self._model_variables_moving_average
@@ -137,8 +139,10 @@ class SGD(PerVariable, _MomentumStep, keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class Lamb(PerVariable, keras.optimizers.Lamb):
-    """LAMB, its decay inside the trust ratio (arXiv 1904.00962, algorithm 2; optax). That of Keras
-    is outside."""
+    """LAMB with its decay inside the trust ratio (arXiv 1904.00962, algorithm 2; optax).
+
+    In Keras, the decay is outside.
+    """
 
     def update_step(self, gradient, variable, learning_rate):
         rate, decay = self.rate_and_decay(variable, learning_rate)
@@ -156,15 +160,16 @@ class Lamb(PerVariable, keras.optimizers.Lamb):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class Lion(PerVariable, keras.optimizers.Lion):
-    """Lion."""
+    """Lion (arXiv 2302.06675): the sign of a momentum is the step."""
 
 
 @keras.saving.register_keras_serializable("keras_vit")
 class Adafactor(PerVariable, keras.optimizers.Adafactor):
-    """Adafactor. Its rate is at most 1 / sqrt(step), and is multiplied by the size of the weights.
+    """Adafactor (arXiv 1804.04235): the rate is at most 1 / sqrt(step), times the weights' size.
 
     The kernels of queries, keys and values, which have three axes, are factored along the last two
-    (optax: along the two largest; PyTorch, where they are matrices: along both)."""
+    (optax: along the two largest; PyTorch, where they are matrices: along both).
+    """
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -288,8 +293,8 @@ def _first_match(pairs, path: str, default: float) -> float:
 
 
 def _layer_numbers(paths: Sequence[str]) -> dict[str, int]:
-    """Patches and positions 0, block i i + 1, what follows the blocks one more (arXiv
-    2106.08254)."""
+    """How deep each variable lies (arXiv 2106.08254): 0 for patches and positions, i + 1 in block
+    i, and one more than the last block for what follows it."""
     blocks = {p: int(match[1]) + 1 for p in paths if (match := re.match(r"block_(\d+)/", p))}
     after = max(blocks.values(), default=0) + 1
     first = ("patch_encoder", "resnet_stem")

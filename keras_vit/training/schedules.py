@@ -122,7 +122,7 @@ class WarmupAndDecay(keras.optimizers.schedules.LearningRateSchedule):
         """Share of the peak at a step between the end of the warm-up and the cool-down."""
         if self.kind == "constant":
             return ops.ones_like(step)
-        if self.kind == "rsqrt":
+        if self.kind == "rsqrt":  # 1 where the warm-up ends (arXiv 2106.04560)
             return ops.sqrt(max(1, self.warmup) / ops.maximum(step, 1.0))
         begins = 0 if self.overlap else self.warmup
         progress = (step - begins) / (self.total - self.cooldown - begins)

@@ -130,6 +130,9 @@ class StopWhenAsked(keras.callbacks.Callback):
 class ContinueEpoch(keras.callbacks.Callback):
     """Lets `fit` go on in the middle of an epoch: comes before the other callbacks.
 
+    `fit` knows whole epochs only. It begins this one again, with `steps_per_epoch` steps before it;
+    so its running means are put back, and it is ended by hand when its last step is made.
+
     Args:
         means: running sums of loss and metrics so far.
         steps_left: train steps until the epoch is over; 0 when only its end is missing, see
