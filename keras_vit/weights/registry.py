@@ -110,7 +110,7 @@ def recognised(source: str, names: Collection[str]) -> tuple[Adapter, str]:
             return adapter, prefix
     features = features_of(present)
     seems = f" It seems to have {', '.join(features)}." if features else ""
-    landmarks = dict.fromkeys(name for adapter in _ADAPTERS for name in adapter.landmarks)
+    landmarks = sorted({name for adapter in _ADAPTERS for name in adapter.landmarks})
     raise UserError(
         f"{source}: not a Vision Transformer in a dialect that is known here.{seems} Expected "
         f"{' or '.join(landmarks)} among the names, "
