@@ -1,30 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""`{notebook} FILE` shows a notebook on a page: its text, code, and what it printed and drew."""
+"""`{notebook} FILE` on a page becomes the notebook: its text, code, and what it printed and drew,
+below the heading of the page and without its own."""
 
 import json
+import re
 from pathlib import Path
 
-from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+
+_FENCE = re.compile(r"^```\{notebook\} (\S+)\n```$", flags=re.MULTILINE)
 
 
-class Notebook(SphinxDirective):
-    """Shows a notebook below the heading of the page, without its own first heading."""
+def _read(app: Sphinx, name: str, content: list[str]) -> None:
+    folder = Path(app.env.doc2path(name)).parent
 
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        path = Path(self.env.doc2path(self.env.docname)).parent / self.arguments[0]
-        self.env.note_dependency(str(path.resolve()))
+    def markdown(match: re.Match) -> str:
+        path = (folder / match[1]).resolve()
+        app.env.note_dependency(str(path))
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "\n\n".join(_markdown(cell) for cell in cells)
-        _, _, text = text.partition("\n")  # after the title
-        before, heading, sections = text.partition("\n## ")
-        return [
-            *self.parse_text_to_nodes(before),  # a text before a heading would be dropped with it
-            *self.parse_text_to_nodes(heading + sections, allow_section_headings=True),
-        ]
+        return text.partition("\n")[2]  # after the title
+
+    content[0] = _FENCE.sub(markdown, content[0])
 
 
 def _markdown(cell: dict) -> str:
@@ -41,5 +38,5 @@ def _output(output: dict) -> str:
 
 
 def setup(app: Sphinx) -> dict:
-    app.add_directive("notebook", Notebook)
+    app.connect("source-read", _read)
     return {"parallel_read_safe": True}

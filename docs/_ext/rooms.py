@@ -28,9 +28,13 @@ class Room(SphinxDirective):
         module = import_module(room)
         names = chosen or [name for name in dir(module) if _is_documented(module, name)]
         lines = [] if chosen else [f".. automodule:: {room}", "   :no-members:", ""]
+        shown = self.env.temp_data.setdefault("rooms", [])
         for name in names:
-            lines += [f".. {_kind(getattr(module, name))}:: {room}.{name}"]
-            lines += [*_options(getattr(module, name)), ""]
+            value = getattr(module, name)
+            lines += [f".. {_kind(value)}:: {room}.{name}", *_options(value)]
+            # What two rooms offer has one place to link to.
+            lines += ["   :no-index:"] * (value in shown) + [""]
+            shown.append(value)
         # The pages are Markdown, and so is what a directive writes into one.
         return self.parse_text_to_nodes("\n".join(["`````{eval-rst}", *lines, "`````"]))
 
