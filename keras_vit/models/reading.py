@@ -87,6 +87,7 @@ def check_graph(config: ViTConfig, model: keras.Model, graph: dict[str, Any]) ->
     Raises:
         UserError: names the first difference.
     """
+    _check_classes(model, {layer.name: layer for layer in model.layers})
     difference = next(_differences(config, model, graph), None)
     if difference:
         raise UserError(
@@ -108,8 +109,11 @@ def _check_classes(model: keras.Model, layers: dict[str, keras.layers.Layer]) ->
             f"expected a model built by keras_vit.vit, received {model.name!r} without its "
             f"layers {', '.join(sorted(wrong))}."
         )
-    if len(model.inputs) != 1:
-        raise UserError(f"{model.name}: expected 1 input, received {len(model.inputs)}.")
+    if not hasattr(model.input, "shape"):
+        raise UserError(
+            f"{model.name}: expected the pixels as its only input, received a "
+            f"{type(model.input).__name__} of {len(model.inputs)}."
+        )
 
 
 def _front(layers: dict[str, keras.layers.Layer]) -> dict[str, Any]:

@@ -152,7 +152,14 @@ def test_a_changed_graph_is_told(name, tmp_path):
         config_of(loaded)
 
 
-def test_a_clone_with_other_rates_says_so():
+def test_an_input_in_a_list_is_told():
+    model = vit(tiny())
+    listed = ViT([model.input], model.output)
+    with pytest.raises(UserError, match="the pixels as its only input, received a list of 1"):
+        config_of(listed)
+
+
+def test_a_clone_with_another_option_says_so():
     model = vit(tiny())
     clone = keras.models.clone_model(model, clone_function=swap("patch_encoder", position="none"))
     assert config_of(clone) == tiny(position="none")
