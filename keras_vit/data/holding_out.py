@@ -35,14 +35,7 @@ def divide(
     train, notes = splits["train"], []
     # One of three is held out; to do it twice takes four.
     needed = 3 if "test" in splits or "validation" in splits else 4
-    if len(classes) == 1:
-        raise UserError(
-            f"{name}: expected at least 2 classes, received {list(classes)}. "
-            "Each class is a folder."
-        )
-    for label in classes:
-        if not Line()(label):
-            raise UserError(f"{name}: expected class names {Line()}, received {label!r}.")
+    _check_classes(name, classes)
     if "test" not in splits:
         if "validation" in splits:
             splits = {**splits, "test": splits["validation"]}
@@ -66,6 +59,17 @@ def divide(
                 f"Expected at least {needed} images in each class."
             )
     return ImageSet(name, tuple(classes), train, splits["validation"], splits["test"], tuple(notes))
+
+
+def _check_classes(name: str, classes: Sequence[str]) -> None:
+    if len(classes) == 1:
+        raise UserError(
+            f"{name}: expected at least 2 classes, received {list(classes)}. "
+            "Each class is a folder."
+        )
+    for label in classes:
+        if not Line()(label):
+            raise UserError(f"{name}: expected class names {Line()}, received {label!r}.")
 
 
 def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

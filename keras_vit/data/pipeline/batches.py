@@ -57,20 +57,10 @@ def training_batches(
     """
     batch_size = min(batch_size, len(split))
     steps = len(split) // batch_size
-    images_in_batch = -(-batch_size // augmentation.repeats)
     cropped = _cropped(split, preprocessing, augmentation, cache)
 
     def indices(epoch):
-        """Epoch, index and copy of every example of an epoch, in order: `(steps * batch_size,)`."""
-        # A random number for each example of the split; sorted, they are the order of the epoch.
-        keys = tf.random.stateless_uniform([len(split)], [seed, epoch], dtype=tf.float64)
-        order = tf.cast(tf.argsort(keys), tf.int64)  # place in the epoch -> index in the split
-        step, position = tf.meshgrid(tf.range(steps), tf.range(batch_size), indexing="ij")
-        # (steps, batch_size): each batch takes the next `images_in_batch` places, and begins with
-        # them again until it is full.
-        place = tf.reshape(step * images_in_batch + position % images_in_batch, [-1])
-        copy = tf.reshape(position // images_in_batch, [-1])  # 0, and 1, 2 ... of what is repeated
-        index = tf.gather(order, place)
+        index, copy = _order(len(split), steps, batch_size, augmentation.repeats, seed, epoch)
         return tf.data.Dataset.from_tensor_slices((tf.fill(tf.shape(index), epoch), index, copy))
 
     def example(epoch, index, copy):
@@ -127,6 +117,25 @@ def evaluation_batches(
     dataset = tf.data.Dataset.range(len(split))
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _order(count: int, steps: int, batch_size: int, repeats: int, seed: int, epoch):
+    """Which examples an epoch shows, batch after batch.
+
+    Returns:
+        Indices in the split, int64 `(steps * batch_size,)`, and as many numbers of the copy, int32:
+        0, and 1, 2 ... of what a batch repeats.
+    """
+    # A random number for each example of the split; sorted, they are the order of the epoch.
+    keys = tf.random.stateless_uniform([count], [seed, epoch], dtype=tf.float64)
+    order = tf.cast(tf.argsort(keys), tf.int64)  # place in the epoch -> index in the split
+    images_in_batch = -(-batch_size // repeats)  # different ones, rounded up
+    step, position = tf.meshgrid(tf.range(steps), tf.range(batch_size), indexing="ij")
+    # (steps, batch_size): each batch takes the next `images_in_batch` places, and begins with them
+    # again until it is full.
+    place = tf.reshape(step * images_in_batch + position % images_in_batch, [-1])
+    copy = tf.reshape(position // images_in_batch, [-1])
+    return tf.gather(order, place), copy
 
 
 def _cropped(split: Split, preprocessing: Preprocessing, plan: Augmentation, cache: str):

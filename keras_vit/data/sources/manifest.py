@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_vit.data.images import SUFFIXES, suffix_of
-from keras_vit.data.sources.listing import SPLIT_NAMES, Labelled, Listing
+from keras_vit.data.sources.listing import SPLIT_NAMES, Labelled, Listing, used
 from keras_vit.errors import UserError
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json, read_text
@@ -44,6 +44,18 @@ def list_manifest(path: Path) -> Listing:
     Raises:
         UserError: names the line and what was expected.
     """
+    rows = _rows(path)
+    several = any(_is_list(row["label"]) for _, row in rows)
+    files = _labelled(path, rows, several)
+    if not files["train"]:
+        raise UserError(f"{path}: no row is of the split train.")
+    classes = {split: sorted(used(labelled)) for split, labelled in files.items()}
+    task = "multi" if several else "single"
+    return Listing(str(path), path.parent, classes, files, task=task, complete=False)
+
+
+def _rows(path: Path) -> list[tuple[int, dict]]:
+    """The rows of a table, at least one, each with the number of its line."""
     text = read_text(path, limits.MANIFEST)
     try:
         found = _json_rows(path, text) if _is_json(path) else _table_rows(path, text)
@@ -54,7 +66,11 @@ def list_manifest(path: Path) -> Listing:
         raise UserError(f"{path}: has no rows. {_HELP}.")
     if len(rows) > limits.MANIFEST_LINES:
         raise UserError(f"{path}: has more than the limit of {limits.MANIFEST_LINES:,} rows.")
-    several = any(_is_list(row["label"]) for _, row in rows)
+    return rows
+
+
+def _labelled(path: Path, rows: list[tuple[int, dict]], several: bool) -> dict[str, list[Labelled]]:
+    """The files of each split, "train" first, in the order of their rows."""
     files: dict[str, list[Labelled]] = {"train": []}
     lines: dict[str, int] = {}
     for line, row in rows:
@@ -68,20 +84,7 @@ def list_manifest(path: Path) -> Listing:
         lines[name] = line
         split = _split(where, row.get("split"))
         files.setdefault(split, []).append(Labelled(name, _labels(where, row["label"], several)))
-    if not files["train"]:
-        raise UserError(f"{path}: no row is of the split train.")
-    classes = {
-        split: sorted({label for file in rows for label in file.labels})
-        for split, rows in files.items()
-    }
-    return Listing(
-        str(path),
-        path.parent,
-        classes,
-        files,
-        task="multi" if several else "single",
-        complete=False,
-    )
+    return files
 
 
 def _is_json(path: Path) -> bool:
