@@ -56,8 +56,8 @@ def add_flags(parser):
 
 def main(args) -> int:
     from keras_vit.measuring import measure, probe
+    from keras_vit.model_file import ModelFile
     from keras_vit.reports import evaluation_table, probe_table
-    from keras_vit.run_folder import ModelFile
 
     model = ModelFile.find(args.model)
     if model.needs_keras:

@@ -42,9 +42,9 @@ def add_flags(parser):
 def main(args) -> int:
     from keras_vit.data.sources.folder import find_images
     from keras_vit.errors import UserError
+    from keras_vit.model_file import ModelFile
     from keras_vit.predictor import Predictor
     from keras_vit.progress import aside, say, track
-    from keras_vit.run_folder import ModelFile
 
     if args.top_k is not None and args.top_k < 1:
         raise UserError(f"--top_k: expected a whole number of at least 1, received {args.top_k}.")

@@ -10,8 +10,8 @@ import keras
 from keras_vit import zoo
 from keras_vit.errors import UserError
 from keras_vit.export.runner import format_of
+from keras_vit.model_file import ModelFile
 from keras_vit.models.keras_file import load_keras
-from keras_vit.run_folder import ModelFile
 from keras_vit.weights import load as checkpoints
 
 

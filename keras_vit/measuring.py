@@ -14,9 +14,9 @@ from keras_vit.errors import UserError
 from keras_vit.evaluation import few_shot_accuracy, knn_accuracy, wilson_interval
 from keras_vit.evaluation.imagenet import class_places, real_accuracy, real_labels
 from keras_vit.export.metadata import Metadata
+from keras_vit.model_file import ModelFile
 from keras_vit.predictor import Predictor
 from keras_vit.progress import step
-from keras_vit.run_folder import ModelFile
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import read_json
 

@@ -20,8 +20,8 @@ from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilab
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import Runner, check_path, open_runner
 from keras_vit.export.worker import Worker
+from keras_vit.model_file import ModelFile
 from keras_vit.progress import step
-from keras_vit.run_folder import ModelFile
 
 _BATCH_BYTES = 1_000_000_000  # of pixels in memory at a time
 

@@ -18,6 +18,7 @@ FLOORS = (
     {"models"},
     {"analysis", "data", "evaluation", "export", "weights"},
     {"run_folder"},
+    {"model_file"},
     {"predictor", "zoo"},
     {"deploy", "loading", "measuring"},
     {"training"},

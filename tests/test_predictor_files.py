@@ -13,8 +13,8 @@ import pytest
 
 from keras_vit import UserError, predictor, vit
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite, worker
+from keras_vit.model_file import ModelFile
 from keras_vit.predictor import Predictor
-from keras_vit.run_folder import ModelFile
 from tests.models.test_vit import tiny
 
 METADATA = Metadata("tiny", ("a", "b", "c"), (16, 24), 3)

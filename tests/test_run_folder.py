@@ -15,9 +15,10 @@ import pytest
 
 import keras_vit
 from keras_vit import UserError, data, recipes
+from keras_vit.model_file import ModelFile
 from keras_vit.predictor import Predictor
 from keras_vit.reports import export_table, write_report
-from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, ModelFile, RunFolder
+from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, RunFolder
 from tests.damages import TEXTS, WAYS, damaged, refused, secret_is_whole
 
 

@@ -21,7 +21,8 @@ from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import format_of
 from keras_vit.export.worker import Worker
-from keras_vit.run_folder import EXPORT_NAMES, ModelFile
+from keras_vit.model_file import ModelFile
+from keras_vit.run_folder import EXPORT_NAMES
 
 if TYPE_CHECKING:
     from keras_vit.export.folding import Folded

@@ -11,7 +11,7 @@ from keras_vit.deploy.latency import check_numbers
 from keras_vit.errors import UserError, not_installed, unknown
 from keras_vit.export.quantization import MODES, MODES_OF
 from keras_vit.export.runner import format_of
-from keras_vit.run_folder import ModelFile
+from keras_vit.model_file import ModelFile
 
 # Modules that run a file, then those that write one; the extra that brings them.
 _MODULES = {

@@ -19,8 +19,9 @@ from keras_vit.export import Metadata
 from keras_vit.export.quantization import MODES
 from keras_vit.export.runner import keras_runner
 from keras_vit.files import write_text
+from keras_vit.model_file import ModelFile
 from keras_vit.predictor import Predictor
-from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, ModelFile, RunFolder
+from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, RunFolder
 
 _CALIBRATION_IMAGES = 256
 _NOISE_IMAGES = 64

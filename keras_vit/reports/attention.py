@@ -14,9 +14,9 @@ from keras_vit.data.images import read_image
 from keras_vit.errors import UserError
 from keras_vit.evaluation import softmax
 from keras_vit.export.runner import keras_runner
+from keras_vit.model_file import ModelFile
 from keras_vit.progress import aside, track
 from keras_vit.reports.figures import SHEET, Sight, attention_figure, contact_sheet
-from keras_vit.run_folder import ModelFile
 
 _NAME = 40  # characters of a class or file name: 255 bytes hold two of them in any script
 

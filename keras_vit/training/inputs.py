@@ -7,8 +7,8 @@ from typing import Any
 from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
+from keras_vit.model_file import ModelFile
 from keras_vit.recipes import Distill, Recipe
-from keras_vit.run_folder import ModelFile
 from keras_vit.weights.catalog import check_named
 
 

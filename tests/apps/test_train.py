@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_vit import UserError, ViTConfig, recipes, vit
-from keras_vit.run_folder import ModelFile
+from keras_vit.model_file import ModelFile
 from keras_vit.weights import save
 
 

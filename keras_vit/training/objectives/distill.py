@@ -10,9 +10,9 @@ from keras import ops
 
 from keras_vit.errors import UserError
 from keras_vit.export.worker import Worker
+from keras_vit.model_file import ModelFile
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Classify, Distill, Recipe
-from keras_vit.run_folder import ModelFile
 from keras_vit.training.inputs import check_teacher
 from keras_vit.training.objectives.base import Objective, float32_copy, save_whole
 from keras_vit.training.objectives.classify import make_loss

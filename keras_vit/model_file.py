@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""A model file of any format, and what stands around it: its run, labels and test images."""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_vit.data.by_name import load_for_test
+from keras_vit.errors import UserError
+from keras_vit.export.metadata import Metadata
+from keras_vit.export.runner import format_of
+from keras_vit.progress import step
+from keras_vit.run_folder import NamedSplit, RunFolder, untold
+from keras_vit.untrusted.text import visible
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """A model file of any format, with the run that it belongs to.
+
+    Attributes:
+        path: the file, or the folder of a SavedModel.
+        run: the run that it stands in, or in whose export/ it stands; None of a lone file.
+    """
+
+    path: Path
+    run: RunFolder | None
+
+    @classmethod
+    def find(cls, target: "str | os.PathLike | ModelFile") -> "ModelFile":
+        """Finds the model file of a target, without Keras.
+
+        Args:
+            target: a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder; or
+                what was found before, which is returned.
+
+        Raises:
+            UserError: for anything else, and for a run without a model or a readable recipe.
+        """
+        if isinstance(target, ModelFile):
+            return target
+        path, run = Path(target), RunFolder(Path(target))
+        if not path.exists():
+            raise UserError(
+                f"{path}: no such file or folder. Train a model with `keras-vit train`."
+            )
+        if run.exists:
+            path = run.model_file
+            if not path.exists():
+                raise UserError(
+                    f"{target}: this run has no {path.name}; it ended before its first epoch."
+                )
+        if format_of(path) is None:
+            raise UserError(
+                f"{target}: expected a run folder (with {run.recipe_file.name}), a .keras, .tflite "
+                "or .onnx file, or a SavedModel folder (with saved_model.pb)."
+            )
+        return cls(path, RunFolder.around(path))
+
+    @property
+    def format(self) -> str:
+        """ "keras", "litert", "onnx" or "saved_model"."""
+        return format_of(self.path)
+
+    @property
+    def needs_keras(self) -> bool:
+        """Whether to open it imports Keras into this process, which takes seconds."""
+        return self.format == "keras"
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Class names of the run whose model it is; None without a run, and without classes."""
+        return (self._own_run and self._own_run.labels) or None
+
+    def metadata(self, own: str | None = None) -> Metadata:
+        """Labels and input size, from the file itself or from the run whose model it is.
+
+        Args:
+            own: what `Worker.metadata` said, where the file is open already.
+        """
+        found = None if self.needs_keras else Metadata.read(self.path, own)
+        if found is None and self._own_run is None:
+            raise untold(self.path)
+        return found or self._own_run.metadata
+
+    def numbered(self, model: "keras.Model") -> Metadata:
+        """The metadata of a lone `.keras` file, whose classes have numbers for names."""
+        lone = f"{self.path} stands in no run folder: its classes are numbered"
+        print(visible(lone), file=sys.stderr)
+        _, height, width, channels = model.input.shape
+        labels = tuple(map(str, range(model.output.shape[-1])))
+        return Metadata(self.path.stem, labels, (height, width), channels)
+
+    def load(self) -> "keras.Model":
+        """Loads the Keras model of a run folder or `.keras` file."""
+        from keras_vit.models.keras_file import load_keras
+
+        if not self.needs_keras:
+            raise UserError(f"{self.path}: expected a run folder or a .keras file.")
+        with step(f"opening {self.path.name}"):
+            return load_keras(self.path)
+
+    def trained_on(self, source: str | None) -> bool:
+        """Whether the model was trained on a source in its run; None stands for what it was."""
+        return self.run is not None and source in (None, self.run.recipe.data.source)
+
+    def test_split(self, source: str | None = None, data_dir: str | None = None) -> NamedSplit:
+        """Finds labelled images to measure the model on.
+
+        Args:
+            source: where they are (see `keras_vit.data.load`); None, or the source that the model
+                was trained on, is the test split of its run, as it was recorded.
+            data_dir: where TFDS keeps its data sets.
+
+        Returns:
+            The name of the data, the class names, and the split: "test" where there is one,
+            "validation" else, all of a source that is not divided.
+
+        Raises:
+            UserError: when no source is named and the model does not stand in a run folder.
+        """
+        if self.trained_on(source):
+            return self.run.split("test", data_dir)
+        if source is None:
+            raise UserError(
+                f"{self.path} does not stand in a run folder, so its test images are not known. "
+                "Name a data set or a folder of images."
+            )
+        return (source, *load_for_test(source, data_dir))
+
+    @property
+    def _own_run(self) -> RunFolder | None:
+        """The run that the file stands in itself: what is in its export/ says its own labels."""
+        return self.run if self.run is not None and self.run.path == self.path.parent else None
