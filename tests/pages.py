@@ -23,7 +23,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -138,37 +137,34 @@ def make_folder(folder: Path) -> Path:
 
 @dataclasses.dataclass
 class Reader:
-    """Goes through pages, one folder each.
+    """Goes through pages, one folder each, and through each page once.
 
     Attributes:
         scratch: where the folders are made.
-        folders: of the pages that are read already.
+        printed: of the pages that are read already, by their names; see `read`.
     """
 
     scratch: Path
-    folders: dict[str, Path] = dataclasses.field(default_factory=dict)
+    printed: dict[str, list[tuple[Block, str]]] = dataclasses.field(default_factory=dict)
 
-    def read(self, path: Path) -> Iterator[tuple[Block, str]]:
-        """Runs the examples of a page in their order; yields each output that is shown, with what
+    def read(self, path: Path) -> list[tuple[Block, str]]:
+        """Runs the examples of a page in their order; returns each output that is shown, with what
         its example prints."""
-        page = path.read_text(encoding="utf-8")
+        if path.name in self.printed:
+            return self.printed[path.name]
+        page, found, printed = path.read_text(encoding="utf-8"), [], ""
         folder = make_folder(self.scratch / path.stem)
-        before = re.search(r"^<!-- begins after (\S+) -->$", page, flags=re.MULTILINE)
+        before = re.search(r"^<!-- begins after (\S+)\.md -->$", page, flags=re.MULTILINE)
         if before:
-            shutil.copytree(self._after(path.with_name(before[1])) / "runs", folder / "runs")
-        printed = ""
+            self.read(path.with_name(f"{before[1]}.md"))
+            shutil.copytree(self.scratch / before[1] / "runs", folder / "runs")
         for block in blocks_of(page):
             if block.is_example:
                 printed = run(block, folder)
             elif block.is_compared:
-                yield block, printed
-        self.folders[path.name] = folder
-
-    def _after(self, path: Path) -> Path:
-        if path.name not in self.folders:
-            for _ in self.read(path):
-                pass
-        return self.folders[path.name]
+                found.append((block, printed))
+        self.printed[path.name] = found
+        return found
 
 
 def rewrite(path: Path, reader: Reader) -> None:

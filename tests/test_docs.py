@@ -115,3 +115,16 @@ def test_the_picture_of_the_floors_is_of_today():
     assert (ROOT / "docs" / "floors.svg").read_text(encoding="utf-8") == drawing(FLOORS), (
         "type `python docs/floors.py`"
     )
+
+
+def test_a_page_is_run_once_and_leaves_its_runs_to_others(tmp_path):
+    pages, reader = tmp_path / "pages", Reader(tmp_path)
+    pages.mkdir()
+    first = "```sh\nmkdir -p runs/a; echo made\n```\n\n```text\nmade\n```\n"
+    (pages / "first.md").write_text(first)
+    (pages / "then.md").write_text(
+        "<!-- begins after first.md -->\n\n```sh\nls runs\n```\n\n```text\na\n```\n"
+    )
+    for name in ("then.md", "first.md"):
+        ((shown_block, printed),) = reader.read(pages / name)
+        check_output(shown_block, printed)
