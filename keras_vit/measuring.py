@@ -46,7 +46,7 @@ def measure(
         unsafe: see `Predictor.open`.
 
     Returns:
-        `model`, `data`, and what `Predictor.evaluate` returns; with `labels` in place of that
+        `model`, `data`, and what `Predictor.evaluate` returns; with `labels` instead of that
         `images`, `top1` and `top1_interval` of the images that have labels, and `unlabelled`.
     """
     file = ModelFile.find(target)

@@ -28,7 +28,7 @@ from keras_vit.untrusted.schema import Between, check
 
 # What an exported file is called, in export/ of a run and wherever `keras-vit export` writes.
 EXPORT_NAMES = {"saved_model": "saved_model", "litert": "model.tflite", "onnx": "model.onnx"}
-QUANTIZATION_FILE = "quantization.json"  # beside them: what each mode costs and gains
+QUANTIZATION_FILE = "quantization.json"  # next to them: what each mode costs and gains
 
 # A split by its data: what they are called, the class names, the labelled images.
 NamedSplit = tuple[str, tuple[str, ...], Split]

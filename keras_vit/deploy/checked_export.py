@@ -78,7 +78,7 @@ class CheckedExport:
         logits: what it made of the images that it is checked on, float32 `(n, classes)`.
         scores: `top1` and `top5`, or `map`, 0 to 1; None each where the images have no labels.
         drop: how much of the first score it loses, in points of 100.
-        agreement: its logits beside those of the Keras model.
+        agreement: its logits next to those of the Keras model.
         logit_sqnr: power of the model's logits to that of the difference, in dB; may be infinite.
         bytes: its size.
         ms_per_image: median time of a batch of one, in milliseconds.

@@ -47,8 +47,8 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.weights.beside import Facts
 from keras_vit.weights.binding import Binding, bind
+from keras_vit.weights.config_files import Facts
 from keras_vit.weights.formats import Checkpoint
 from keras_vit.weights.infer import Tensors, configured
 from keras_vit.weights.resample import Resampling
@@ -171,7 +171,7 @@ class Adapter:
         return configured(self.fields(tensors, facts), facts, tensors.source)
 
     def placeholders(self, config: ViTConfig) -> dict[str, str]:
-        """What stands in the names of the tables for `{...}` beside counters."""
+        """What stands in the names of the tables for `{...}` other than counters."""
         return {}
 
     def bind(self, dialect: str, config: ViTConfig) -> list[Binding]:

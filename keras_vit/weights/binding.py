@@ -53,7 +53,7 @@ def bind(
         dialect: what to call the table in messages.
         rules: its rows.
         config: what the model is.
-        placeholders: what stands in the names of the table for `{...}` beside counters.
+        placeholders: what stands in the names of the table for `{...}` other than counters.
 
     Raises:
         UserError: when the table has no name for a variable.

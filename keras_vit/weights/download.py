@@ -20,7 +20,7 @@ from keras_vit.files import cache_folder, write_text
 from keras_vit.progress import step
 from keras_vit.untrusted import limits, schema
 from keras_vit.untrusted.web import web_alone
-from keras_vit.weights.beside import read_json
+from keras_vit.weights.config_files import read_json
 
 TRIES = 5
 TIMEOUT = 30.0  # seconds without a byte
@@ -43,7 +43,7 @@ class Refused(UserError):
 
 
 class Record(NamedTuple):
-    """What was downloaded the first time; kept beside the file."""
+    """What was downloaded the first time; kept next to the file."""
 
     url: str
     size: int

@@ -158,12 +158,12 @@ def configured(found: dict[str, Any], facts: Mapping[str, Any], source: str) -> 
     if "pool" in found and facts.get("pool") not in (None, found["pool"]):
         raise UserError(
             f"{source}: the tensors have the pool {found['pool']!r}, but {facts['pool']!r} is "
-            "asked for, or in the config.json beside them. One of them belongs to another model."
+            "asked for, or in the config.json next to them. One of them belongs to another model."
         )
     for name in ("width", "depth", "mlp_dim"):
         if name in facts and facts[name] != found[name]:
             raise UserError(
-                f"{source}: the tensors have {name}={found[name]}, but the config.json beside "
+                f"{source}: the tensors have {name}={found[name]}, but the config.json next to "
                 f"them says {facts[name]}. One of them belongs to another model."
             )
     told = {
@@ -177,7 +177,7 @@ def configured(found: dict[str, Any], facts: Mapping[str, Any], source: str) -> 
     try:
         return ViTConfig(**{**found, **told})
     except TypeError as error:
-        raise UserError(f"{source}: a JSON file beside the weights is wrong: {error}.") from None
+        raise UserError(f"{source}: a JSON file next to the weights is wrong: {error}.") from None
 
 
 def _sizes(rows, prefix, found, facts, source) -> dict[str, Any]:

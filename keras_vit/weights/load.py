@@ -20,8 +20,8 @@ from keras_vit.weights.source import Source, open_source
 def load_model(path: str | os.PathLike, **options: Any) -> ViT:
     """Loads a Vision Transformer from a checkpoint of any known dialect.
 
-    The dialect and the whole configuration are read off the tensors and the JSON files beside them;
-    every variable is written exactly once, and every tensor is used or skipped by name.
+    The dialect and the whole configuration are read off the tensors and the JSON files next to
+    them; every variable is written exactly once, and every tensor is used or skipped by name.
     `keras_vit.load_model` passes everything on to here that is no run and no `.keras` file.
 
     Args:

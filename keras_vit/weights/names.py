@@ -27,7 +27,7 @@ _FEATURES = (
     (r"pooler\.layernorm|head\.layernorm|attention_pool", "a head with a norm or pool of its own"),
 )
 
-# A first part of a name that tells of something beside the encoder of images...
+# A first part of a name that tells of something other than the encoder of images...
 _OUTSIDE = re.compile(
     r"(text|txt|opt|optim|extra|ema|state|decoder|teacher|student|predictor|proj|head|classifier"
     r"|cls_classifier|distillation_classifier|pre_logits|pooler|fc$|mask_token|lm_|t$|b$)"
@@ -73,7 +73,7 @@ def own_names(
         beside: patterns of names that are not of the model.
         older: regular expressions of older spellings, without the prefix, and today's.
     """
-    # Below its own prefix a model is not beside itself: `opt/target/` against `opt/*`.
+    # Below its own prefix a model is not something else: `opt/target/` against `opt/*`.
     within = [pattern for pattern in beside if not matches(f"{prefix}cls", [pattern])]
     new_to_old: dict[str, str] = {}
     for name in names:
@@ -105,7 +105,7 @@ def check_skipped(checkpoint: Checkpoint, skip: Sequence[str], prefix: str) -> N
             why = "the encoder computes with it" if inside else "the rest of its layer is kept"
             raise UserError(
                 f"{checkpoint.source}: skip: {name!r} cannot be left out: {why}, and the model "
-                "would compute something else. What lies beside the encoder can be skipped: a head "
+                "would compute something else. What is not of the encoder can be skipped: a head "
                 "as a whole, another tower, the state of an optimizer."
             )
 

@@ -16,8 +16,8 @@ from keras_vit.files import replacing, write_text
 from keras_vit.progress import step, track
 from keras_vit.weights import registry
 from keras_vit.weights.adapter import Adapter
-from keras_vit.weights.beside import to_header
 from keras_vit.weights.binding import write
+from keras_vit.weights.config_files import to_header
 from keras_vit.weights.formats import write_npz, write_safetensors
 from keras_vit.weights.forms import in_form
 from keras_vit.weights.source import open_source

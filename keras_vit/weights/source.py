@@ -16,8 +16,8 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights import registry
 from keras_vit.weights.adapter import Adapter
-from keras_vit.weights.beside import Facts, config_file, header_facts, read_json
 from keras_vit.weights.binding import check, read
+from keras_vit.weights.config_files import Facts, config_file, header_facts, read_json
 from keras_vit.weights.fit import Arrays, fitted, wanted
 from keras_vit.weights.formats import Checkpoint, open_checkpoint
 from keras_vit.weights.infer import Tensors

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from keras_vit.weights import Adapter
-from keras_vit.weights.beside import image_size, translated
+from keras_vit.weights.config_files import image_size, translated
 from keras_vit.weights.infer import check_told, head, heads
 from keras_vit.weights.resample import Resampling
 from keras_vit.weights.table import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.weights.adapter import Adapter, Taps
-from keras_vit.weights.beside import Facts
+from keras_vit.weights.config_files import Facts
 from keras_vit.weights.infer import Tensors, first_pool, head
 from keras_vit.weights.resample import Resampling
 from keras_vit.weights.table import (

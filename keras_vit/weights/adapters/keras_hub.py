@@ -8,7 +8,7 @@ import numpy as np
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.adapter import Adapter
-from keras_vit.weights.beside import read_json
+from keras_vit.weights.config_files import read_json
 from keras_vit.weights.formats import Checkpoint, Spec
 from keras_vit.weights.table import PATCHES_FLAX, UNBATCHED, Rule, flax_dense, row
 

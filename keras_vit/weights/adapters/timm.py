@@ -16,7 +16,7 @@ from keras_vit.weights.adapters.timm_architectures import (
     facts_by_names,
     row_facts,
 )
-from keras_vit.weights.beside import (
+from keras_vit.weights.config_files import (
     Facts,
     Side,
     each_channel,
@@ -153,9 +153,7 @@ class Timm(Adapter):
     written_to = (".safetensors", "folder")
     cannot = {
         "a tanh layer before the head": lambda c: c.representation_size > 0,
-        "registers beside a distillation token": lambda c: (
-            c.distillation_token and c.register_tokens
-        ),
+        "registers with a distillation token": lambda c: c.distillation_token and c.register_tokens,
         "vision_transformer's form of the ResNet stem": lambda c: (
             c.resnet_stages is not None and c.resnet_form == "flax"
         ),

@@ -11,7 +11,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.untrusted.schema import check
 from keras_vit.weights.adapter import Adapter, Taps
-from keras_vit.weights.beside import (
+from keras_vit.weights.config_files import (
     Facts,
     Side,
     each_channel,
@@ -148,7 +148,7 @@ class Transformers(Adapter):
             c.register_tokens > 0
             and (c.register_tokens, c.register_tokens_in_positions) != (1, True)
         ),
-        "a register beside a distillation token": lambda c: (
+        "a register with a distillation token": lambda c: (
             c.distillation_token and c.register_tokens
         ),
         "a tanh layer between the class token and a head": lambda c: (
@@ -162,7 +162,7 @@ class Transformers(Adapter):
         return "hf_v5" if any(name.startswith("layers.") for name in names) else "hf"
 
     def unused(self, names: Collection[str]) -> set[str]:
-        # The class head reads the token itself; the pooler beside it was never trained.
+        # The class head reads the token itself; the pooler next to it was never trained.
         if any("classifier." in name for name in names):
             return {name for name in names if name.startswith("pooler.")}
         return set()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keras_vit.errors import UserError
 from keras_vit.untrusted import limits
-from keras_vit.weights.beside import read_json
+from keras_vit.weights.config_files import read_json
 from keras_vit.weights.formats.checkpoint import Checkpoint as Checkpoint
 from keras_vit.weights.formats.checkpoint import Spec as Spec
 from keras_vit.weights.formats.checkpoint import merged
@@ -72,7 +72,7 @@ def read_index(index: str | os.PathLike) -> dict[str, str]:
     """Reads which tensor of a checkpoint in parts is in which file of the index's folder.
 
     Raises:
-        UserError: for an index that names anything but files of weights beside it, or too many.
+        UserError: for an index that names anything but files of weights next to it, or too many.
     """
     home = read_json(index).get("weight_map")
     if not isinstance(home, dict) or not all(isinstance(part, str) for part in home.values()):

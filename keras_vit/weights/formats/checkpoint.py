@@ -40,7 +40,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
         source: what to call the file in messages.
         specs: shape and type of every tensor.
         read: reads one tensor by its name in `specs`.
-        metadata: what the file says beside its tensors.
+        metadata: what the file says besides its tensors.
     """
 
     def __init__(

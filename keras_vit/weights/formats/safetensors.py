@@ -83,7 +83,7 @@ def write_safetensors(
     Args:
         path: the file, replaced at once when all is written.
         tensors: name, shape and maker of each.
-        metadata: text to keep beside them.
+        metadata: text to keep with them.
     """
     tensors = sorted(tensors, key=lambda tensor: tensor[0])
     header: dict[str, dict] = {"__metadata__": metadata}

@@ -28,7 +28,7 @@ _TORCHVISION_OPERATORS = (
 
 
 def import_timm():
-    """Imports timm, in any process and beside any torchvision."""
+    """Imports timm, in any process, with any torchvision."""
     import_torchvision()
     import timm
 
@@ -41,7 +41,7 @@ def import_torchvision() -> None:
     Two things can be in the way. TensorFlow and triton bring an LLVM each, and the process dies
     when triton's is loaded second (TensorFlow 2.21, triton 3.8): torch looks for triton as soon as
     torchvision is imported, takes an import error for an answer, and needs it on GPUs alone.
-    And where torchvision's compiled operators cannot be loaded, as beside a torch that was built
+    And where torchvision's compiled operators cannot be loaded, as with a torch that was built
     for another device, its import fails unless their names are declared. To declare them before
     torchvision does ends the process, too.
     """

@@ -9,7 +9,7 @@ import pytest
 from keras_vit import UserError
 from keras_vit.weights import inspect, open_source
 from keras_vit.weights.adapters.timm import Timm
-from keras_vit.weights.beside import header_facts, read_json
+from keras_vit.weights.config_files import header_facts, read_json
 from keras_vit.weights.formats import open_checkpoint, write_safetensors
 from tests.weights.fixtures import (
     FLAX,

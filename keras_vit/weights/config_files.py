@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The JSON files that lie beside weights, and the header of our own files.
+"""The JSON files that lie next to weights, and the header of our own files.
 
 Facts are fields of `ViTConfig` under their own names; what nobody says is left out. `named` is what
 told them apart from guesses: the name of an architecture, a model type, or our own header.
