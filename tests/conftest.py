@@ -7,7 +7,6 @@ os.environ["KERAS_VIT_PROGRESS"] = "off"
 import contextlib
 import dataclasses
 import fcntl
-import gc
 import io
 import json
 import subprocess
@@ -27,11 +26,6 @@ class Result:
     code: int
     out: str
     err: str
-
-
-def pytest_collection_finish():
-    """What the imports left is no garbage; Python searches it for a fifth of a second each time."""
-    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 """What a user of Keras does with a functional model, done with ours; logits agree to the bit."""
 
 import copy
+import gc
 import itertools
 import os
 import pickle
@@ -44,6 +45,15 @@ MODES = {
 }
 # Keras says for each layer without a matrix that it has none to quantise.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little_garbage():
+    """Keras collects garbage for each kernel that it quantises."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def make(option="token", seed=0, **changes):
