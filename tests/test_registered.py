@@ -148,6 +148,7 @@ if errors:
 """
 
 
+@pytest.mark.slow
 def test_keras_reads_our_files_while_threads_import(compiled):
     fresh(THREADS, compiled)
 

@@ -93,7 +93,14 @@ def assert_same(one, other):
     np.testing.assert_array_equal(logits(one), logits(other))
 
 
-@pytest.mark.parametrize("mode", MODES)
+OFTEN = ("int8", "int4", "float8", "one block")  # the other modes take as long and are rarer
+
+
+def slow_but(often, names):
+    return [name if name in often else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("mode", slow_but(OFTEN, MODES))
 def test_quantized_files_are_read_back(mode, tmp_path):
     model = make()
     before = logits(model)
@@ -113,7 +120,7 @@ def test_every_option_is_read_back_quantized(option, tmp_path):
     assert_same(model, reloaded(model, tmp_path))
 
 
-@pytest.mark.parametrize("mode", ["int8", "int4"])
+@pytest.mark.parametrize("mode", slow_but(["int8"], ["int8", "int4"]))
 def test_quantized_models_are_copied(mode, tmp_path):
     model = quantize(make(), mode)
     clone = keras.models.clone_model(model)
