@@ -3,6 +3,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 
 def check_layer(make, input_shape, tmp_path, tolerance=0.0):
@@ -70,3 +71,8 @@ def to_numpy(tensor):
     """A tensor or variable of any backend as an array."""
     tensor = tensor.value if isinstance(tensor, keras.Variable) else tensor
     return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def slow_but(often, values):
+    """Values to parametrise a test with, all but those of `often` marked slow."""
+    return [v if v in often else pytest.param(v, marks=pytest.mark.slow) for v in values]

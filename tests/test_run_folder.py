@@ -19,6 +19,7 @@ from keras_vit.model_file import ModelFile
 from keras_vit.predictor import Predictor
 from keras_vit.reports import export_table, write_report
 from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, RunFolder
+from tests.contracts import slow_but
 from tests.damages import TEXTS, WAYS, damaged, refused, secret_is_whole
 
 
@@ -181,20 +182,21 @@ def counting():
         _counting = False
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("evaluate", "RUN"),
-        ("evaluate", "RUN/export/model.tflite"),
-        ("evaluate", "RUN", "--probe", "--knn"),
-        ("predict", "RUN", "PHOTOS"),
-        ("predict", "RUN/export/model.tflite", "PHOTOS"),
-        ("visualize", "RUN", "--out", "OUT"),
-        ("visualize", "RUN", "PHOTOS", "--out", "OUT"),
-        ("export", "RUN", "--format", "litert", "--out", "OUT"),
-    ],
-    ids=" ".join,
-)
+OFTEN = [
+    ("evaluate", "RUN"),
+    ("predict", "RUN/export/model.tflite", "PHOTOS"),
+    ("visualize", "RUN", "PHOTOS", "--out", "OUT"),
+    ("export", "RUN", "--format", "litert", "--out", "OUT"),
+]
+MORE = [
+    ("evaluate", "RUN/export/model.tflite"),
+    ("evaluate", "RUN", "--probe", "--knn"),
+    ("predict", "RUN", "PHOTOS"),
+    ("visualize", "RUN", "--out", "OUT"),
+]
+
+
+@pytest.mark.parametrize("command", slow_but(OFTEN, OFTEN + MORE), ids=" ".join)
 def test_a_command_reads_each_file_of_a_run_once(run, photos, tmp_path, in_process, command):
     places = {"RUN": str(run.path), "PHOTOS": str(photos), "OUT": str(tmp_path / "out")}
     words = [command[0]]

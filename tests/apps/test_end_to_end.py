@@ -216,6 +216,7 @@ def test_visualize(photos_run, digits_run, photos, tmp_path, in_process):
     assert "bad.png: is empty" in result.err
 
 
+@pytest.mark.slow
 def test_doctor(keras_vit_command):
     result = keras_vit_command("doctor")
     assert result.code == 0

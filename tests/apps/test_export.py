@@ -17,6 +17,7 @@ def lone(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_model_alone_is_exported_without_training(lone, tmp_path):
     """Where importing the room of training is an error."""
     code = (

@@ -16,7 +16,7 @@ from keras_vit.errors import UserError
 from keras_vit.layers import PatchEncoder, TransformerBlock
 from keras_vit.layers.composite import quantized_parts
 from keras_vit.models import MaskedAutoencoder, config_of, vit
-from tests.contracts import randomize, to_numpy
+from tests.contracts import randomize, slow_but, to_numpy
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype("float32")
 BASE = {"image_size": 16, "patch_size": 8, "width": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
@@ -94,10 +94,6 @@ def assert_same(one, other):
 
 
 OFTEN = ("int8", "int4", "float8", "one block")  # the other modes take as long and are rarer
-
-
-def slow_but(often, names):
-    return [name if name in often else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.mark.parametrize("mode", slow_but(OFTEN, MODES))
@@ -223,7 +219,7 @@ def test_lora(tmp_path):
     np.testing.assert_allclose(logits(ours), logits(theirs), atol=1e-4, rtol=1e-4)  # as above
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", slow_but(["token", "distilled"], OPTIONS))
 def test_copies(option, tmp_path):
     model = make(option)
     assert_same(model, copy.deepcopy(model))

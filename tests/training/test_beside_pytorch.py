@@ -12,6 +12,7 @@ from keras_vit.recipes import Optimizer
 from keras_vit.training.optimizers import make_optimizer
 from keras_vit.training.schedules import WarmupAndDecay
 from keras_vit.weights import load_model
+from tests.contracts import slow_but
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "training"
 RUNS = json.loads((FOLDER / "runs.json").read_text("utf-8"))
@@ -27,7 +28,7 @@ def batches():
         yield (noise + 25 * labels[:, None, None, None]).astype("float32"), labels
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", slow_but(["adamw_clipped_registers"], RUNS))
 def test_thirty_steps(name):
     run = RUNS[name]
     model = load_model(FOLDER / f"{run['model']}.safetensors", num_heads=2, gelu="exact")

@@ -205,10 +205,8 @@ def test_a_run_goes_on_when_a_file_that_vanished_is_back(photos, tmp_path):
         resume(folder, options=RunOptions(max_time=1e-3))
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_writes_a_checkpoint_and_stops(tmp_path, number, code):
     folder = tmp_path / "run"
     process = subprocess.Popen(
