@@ -13,7 +13,7 @@ from typing import Any
 # class: the module that defines it; a test compares them with the classes that enter themselves.
 REGISTERED = {
     "QKNormAttention": "layers.attention",
-    "AttentionPool": "layers.attention_pool",
+    "AttentionPool": "layers.pooling",
     "FeedForward": "layers.feed_forward",
     "LayerScale": "layers.layer_scale",
     "PatchDropout": "layers.patch_dropout",
@@ -23,7 +23,7 @@ REGISTERED = {
     "BottleneckUnit": "layers.resnet_stem",
     "ResNetStem": "layers.resnet_stem",
     "StochasticDepth": "layers.stochastic_depth",
-    "TokenPool": "layers.token_pool",
+    "TokenPool": "layers.pooling",
     "TransformerBlock": "layers.transformer_block",
     "MaskedAutoencoder": "models.masked_autoencoder",
     "ViT": "models.vit",

@@ -36,6 +36,5 @@ _HOME = {
     "write_report": "tables",
 }
 if not TYPE_CHECKING:  # a type checker tells who misspells a name
-    __getattr__, __dir__ = attributes(
-        __name__, _HOME
-    )  # attention pictures bring Keras, tables do not
+    # Attention pictures bring Keras, tables do not.
+    __getattr__, __dir__ = attributes(__name__, _HOME)

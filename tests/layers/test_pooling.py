@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Both pools: one token or an average, and attention."""
+"""One token, an average, and attention."""
 
 import numpy as np
 import pytest
