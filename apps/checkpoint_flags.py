@@ -18,7 +18,9 @@ def add_checkpoint_flags(parser: argparse.ArgumentParser, sides: int | str = 2) 
     """
     parser.add_argument("--architecture", help="what timm calls it, where no config.json does")
     parser.add_argument("--num_heads", type=int, help="heads, where nothing in the file tells")
-    parser.add_argument("--gelu", choices=("exact", "tanh"), help="where the file does not tell")
+    parser.add_argument(
+        "--activation", choices=("gelu", "gelu_tanh"), help="where the file does not tell"
+    )
     parser.add_argument("--norm_epsilon", type=float, help="where the file does not tell")
     parser.add_argument("--pool", choices=("average",), help="where the file does not tell")
     parser.add_argument(

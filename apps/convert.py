@@ -3,7 +3,7 @@
 
 examples:
   keras-vit convert B_16.npz vit_b16.keras --to keras
-  keras-vit convert B_16.npz vit-b16/ --to hf --accept gelu
+  keras-vit convert B_16.npz vit-b16/ --to hf --accept activation
   keras-vit convert deit/ deit.safetensors --to timm --num_classes 10
   keras-vit convert model.safetensors B_16_384.npz --to flax --image_size 384
 

@@ -90,7 +90,7 @@ def row(model) -> dict[str, Any]:
         "num_heads": heads,
         "patch": patch_size(model),
         "image": list(data["input_size"][1:]),
-        "gelu": gelu(model),
+        "activation": activation(model),
         "norm_epsilon": norms[0].eps if norms else None,
         "pool": getattr(model, "global_pool", ""),
         "pool_prefix_tokens": bool(getattr(model, "pool_include_prefix", False)),
@@ -104,13 +104,13 @@ def patch_size(model) -> int | None:
     return size[0] if isinstance(size, tuple) else size
 
 
-def gelu(model) -> str | None:
+def activation(model) -> str | None:
     words = set()
     for module in model.modules():
         if type(module).__name__ == "GELUTanh":
-            words.add("tanh")
+            words.add("gelu_tanh")
         elif type(module).__name__ == "GELU":
-            words.add("exact" if getattr(module, "approximate", "none") == "none" else "tanh")
+            words.add("gelu" if getattr(module, "approximate", "none") == "none" else "gelu_tanh")
     return words.pop() if len(words) == 1 else None
 
 

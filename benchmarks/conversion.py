@@ -17,7 +17,7 @@ from keras_vit.processes import python_command
 
 _MAKE = """
 import sys, keras, keras_vit
-config = keras_vit.ViTConfig.of("B/16", gelu="tanh")
+config = keras_vit.ViTConfig.of("B/16", activation="gelu_tanh")
 model = keras_vit.vit(config)
 keras_vit.weights.save(model, sys.argv[1], dialect="flax")
 """

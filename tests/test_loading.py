@@ -47,7 +47,7 @@ def test_a_foreign_checkpoint(tmp_path):
         depth=1,
         num_heads=1,
         num_classes=4,
-        gelu="tanh",
+        activation="gelu_tanh",
     )
     model = keras_vit.vit(config)
     keras_vit.weights.save(model, tmp_path / "other.npz", dialect="flax")

@@ -44,7 +44,7 @@ def newcomer(tmp_path_factory, photos):
         (folder / "photos" / name).mkdir(parents=True)
         for number, file in enumerate(sorted((photos / source).iterdir()), 1):
             Image.open(file).save(folder / "photos" / name / f"{number}.jpg", quality=95)
-    config = keras_vit.ViTConfig.of("Ti/16", num_classes=1000, gelu="tanh")
+    config = keras_vit.ViTConfig.of("Ti/16", num_classes=1000, activation="gelu_tanh")
     keras_vit.weights.save(keras_vit.vit(config), folder / "Ti_16.npz", dialect="flax")
     shell("keras-vit train --debug --workdir runs/digits-1", folder)
     return folder

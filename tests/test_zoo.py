@@ -17,7 +17,7 @@ SIZE = {"image_size": 32}
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A mu/16 with random weights, as an official file would have it."""
-    model = vit(ViTConfig.of("mu/16", gelu="tanh", num_classes=5, **SIZE))
+    model = vit(ViTConfig.of("mu/16", activation="gelu_tanh", num_classes=5, **SIZE))
     path = tmp_path_factory.mktemp("weights") / "mu_16.npz"
     save(model, path, "flax_published")
     return path

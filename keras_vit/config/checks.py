@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CHOICES = {
     "position": ("learned", "sincos2d", "none"),
     "pool": ("token", "average", "map"),
-    "gelu": ("exact", "tanh"),
+    "activation": ("gelu", "gelu_tanh"),
     "resnet_form": ("flax", "timm"),
 }
 _RATE = (0, 0.99)

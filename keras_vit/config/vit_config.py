@@ -50,7 +50,8 @@ class ViTConfig:
         layer_scale: first value of the scale of each channel of a residual branch (arXiv
             2103.17239), None for no scale.
         qk_norm: whether queries and keys are normalised in each head (arXiv 2302.05442).
-        gelu: "exact" (erf) or "tanh", the approximation in which Google trained its checkpoints.
+        activation: of the MLPs: "gelu" (exact, by erf) or "gelu_tanh", the approximation in which
+            Google trained its checkpoints.
         norm_epsilon: epsilon of every LayerNorm.
         resnet_stages: units in each stage of a ResNet stem; None for no stem, () for a root alone.
         resnet_width: channels of the stem's root.
@@ -83,7 +84,7 @@ class ViTConfig:
     stochastic_depth: float = 0.0
     layer_scale: float | None = None
     qk_norm: bool = False
-    gelu: str = "exact"
+    activation: str = "gelu"
     norm_epsilon: float = 1e-6
     resnet_stages: tuple[int, ...] | None = None
     resnet_width: int = 64

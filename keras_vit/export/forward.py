@@ -160,7 +160,7 @@ def _own_columns(ops, config: ViTConfig):
 
 
 def _mlp(ops, config: ViTConfig, x, name: str):
-    x = ops.gelu(ops.dense(x, f"{name}/mlp_hidden"), config.gelu)
+    x = ops.activation(ops.dense(x, f"{name}/mlp_hidden"), config.activation)
     return ops.dense(x, f"{name}/mlp_output")
 
 

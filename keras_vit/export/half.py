@@ -92,7 +92,7 @@ class HalfOps:
         powers = np.exp(x - x.max(axis=-1, keepdims=True))
         return _half(powers / powers.sum(axis=-1, keepdims=True))
 
-    def gelu(self, x, form: str):
+    def activation(self, x, kind: str):
         # The tanh form for both: they differ by less than 5e-4, half a step of float16 at 1.
         return _half(0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))))
 

@@ -96,10 +96,10 @@ class OnnxOps:
     def rsqrt(self, x: str) -> str:
         return self._node("Reciprocal", self._node("Sqrt", x))
 
-    def gelu(self, x: str, form: str) -> str:
+    def activation(self, x: str, kind: str) -> str:
         """GELU spelled out, as ONNX Runtime fuses it; an operator of this name is of opset 20."""
         half = self.multiply(x, self.number(0.5))
-        if form == "exact":
+        if kind == "gelu":
             curve = self._node("Erf", self.multiply(x, self.number(0.5**0.5)))
         else:
             cube = self.multiply(self.multiply(self.multiply(x, x), x), self.number(0.044715))

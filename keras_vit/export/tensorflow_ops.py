@@ -54,8 +54,8 @@ class TensorFlowOps:
         """x @ kernel^T, of these columns."""
         return tf.matmul(x, self._columns(f"{name}/kernel", columns), transpose_b=True)
 
-    def gelu(self, x, form: str):
-        if form == "tanh":
+    def activation(self, x, kind: str):
+        if kind == "gelu_tanh":
             return tf.nn.gelu(x, approximate=True)
         # The form that LiteRT recognises; tf.nn.gelu has erfc.
         return 0.5 * x * (1.0 + tf.math.erf(x * 0.7071067811865476))

@@ -7,7 +7,7 @@ from keras import ops
 from keras_vit.errors import unknown
 from keras_vit.layers.composite import Composite
 
-GELUS = ("exact", "tanh")
+ACTIVATIONS = ("gelu", "gelu_tanh")
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -16,18 +16,18 @@ class FeedForward(Composite):
 
     Args:
         hidden_width: size of the layer between.
-        gelu: "exact" or "tanh" (see `gelu`).
+        activation: of the layer between: "gelu" or "gelu_tanh" (see `gelu`).
         dropout: rate after each of the two layers, 0 to 1.
 
     Input and output: `(batch, tokens, width)`.
     """
 
-    def __init__(self, hidden_width: int, gelu: str = "exact", dropout: float = 0.0, **kwargs):
+    def __init__(self, hidden_width: int, activation: str = "gelu", dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
-        if gelu not in GELUS:
-            raise unknown("gelu", gelu, GELUS)
+        if activation not in ACTIVATIONS:
+            raise unknown("activation", activation, ACTIVATIONS)
         self.hidden_width = hidden_width
-        self.gelu = gelu
+        self.activation = activation
         self.dropout = dropout
 
     def build(self, input_shape):
@@ -47,7 +47,7 @@ class FeedForward(Composite):
         self.restore_quantization()
 
     def call(self, x, training=None):
-        x = gelu(self.hidden(x), self.gelu)  # (B, tokens, hidden_width)
+        x = gelu(self.hidden(x), self.activation)  # (B, tokens, hidden_width)
         x = self.hidden_dropout(x, training=training)
         x = self.output_projection(x)  # (B, tokens, width)
         return self.output_dropout(x, training=training)
@@ -59,22 +59,22 @@ class FeedForward(Composite):
         return {
             **super().get_config(),
             "hidden_width": self.hidden_width,
-            "gelu": self.gelu,
+            "activation": self.activation,
             "dropout": self.dropout,
         }
 
 
-def gelu(x, form: str = "exact"):
+def gelu(x, form: str = "gelu"):
     """GELU (arXiv 1606.08415): `x * Phi(x)`, Phi exact or through its published tanh approximation.
 
     Args:
         x: any tensor.
-        form: "exact" or "tanh"; they differ by up to 5e-4.
+        form: "gelu" (exact) or "gelu_tanh"; they differ by up to 5e-4.
 
     Returns:
         A tensor like `x`.
     """
-    if form == "tanh":
+    if form == "gelu_tanh":
         return ops.gelu(x, approximate=True)
     # Not ops.gelu(approximate=False): it becomes an Erfc, which ONNX lacks, and nothing says so.
     return 0.5 * x * (1.0 + ops.erf(x * 0.7071067811865476))

@@ -64,7 +64,7 @@ class AttentionPool(Composite):
     Args:
         num_heads: attention heads; they divide the width of the input.
         mlp_dim: hidden size of the MLP.
-        gelu: "exact" or "tanh".
+        activation: "gelu" or "gelu_tanh".
         norm_epsilon: epsilon of the LayerNorm.
         num_prefix_tokens: tokens at the front that are left out.
 
@@ -75,7 +75,7 @@ class AttentionPool(Composite):
         self,
         num_heads: int,
         mlp_dim: int,
-        gelu: str = "exact",
+        activation: str = "gelu",
         norm_epsilon: float = 1e-6,
         num_prefix_tokens: int = 0,
         **kwargs,
@@ -83,7 +83,7 @@ class AttentionPool(Composite):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
-        self.gelu = gelu
+        self.activation = activation
         self.norm_epsilon = norm_epsilon
         self.num_prefix_tokens = num_prefix_tokens
 
@@ -99,7 +99,7 @@ class AttentionPool(Composite):
             epsilon=self.norm_epsilon, name="mlp_norm", dtype=self.dtype_policy
         )
         self.mlp_norm.build(one_token)
-        self.mlp = FeedForward(self.mlp_dim, self.gelu, name="mlp", dtype=self.dtype_policy)
+        self.mlp = FeedForward(self.mlp_dim, self.activation, name="mlp", dtype=self.dtype_policy)
         self.mlp.build(one_token)
         self.restore_quantization()
 
@@ -122,7 +122,7 @@ class AttentionPool(Composite):
             **super().get_config(),
             "num_heads": self.num_heads,
             "mlp_dim": self.mlp_dim,
-            "gelu": self.gelu,
+            "activation": self.activation,
             "norm_epsilon": self.norm_epsilon,
             "num_prefix_tokens": self.num_prefix_tokens,
         }

@@ -25,7 +25,7 @@ class TransformerBlock(Composite):
         stochastic_depth: rate of dropping each of the two branches, 0 to 1.
         layer_scale: start of the scale of each branch (see `LayerScale`), or None for no scale.
         qk_norm: normalises queries and keys per head.
-        gelu: "exact" or "tanh".
+        activation: "gelu" or "gelu_tanh".
         norm_epsilon: epsilon of every LayerNorm.
 
     Input and output: `(batch, tokens, width)`. With `return_attention_scores=True` the output is a
@@ -42,7 +42,7 @@ class TransformerBlock(Composite):
         stochastic_depth: float = 0.0,
         layer_scale: float | None = None,
         qk_norm: bool = False,
-        gelu: str = "exact",
+        activation: str = "gelu",
         norm_epsilon: float = 1e-6,
         **kwargs,
     ):
@@ -54,7 +54,7 @@ class TransformerBlock(Composite):
         self.stochastic_depth = stochastic_depth
         self.layer_scale = layer_scale
         self.qk_norm = qk_norm
-        self.gelu = gelu
+        self.activation = activation
         self.norm_epsilon = norm_epsilon
 
     def build(self, input_shape):
@@ -82,7 +82,7 @@ class TransformerBlock(Composite):
         self.mlp_norm = keras.layers.LayerNormalization(
             epsilon=self.norm_epsilon, name="mlp_norm", dtype=dtype
         )
-        self.mlp = FeedForward(self.mlp_dim, self.gelu, self.dropout, name="mlp", dtype=dtype)
+        self.mlp = FeedForward(self.mlp_dim, self.activation, self.dropout, name="mlp", dtype=dtype)
         self.mlp_branch = self._branch_end("mlp", dtype)
 
         self.attention_norm.build(input_shape)
@@ -116,7 +116,7 @@ class TransformerBlock(Composite):
             "stochastic_depth": self.stochastic_depth,
             "layer_scale": self.layer_scale,
             "qk_norm": self.qk_norm,
-            "gelu": self.gelu,
+            "activation": self.activation,
             "norm_epsilon": self.norm_epsilon,
         }
 

@@ -118,7 +118,7 @@ def _block(config: ViTConfig, index: int, stochastic_depth: float) -> keras.laye
         stochastic_depth=stochastic_depth,
         layer_scale=config.layer_scale,
         qk_norm=config.qk_norm,
-        gelu=config.gelu,
+        activation=config.activation,
         norm_epsilon=config.norm_epsilon,
         name=f"block_{index:02d}",
     )
@@ -129,7 +129,7 @@ def _pool(config: ViTConfig) -> keras.layers.Layer:
         return AttentionPool(
             config.num_heads,
             config.mlp_dim,
-            gelu=config.gelu,
+            activation=config.activation,
             norm_epsilon=config.norm_epsilon,
             num_prefix_tokens=config.pooled_from,
             name="pool",

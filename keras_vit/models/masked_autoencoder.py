@@ -192,7 +192,7 @@ class MaskedAutoencoder(Composite, keras.Model):
             TransformerBlock(
                 self.decoder_num_heads,
                 4 * width,
-                gelu=config.gelu,
+                activation=config.activation,
                 norm_epsilon=config.norm_epsilon,
                 name=f"decoder_block_{i:02d}",
                 dtype=dtype,

@@ -95,7 +95,7 @@ def at_level(level: str, model: str = "S/16") -> Recipe:
         )
     return Recipe(
         name=f"augreg_{level}",
-        model=ViTConfig.of(model, gelu="tanh", head_bias=-6.9),
+        model=ViTConfig.of(model, activation="gelu_tanh", head_bias=-6.9),
         epochs=300,
         batch_size=4096,
         data=Data(source="tfds:imagenet2012", validation=0.01),

@@ -67,7 +67,7 @@ def paper_finetune() -> Recipe:
     """
     return Recipe(
         name="paper_finetune",
-        model=ViTConfig.of("B/16", image_size=384, num_classes=10, gelu="tanh"),
+        model=ViTConfig.of("B/16", image_size=384, num_classes=10, activation="gelu_tanh"),
         epochs=1000,  # `steps` ends the run
         steps=10_000,
         batch_size=512,

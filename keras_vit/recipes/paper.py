@@ -24,7 +24,7 @@ def paper_imagenet() -> Recipe:
     """
     return Recipe(
         name="paper_imagenet",
-        model=ViTConfig.of("B/16", gelu="tanh", representation_size=768, dropout=0.1),
+        model=ViTConfig.of("B/16", activation="gelu_tanh", representation_size=768, dropout=0.1),
         epochs=300,
         batch_size=4096,
         data=Data(source="tfds:imagenet2012", validation=0.01),
@@ -52,7 +52,7 @@ def paper_imagenet21k() -> Recipe:
         model=ViTConfig.of(
             "B/16",
             num_classes=21_843,
-            gelu="tanh",
+            activation="gelu_tanh",
             representation_size=768,
             head_bias=-10.0,
             dropout=0.1,

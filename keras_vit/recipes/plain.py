@@ -20,7 +20,7 @@ def plain_s16_90() -> Recipe:
     return Recipe(
         name="plain_s16_90",
         model=ViTConfig.of(
-            "S/16", gelu="tanh", class_token=False, position="sincos2d", pool="average"
+            "S/16", activation="gelu_tanh", class_token=False, position="sincos2d", pool="average"
         ),
         epochs=90,
         batch_size=1024,

@@ -23,7 +23,7 @@ Side = int | list[int] | None  # of an image in a JSON file: pixels, or a pair o
 # The key under which our own files keep facts in the header of a .safetensors file.
 METADATA_KEY = "keras_vit"
 _KEPT = (
-    *("num_heads", "gelu", "norm_epsilon", "pool", "pool_includes_prefix", "image_size"),
+    *("num_heads", "activation", "norm_epsilon", "pool", "pool_includes_prefix", "image_size"),
     *("pixel_mean", "pixel_std"),
 )
 

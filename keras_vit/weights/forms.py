@@ -29,7 +29,7 @@ def in_form(
         config: the model.
         arrays: its variables by our paths.
         adapter: the family of the dialect.
-        accept: fields of `ViTConfig` whose loss is accepted, e.g. `("gelu",)`.
+        accept: fields of `ViTConfig` whose loss is accepted, e.g. `("activation",)`.
 
     Returns:
         The configuration and variables of a model that computes the same, but for what is accepted.

@@ -20,14 +20,14 @@ Specs = Mapping[str, Spec]
 # Fields that tensors do not show: the option of `load_model` that tells each, and its words.
 ARGUMENTS = {
     "num_heads": "num_heads",
-    "gelu": "gelu",
+    "activation": "activation",
     "norm_epsilon": "norm_epsilon",
     "pool": "pool",
     "pool_includes_prefix": None,  # only an architecture tells it
 }
 _WORDS = {
     "num_heads": "the number of attention heads",
-    "gelu": "the form of GELU",
+    "activation": "the form of GELU",
     "norm_epsilon": "the epsilon of the norms",
     "pool": "the pool",
     "pool_includes_prefix": "the tokens that the pool reads",
@@ -168,7 +168,13 @@ def configured(found: dict[str, Any], facts: Mapping[str, Any], source: str) -> 
             )
     told = {
         name: facts[name]
-        for name in ("gelu", "norm_epsilon", "pool_includes_prefix", "pixel_mean", "pixel_std")
+        for name in (
+            "activation",
+            "norm_epsilon",
+            "pool_includes_prefix",
+            "pixel_mean",
+            "pixel_std",
+        )
         if name in facts
     }
     found = dict(found)

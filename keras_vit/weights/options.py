@@ -9,7 +9,7 @@ from keras_vit.errors import unknown
 from keras_vit.weights.resample import METHODS
 
 # Fields of `ViTConfig` that the caller may know where the file does not tell.
-_TOLD = ("image_size", "num_heads", "pixel_mean", "pixel_std", "gelu", "norm_epsilon", "pool")
+_TOLD = ("image_size", "num_heads", "pixel_mean", "pixel_std", "activation", "norm_epsilon", "pool")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LoadOptions:
         pixel_std: what divides them after that; default 0.5.
         architecture: what timm calls the model, e.g. `"vit_base_patch16_224"`, for a bare file: it
             tells heads, GELU, epsilon and pool, which tensors do not.
-        gelu: "exact" or "tanh", for a bare timm file of a model made with another `act_layer`.
+        activation: of the MLPs, for a bare timm file of a model made with another `act_layer`.
         norm_epsilon: epsilon of every LayerNorm, for a bare file of a model made with another.
         pool: "average", for a bare timm file of a model that has a class token, averages all the
             same, and normalises before that.
@@ -46,7 +46,7 @@ class LoadOptions:
     pixel_mean: float | Sequence[float] | None = None
     pixel_std: float | Sequence[float] | None = None
     architecture: str | None = None
-    gelu: str | None = None
+    activation: str | None = None
     norm_epsilon: float | None = None
     pool: str | None = None
     patch_size: int | tuple[int, int] | None = None

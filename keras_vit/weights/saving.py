@@ -44,7 +44,7 @@ def save(
         dialect: "flax", "big_vision", "timm" or "hf"; or a spelling of them: "flax_published" (as
             the official files), "big_vision_scan" (blocks stacked), "hf_v5".
         accept: fields of the configuration that the dialect cannot say and that may be lost, e.g.
-            `("gelu",)`. Without, such a loss is an error.
+            `("activation",)`. Without, such a loss is an error.
 
     Raises:
         UserError: when the dialect cannot express the model, with every reason.

@@ -44,7 +44,11 @@ def test_broken_files_are_an_error_or_left_out(photos, tmp_path, in_process):
 def test_a_folder_is_fine_tuned_by_default(photos, tmp_path, in_process):
     """From a checkpoint of another size with another head, with the names of the folders."""
     weights, run = tmp_path / "mu_8.npz", tmp_path / "run"
-    save(vit(ViTConfig.of("mu/8", gelu="tanh", image_size=32, num_classes=7)), weights, "flax")
+    save(
+        vit(ViTConfig.of("mu/8", activation="gelu_tanh", image_size=32, num_classes=7)),
+        weights,
+        "flax",
+    )
     flags = ("--init", weights, "--set", "image_size=16", "--set", "epochs=1", "--workdir", run)
     result = in_process("train", photos, *flags)
     assert result.code == 0, result.err

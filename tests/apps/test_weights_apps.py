@@ -77,7 +77,7 @@ def test_inspect_needs_neither_keras_nor_memory(tmp_path):
 def test_convert_there_and_back(tmp_path, capsys):
     source = FOLDER / "vit_jax_token.npz"
     assert run(convert, source, tmp_path / "hf", "--to", "hf") == 0
-    arguments = ("--to", "flax", "--accept", "gelu")
+    arguments = ("--to", "flax", "--accept", "activation")
     assert run(convert, tmp_path / "hf", tmp_path / "x.npz", *arguments) == 0
     with np.load(source) as before, np.load(tmp_path / "x.npz") as after:
         assert set(before) == set(after)

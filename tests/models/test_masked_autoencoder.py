@@ -129,14 +129,17 @@ def test_every_patch_comes_back_to_its_place(images):
 
 
 @pytest.mark.slow
-def test_training_lowers_the_loss_and_moves_every_variable(images):
+def test_training_lowers_the_loss_and_moves_every_variable():
+    # Slopes of one direction: what is hidden follows from what is seen, whatever the masks are.
+    slopes = np.linspace(0, 255, 8) * np.linspace(0.5, 1, 6)[:, None]
+    images = np.broadcast_to(slopes[:, None, :, None], (6, 8, 8, 1)).astype("float32")
     model = autoencoder(pool="map", representation_size=8)
     model.compile(keras.optimizers.Adam(3e-3))
     before = [to_numpy(variable) for variable in model.trainable_variables]
     frozen = {variable.path.split("/")[0] for variable in model.encoder.non_trainable_variables}
     assert frozen == {"pool", "pre_logits"}
     history = model.fit(images, np.zeros(6), epochs=30, batch_size=3, verbose=0).history["loss"]
-    assert np.mean(history[-5:]) < 0.8 * history[0]
+    assert np.mean(history[-5:]) < 0.5 * history[0]
     still = [
         variable.path
         for variable, old in zip(model.trainable_variables, before, strict=True)

@@ -104,7 +104,7 @@ OPTIONS = {
     "statistics": {"pixel_mean": (0.485, 0.456, 0.406), "pixel_std": (0.229, 0.224, 0.225)},
     "mean of each channel alone": {"pixel_mean": (0.4, 0.5, 0.6), "pixel_std": 0.25},
     "one channel": {"channels": 1},
-    "tanh": {"gelu": "tanh", "norm_epsilon": 1e-12},
+    "tanh": {"activation": "gelu_tanh", "norm_epsilon": 1e-12},
     "not square": {"patch_size": (4, 8)},
     "hybrid": {"resnet_stages": (1, 1), "resnet_width": 32, "patch_size": 1},
 }

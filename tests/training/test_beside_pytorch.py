@@ -31,7 +31,7 @@ def batches():
 @pytest.mark.parametrize("name", slow_but(["adamw_clipped_registers"], RUNS))
 def test_thirty_steps(name):
     run = RUNS[name]
-    model = load_model(FOLDER / f"{run['model']}.safetensors", num_heads=2, gelu="exact")
+    model = load_model(FOLDER / f"{run['model']}.safetensors", num_heads=2, activation="gelu")
     plan = Optimizer(**run["optimizer"])
     schedule = WarmupAndDecay(plan.learning_rate, 1000, warmup=10, kind="constant", start=0.1)
     optimizer = make_optimizer(plan, schedule, model.trainable_variables)

@@ -26,7 +26,7 @@ def images():
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """An official-looking file for 32 pixels and 2 classes that are not ours."""
-    model = vit(ViTConfig.of("mu/8", gelu="tanh", image_size=32, num_classes=2))
+    model = vit(ViTConfig.of("mu/8", activation="gelu_tanh", image_size=32, num_classes=2))
     randomize(model)
     path = tmp_path_factory.mktemp("weights") / "mu_8.npz"
     save(model, path, "flax_published")

@@ -26,10 +26,10 @@ _HEADS_OF_24, _HEADS_OF_48 = 2, 3
 UNTOLD = {
     "timm_not_square": {"image_size": (16, 20)},
     "timm_no_positions": {"image_size": 16, "architecture": "vit_base_patch16_224"},
-    "timm_tanh": {"gelu": "tanh"},
+    "timm_tanh": {"activation": "gelu_tanh"},
     # timm has architectures with these tensors and either form of GELU.
-    "timm_avg_norm": {"gelu": "exact"},
-    "timm_map": {"gelu": "exact"},
+    "timm_avg_norm": {"activation": "gelu"},
+    "timm_map": {"activation": "gelu"},
     "timm_avg_norm_with_class_token": {"pool": "average"},
 }
 

@@ -90,7 +90,7 @@ def test_a_prefix_and_a_tensor_too_much(folder, tmp_path):
     write_safetensors(path, made, {})
     with pytest.raises(UserError, match="nothing tells the number of attention heads, the form of"):
         open_source(path)
-    source = open_source(path, num_heads=2, gelu="exact")
+    source = open_source(path, num_heads=2, activation="gelu")
     assert (source.adapter.name, source.prefix, source.config) == ("toy", "net.", CONFIG)
     with pytest.raises(UserError, match=r"1 tensors are left over:\n    layer1.extra"):
         source.check()

@@ -56,6 +56,6 @@ def test_commands_that_change_nothing_ask_for_what_a_file_does_not_tell():
 
 
 def test_what_the_caller_knows():
-    options = LoadOptions(num_heads=3, gelu="tanh", num_classes=7, skip="a*")
-    assert options.told() == {"num_heads": 3, "gelu": "tanh"}
+    options = LoadOptions(num_heads=3, activation="gelu_tanh", num_classes=7, skip="a*")
+    assert options.told() == {"num_heads": 3, "activation": "gelu_tanh"}
     assert options.skip == ("a*",)

@@ -15,7 +15,7 @@ from tests.weights.fixtures import (
 @pytest.mark.parametrize(
     ("changes", "dialect", "said"),
     [
-        ({"gelu": "exact"}, "flax", "gelu=exact .always tanh there."),
+        ({"activation": "gelu"}, "flax", "activation=gelu .always gelu_tanh there."),
         ({"norm_epsilon": 1e-5}, "big_vision", "norm_epsilon"),
         ({"pixel_mean": 0.4}, "flax", "pixel_mean"),
         ({"layer_scale": 0.1}, "flax", "LayerScale"),
@@ -31,7 +31,7 @@ from tests.weights.fixtures import (
     ],
 )
 def test_what_a_dialect_cannot_say_is_an_error(tmp_path, changes, dialect, said):
-    config = ViTConfig.of("mu/16", **{"image_size": 32, "gelu": "tanh", **changes})
+    config = ViTConfig.of("mu/16", **{"image_size": 32, "activation": "gelu_tanh", **changes})
     path = tmp_path / ("x" if dialect in ("hf", "timm") else "x.npz")
     with pytest.raises(UserError, match=said):
         save_arrays(config, {}, path, dialect)
@@ -39,13 +39,13 @@ def test_what_a_dialect_cannot_say_is_an_error(tmp_path, changes, dialect, said)
 
 
 def test_a_loss_that_is_accepted(tmp_path):
-    model = vit(ViTConfig.of("mu/16", image_size=32, gelu="exact"))
-    save(model, tmp_path / "x.npz", "flax", accept="gelu")
-    assert config_of(load_model(tmp_path / "x.npz")).gelu == "tanh"
+    model = vit(ViTConfig.of("mu/16", image_size=32, activation="gelu"))
+    save(model, tmp_path / "x.npz", "flax", accept="activation")
+    assert config_of(load_model(tmp_path / "x.npz")).activation == "gelu_tanh"
     with pytest.raises(UserError, match="unknown loss to accept"):
         save(model, tmp_path / "x.npz", "flax", accept=("everything",))
-    with pytest.raises(UserError, match="can express every field; received 'gelu'"):
-        save(model, tmp_path / "x.safetensors", "timm", accept="gelu")
+    with pytest.raises(UserError, match="can express every field; received 'activation'"):
+        save(model, tmp_path / "x.safetensors", "timm", accept="activation")
     with pytest.raises(UserError, match="unknown dialect"):
         save(model, tmp_path / "x.npz", "flux")
     with pytest.raises(UserError, match="is written to a"):
@@ -66,7 +66,7 @@ def test_a_loss_that_is_accepted(tmp_path):
 )
 def test_the_same_function_in_another_form(tmp_path, changes):
     """Exact rewritings: positions written out, tokens that take their positions along."""
-    config = ViTConfig.of("mu/16", image_size=32, gelu="tanh", num_classes=4, **changes)
+    config = ViTConfig.of("mu/16", image_size=32, activation="gelu_tanh", num_classes=4, **changes)
     model = vit(config)
     rng = np.random.default_rng(0)
     for variable in model.weights:

@@ -22,7 +22,7 @@ from keras_vit.weights.table import (
 # Their MLP counts its channels from the last: (inputs, outputs) <-> (outputs backwards, inputs).
 BACKWARDS = Transform(lambda x, c: x.T[::-1], lambda x, c: x[::-1].T)
 BACKWARDS_BIAS = Transform(lambda x, c: x[::-1], lambda x, c: x[::-1])
-ACTIVATIONS = {"erf": "exact", "tanh": "tanh"}
+ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_tanh"}
 
 
 class Toy(Adapter):
@@ -66,12 +66,12 @@ class Toy(Adapter):
         return {
             "named": "model_type toy",
             "num_heads": config["heads"],
-            "gelu": translated(ACTIVATIONS, config["activation"], "activation", str(file)),
+            "activation": translated(ACTIVATIONS, config["activation"], "activation", str(file)),
             "image_size": image_size(config["image"], str(file)),
         }
 
     def unnamed(self, tensors, facts):
-        check_told(tensors, facts, ("num_heads", "gelu"))
+        check_told(tensors, facts, ("num_heads", "activation"))
         return {}
 
     def fields(self, tensors, facts):
@@ -92,7 +92,11 @@ class Toy(Adapter):
 
     def sidecars(self, config):
         words = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
-        told = {"model_type": "toy", "heads": config.num_heads, "activation": words[config.gelu]}
+        told = {
+            "model_type": "toy",
+            "heads": config.num_heads,
+            "activation": words[config.activation],
+        }
         return {"config.json": {**told, "image": list(config.image_size)}}
 
     def run_reference(self, source, images):

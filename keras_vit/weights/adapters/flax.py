@@ -113,7 +113,12 @@ class Flax(Adapter):
     )
     resampling = Resampling("zoom")
     written_to = (".npz",)
-    always = {"gelu": "tanh", "norm_epsilon": 1e-6, "pixel_mean": (0.5,), "pixel_std": (0.5,)}
+    always = {
+        "activation": "gelu_tanh",
+        "norm_epsilon": 1e-6,
+        "pixel_mean": (0.5,),
+        "pixel_std": (0.5,),
+    }
     cannot = {
         "LayerScale": lambda c: c.layer_scale is not None,
         "QK-norm": lambda c: c.qk_norm,
@@ -168,7 +173,7 @@ class Flax(Adapter):
             "position": "learned" if table else ("none" if published else "sincos2d"),
             "pool": first_pool(tensors, "MAPHead_0/probe", "cls"),
             "representation_size": tensors.shape(pre_logits, 2)[1] if pre_logits in tensors else 0,
-            "gelu": "tanh",
+            "activation": "gelu_tanh",
             "norm_epsilon": 1e-6,
             "position_rows": tensors.shape(table, 3)[1] if table else None,
             "prefix_tokens": int("cls" in tensors and table != "pos_embedding"),

@@ -111,7 +111,7 @@ class _Config(TypedDict, total=False):
     pretrained_cfg: _Pretrained | None
 
 
-_GELU = {"gelu": "exact", "gelu_tanh": "tanh"}
+_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_tanh"}
 # Arguments of timm's constructor that add, remove or reshape tensors, so that these tell them...
 _IN_TENSORS = {
     *("patch_size", "in_chans", "embed_dim", "depth", "mlp_ratio", "class_token", "fc_norm"),
@@ -203,7 +203,7 @@ class Timm(Adapter):
             "norm_after_pool": "fc_norm.weight" in tensors and pool == "average",
             "layer_scale": 1e-5 if "blocks.0.ls1.gamma" in tensors else None,
             "qk_norm": qk_norm,
-            "gelu": "exact",
+            "activation": "gelu",
             "norm_epsilon": 1e-6,
             "position_rows": rows,
             # The table can cover all tokens before the patches, the class token alone, or none.
@@ -291,7 +291,7 @@ def _facts(config: dict[str, Any], source: str, architecture: str | None) -> Fac
         "pixel_std": pretrained.get("std"),
     }
     if "act_layer" in arguments:
-        told["gelu"] = translated(_GELU, arguments["act_layer"], "act_layer", source)
+        told["activation"] = translated(_ACTIVATIONS, arguments["act_layer"], "act_layer", source)
     found = {field: value for field, value in row_facts(usual).items() if value is not None}
     # The heads of another width are not those of this one.
     found["heads_of_width"] = found.pop("num_heads", None), usual.get("width")
@@ -332,7 +332,7 @@ def _config_json(config: ViTConfig) -> dict[str, Any]:
         "pos_embed": "none" if config.position == "none" else "learn",
         "init_values": config.layer_scale,
         "qk_norm": config.qk_norm,
-        "act_layer": "gelu" if config.gelu == "exact" else "gelu_tanh",
+        "act_layer": config.activation,
     }
     if config.norm_epsilon != 1e-6:
         raise UserError(

@@ -27,7 +27,7 @@ _FILE = Path(__file__).with_suffix(".json")
 _UNTELLING = re.compile(r"blocks\.[1-9]|head|patch_embed\.backbone\.stages\.|mask_token$")
 
 # What timm computes unless it is told otherwise.
-_USUAL = {"gelu": "exact", "norm_epsilon": 1e-6}
+_USUAL = {"activation": "gelu", "norm_epsilon": 1e-6}
 # Visible in the shapes of the tensors, which are compared anyway.
 _SHAPED = {"a gated MLP (GLU)"}
 _log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ def table() -> dict[str, Row]:
     """Every architecture by its name in timm.
 
     A row has `names` (see `names_digest`), `width`, `depth`, `mlp_dim`, `num_heads`, `patch`,
-    `image`, `gelu`, `norm_epsilon`, `pool`, `pool_prefix_tokens`, and `unlike`: the features that
-    the model here lacks, in words. What is not in a row is unknown, none or false.
+    `image`, `activation`, `norm_epsilon`, `pool`, `pool_prefix_tokens`, and `unlike`: the features
+    that the model here lacks, in words. What is not in a row is unknown, none or false.
     """
     return _content()["architectures"]
 
@@ -65,7 +65,7 @@ def row_facts(row: Row) -> dict[str, Any]:
     """What a row tells of a `ViTConfig`, but for the heads of another width."""
     return {
         "num_heads": row.get("num_heads"),
-        "gelu": row.get("gelu"),
+        "activation": row.get("activation"),
         "norm_epsilon": row.get("norm_epsilon"),
         "pool": POOLS.get(row.get("pool", "")),
         "pool_includes_prefix": bool(row.get("pool_prefix_tokens")),

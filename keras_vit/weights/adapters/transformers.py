@@ -88,12 +88,12 @@ class _Config(TypedDict, total=False):
     image_size: Side | dict[str, Any]
 
 
-_GELU = {
-    "gelu": "exact",
-    "gelu_python": "exact",
-    "gelu_new": "tanh",
-    "gelu_fast": "tanh",
-    "gelu_pytorch_tanh": "tanh",
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
 }
 # model_type: the epsilon of its norms where config.json does not say it.
 _EPSILON = {"vit": 1e-12, "deit": 1e-12, "vit_mae": 1e-12, "vit_msn": 1e-6}
@@ -182,7 +182,7 @@ class Transformers(Adapter):
                 f"{tensors.source}: nothing tells the activation of its pooler. Put its "
                 "config.json next to it, or leave the pooler out: skip='pooler.*'."
             )
-        check_told(tensors, facts, ("num_heads", "gelu", "norm_epsilon"))
+        check_told(tensors, facts, ("num_heads", "activation", "norm_epsilon"))
         return {}
 
     def fields(self, tensors: Tensors, facts: Facts) -> dict[str, Any]:
@@ -211,7 +211,7 @@ class Transformers(Adapter):
             "register_tokens": int(two_tokens and not two_heads),
             "register_tokens_in_positions": two_tokens and not two_heads,
             "representation_size": tensors.shape("pooler.dense.weight", 2)[0] if pooled else 0,
-            "gelu": "exact",
+            "activation": "gelu",
             "norm_epsilon": 1e-12,
             "position_rows": tensors.shape("embeddings.position_embeddings", 3)[1],
             "prefix_tokens": 1 + int(two_tokens),
@@ -290,7 +290,9 @@ def _facts(config: dict[str, Any], source: str) -> Facts:
         "width": config.get("hidden_size"),
         "depth": config.get("num_hidden_layers"),
         "mlp_dim": config.get("intermediate_size"),
-        "gelu": translated(_GELU, config.get("hidden_act", "gelu"), "hidden_act", source),
+        "activation": translated(
+            _ACTIVATIONS, config.get("hidden_act", "gelu"), "hidden_act", source
+        ),
         "image_size": image_size(config.get("image_size", 224), source),
     }
     translated({"tanh": "tanh"}, config.get("pooler_act", "tanh"), "pooler_act", source)
@@ -319,7 +321,7 @@ def _config_json(config: ViTConfig) -> dict[str, Any]:
         "num_hidden_layers": config.depth,
         "num_attention_heads": config.num_heads,
         "intermediate_size": config.mlp_dim,
-        "hidden_act": "gelu" if config.gelu == "exact" else "gelu_pytorch_tanh",
+        "hidden_act": "gelu" if config.activation == "gelu" else "gelu_pytorch_tanh",
         "layer_norm_eps": config.norm_epsilon,
         "image_size": one_or_two(config.image_size),
         "patch_size": one_or_two(config.patch_size),

@@ -88,7 +88,9 @@ def timm_model(config: ViTConfig):
         init_values=config.layer_scale,
         qk_norm=config.qk_norm,
         norm_layer=partial(torch.nn.LayerNorm, eps=config.norm_epsilon),
-        act_layer=partial(torch.nn.GELU, approximate="none" if config.gelu == "exact" else "tanh"),
+        act_layer=partial(
+            torch.nn.GELU, approximate="none" if config.activation == "gelu" else "tanh"
+        ),
         **embed,
     )
 

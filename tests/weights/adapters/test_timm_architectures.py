@@ -54,11 +54,11 @@ def test_a_bare_file_without_positions_is_asked_about(tmp_path):
 
 def test_a_pool_of_attention_comes_with_either_form_of_gelu():
     path = FOLDER / "timm_map.safetensors"
-    with pytest.raises(UserError, match=r"the form of GELU.*architecture=.*gelu="):
+    with pytest.raises(UserError, match=r"the form of GELU.*architecture=.*activation="):
         open_source(path, num_heads=2)
     siglip = open_source(path, num_heads=2, architecture="vit_base_patch32_siglip_256").config
-    assert siglip.gelu == "tanh"
-    assert open_source(path, num_heads=2, gelu="exact").config.gelu == "exact"
+    assert siglip.activation == "gelu_tanh"
+    assert open_source(path, num_heads=2, activation="gelu").config.activation == "gelu"
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,8 @@ def test_the_table_of_architectures_is_whole():
     assert len(table()) == 297
     for name, row in table().items():
         assert {"names", "width", "depth", "num_heads"} <= set(row) or row["unlike"], name
-        assert row.get("unlike") or (row["gelu"] in ("exact", "tanh") and row["norm_epsilon"] > 0)
+        assert row.get("unlike") or (
+            row["activation"] in ("gelu", "gelu_tanh") and row["norm_epsilon"] > 0
+        )
     assert architecture_row("vit_tiny_patch16_224_in21k") == table()["vit_tiny_patch16_224"]
     assert names_digest(open_checkpoint(TIMM)) == table()["vit_base_patch16_224"]["names"]

@@ -57,7 +57,7 @@ def test_the_activation_of_a_pooler_is_not_guessed(tmp_path):
     arrays |= {"pooler.dense.bias": np.ones(width, np.float32)}
     path = tmp_path / "model.safetensors"
     write_safetensors(path, [(n, a.shape, lambda a=a: a) for n, a in arrays.items()], {})
-    known = {"num_heads": 2, "gelu": "exact", "norm_epsilon": 1e-12}
+    known = {"num_heads": 2, "activation": "gelu", "norm_epsilon": 1e-12}
     with pytest.raises(UserError, match="activation of its pooler"):
         open_source(path, **known)
     assert open_source(path, skip="pooler.*", **known).config.representation_size == 0
@@ -66,9 +66,9 @@ def test_the_activation_of_a_pooler_is_not_guessed(tmp_path):
 def test_a_file_of_transformers_without_its_configuration_is_asked_about(tmp_path):
     shutil.copy(HF / "model.safetensors", tmp_path)
     path = tmp_path / "model.safetensors"
-    with pytest.raises(UserError, match=r"config.json .*num_heads=, gelu=, norm_epsilon="):
+    with pytest.raises(UserError, match=r"config.json .*num_heads=, activation=, norm_epsilon="):
         open_source(path)
-    known = {"num_heads": 2, "gelu": "exact", "norm_epsilon": 1e-12}
+    known = {"num_heads": 2, "activation": "gelu", "norm_epsilon": 1e-12}
     assert open_source(path, **known).config == open_source(HF).config
 
 
