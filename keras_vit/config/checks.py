@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 CHOICES = {
     "position": ("learned", "sincos2d", "none"),
-    "pool": ("token", "average", "map"),
-    "activation": ("gelu", "gelu_tanh"),
+    "rotary": ("none", "axial", "dinov3", "mixed"),
+    "pool": ("token", "average", "token_and_average", "map"),
+    "qkv_bias": ("all", "query_value", "none"),
+    "activation": ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu"),
+    "norm": ("layer", "rms"),
+    "norm_placement": ("before", "after"),
     "resnet_form": ("flax", "timm"),
 }
 _RATE = (0, 0.99)
@@ -26,6 +30,11 @@ BOUNDS = {
     "depth": (1, 1000),
     "mlp_dim": (1, 10**6),
     "num_heads": (1, 65_536),
+    "rotary_temperature": (1, 1e9),
+    "rotary_reference_grid": (1, limits.MODEL_SIDE),
+    "rotary_offset": (-1e4, 1e4),
+    "pool_heads": (0, 65_536),
+    "pool_mlp_dim": (0, 10**6),
     "register_tokens": (0, 10_000),
     "representation_size": (0, 10**6),
     "head_bias": (-1e4, 1e4),
@@ -60,6 +69,7 @@ def check_together(config: "ViTConfig") -> None:
         )
     _check_width(config)
     _check_tokens(config)
+    _check_positions(config)
     _check_pool(config)
     _check_pixels(config)
 
@@ -91,16 +101,38 @@ def _check_tokens(config: "ViTConfig") -> None:
         )
 
 
-def _check_pool(config: "ViTConfig") -> None:
-    if config.pool == "token" and not config.class_token:
+def _check_positions(config: "ViTConfig") -> None:
+    step = 2 if config.rotary == "mixed" else 4
+    if config.rotary != "none" and config.head_dim % step:
         raise UserError(
-            "pool='token' reads the class token, but class_token=False. "
+            f"rotary={config.rotary!r} needs heads whose size is a multiple of {step}, received "
+            f"{config.head_dim} (width={config.width}, num_heads={config.num_heads})."
+        )
+    others = config.num_prefix_tokens - config.class_token
+    if config.relative_position_bias and others:
+        raise UserError(
+            "relative_position_bias=True goes with no tokens before the patches but the class "
+            f"token, received {others} others."
+        )
+
+
+def _check_pool(config: "ViTConfig") -> None:
+    if "token" in config.pool and not config.class_token:
+        raise UserError(
+            f"pool={config.pool!r} reads the class token, but class_token=False. "
             "Set class_token=True, or pool='average' or 'map'."
         )
-    if config.pool_includes_prefix and config.pool == "token":
+    if config.pool_includes_prefix and config.pool not in ("average", "map"):
         raise UserError(
-            "pool_includes_prefix=True goes with pool='average' or 'map', received 'token'."
+            "pool_includes_prefix=True goes with pool='average' or 'map', "
+            f"received {config.pool!r}."
         )
+    if config.pool_heads and config.width % config.pool_heads:
+        raise UserError(
+            f"pool_heads: expected a divisor of width={config.width}, received {config.pool_heads}."
+        )
+    if config.norm_after_pool and not config.final_norm:
+        raise UserError("norm_after_pool=True goes with final_norm=True.")
     if config.norm_after_pool and config.pool != "average":
         raise UserError(f"norm_after_pool=True goes with pool='average', received {config.pool!r}.")
 

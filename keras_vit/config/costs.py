@@ -59,7 +59,8 @@ def training_bytes(
         number_bytes: of a kept number, 2 in mixed precision.
     """
     n, d, m = config.num_tokens, config.width, config.mlp_dim
-    kept = config.depth * (n * (10 * d + 3 * m) + 3 * config.num_heads * n * n)
+    hidden = 5 if config.gated_mlp else 3  # the gate, and its product
+    kept = config.depth * (n * (10 * d + hidden * m) + 3 * config.num_heads * n * n)
     kept += config.image_size[0] * config.image_size[1] * config.channels
     return 4 * (2 + slots) * num_parameters(config) + number_bytes * batch_size * kept
 
