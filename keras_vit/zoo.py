@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vit.config import ViTConfig
+from keras_vit.config.variants import is_size, variant_names
 from keras_vit.errors import UserError
 from keras_vit.models import ViT, vit
 from keras_vit.run_folder import RunFolder
@@ -19,25 +20,32 @@ _SIZES = ("width", "depth", "mlp_dim", "num_heads", "resnet_stages")
 
 
 def create(
-    name: str,
+    name: str | os.PathLike,
     *,
     weights: str | os.PathLike | None = None,
     image_size: int | tuple[int, int] | None = None,
     num_classes: int | None = None,
     **options: Any,
 ) -> ViT:
-    """Makes a Vision Transformer of a published size.
+    """Makes a Vision Transformer: of a published size, or that of a checkpoint.
+
+        create("S/16", num_classes=5)  # random weights
+        create("S/16-augreg-i21k", num_classes=5)  # a published checkpoint with a new head
+        create("runs/photos", num_classes=0)  # from pixels to features
 
     Every intermediate result has a name: `keras.Model(model.input, model.get_layer("block_05")
     .output)` gives the tokens after the sixth block.
 
     Args:
-        name: `"B/16"`, `"R50+L/32"`, ...: a size and a patch size (see `ViTConfig.of`).
-        weights: None for random weights; a path that `load_model` reads; a run folder; a URL;
-            `"hf:owner/name"`; or a name of the catalog, e.g. `"B/16-i21k"`.
+        name: a size and a patch size as `"B/16"`, `"R50+L/32"` (see `ViTConfig.of`); or what
+            `weights` takes. A folder that is called like a size is `"./B/16"`.
+        weights: for a size: None for random weights; a path that `load_model` reads; a run folder;
+            a URL; `"hf:owner/name"`; or a name of the catalog, e.g. `"B/16-i21k"`. They have to be
+            of that size.
         image_size: height and width in pixels. Default: that of the weights; 224 without.
         num_classes: outputs of the head, which is replaced where the weights have another number;
-            0 for the representation. Default: that of the weights; 1000 without.
+            0 for the representation, float32 `(batch, features)`: what `pool` gives, or the tanh
+            layer after it. Default: that of the weights; 1000 without.
         **options: with weights, those of `keras_vit.weights.LoadOptions`; without, fields of
             `ViTConfig`.
 
@@ -48,22 +56,36 @@ def create(
         UserError: for an unknown name, weights that cannot be had, or weights of another size.
     """
     sizes = {"image_size": image_size, "num_classes": num_classes}
+    if not is_size(os.fspath(name)):
+        if weights is not None:
+            raise UserError(
+                f"weights={os.fspath(weights)!r}: {name} names weights already. Expected a size "
+                "before it, as in create('S/16', weights=...), or the weights alone."
+            )
+        check_named(os.fspath(name), variant_names())
+        return build(open_weights(name, **options, **sizes))
+    name = os.fspath(name)
     if weights is None:
         given = {field: value for field, value in sizes.items() if value is not None}
         return vit(ViTConfig.of(name, **given, **options))
-    wanted = ViTConfig.of(name)
     source = open_weights(weights, **options, **sizes)
-    found = source.config
-    differ = [field for field in _SIZES if getattr(found, field) != getattr(wanted, field)]
-    if "patch_size" not in options and found.patch_size != wanted.patch_size:
-        differ.append("patch_size")
-    if differ:
-        told = ", ".join(
-            f"{field} {getattr(found, field)} where {name} has {getattr(wanted, field)}"
-            for field in differ
-        )
-        raise UserError(f"{weights}: not the weights of {name}: {told}.")
+    _check_size(weights, source.config, name, "patch_size" in options)
     return build(source)
+
+
+def _check_size(
+    weights: str | os.PathLike, found: ViTConfig, name: str, any_patch_size: bool
+) -> None:
+    """Raises a `UserError` for weights of another size than the one that was named."""
+    wanted = ViTConfig.of(name)
+    fields = _SIZES if any_patch_size else (*_SIZES, "patch_size")
+    told = ", ".join(
+        f"{field} {getattr(found, field)} where {name} has {getattr(wanted, field)}"
+        for field in fields
+        if getattr(found, field) != getattr(wanted, field)
+    )
+    if told:
+        raise UserError(f"{weights}: not the weights of {name}: {told}.")
 
 
 def open_weights(weights: str | os.PathLike, **options: Any) -> Source:

@@ -27,7 +27,7 @@ def test_random_weights():
     model = create("mu/16", num_classes=3, register_tokens=2, **SIZE)
     assert model.output.shape == (None, 3)
     assert config_of(model).register_tokens == 2
-    with pytest.raises(UserError, match="Did you mean"):
+    with pytest.raises(UserError, match=r"Did you mean B/16"):
         create("Bb/16")
 
 
@@ -36,6 +36,40 @@ def test_weights_from_a_path(weights):
     model = create("mu/16", weights=str(weights), num_classes=0, image_size=64)
     assert model.output.shape == (None, 32)
     assert config_of(model).grid == (4, 4)
+
+
+def test_weights_alone(weights, tmp_path):
+    given = create("mu/16", weights=weights, num_classes=0)
+    for name in (weights, str(weights)):
+        features = create(name, num_classes=0)
+        assert features.output.shape == (None, 32)
+        assert config_of(features) == config_of(given)
+    assert create(weights).output.shape == (None, 5)
+    assert create(weights, num_classes=3, image_size=64).output.shape == (None, 3)
+
+
+def test_features_are_what_the_head_reads(weights):
+    model, features = create(weights), create(weights, num_classes=0)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    read = keras.Model(model.input, model.get_layer("head").input)
+    np.testing.assert_array_equal(
+        *(keras.ops.convert_to_numpy(m(pixels)) for m in (read, features))
+    )
+
+
+def test_a_run_without_its_head(digits_run):
+    folder, _ = digits_run
+    model = create(folder, num_classes=0)
+    assert model.output.shape == (None, config_of(model).width)
+
+
+def test_what_goes_with_what(weights):
+    with pytest.raises(UserError, match="names weights already"):
+        create(weights, weights=weights)
+    with pytest.raises(UserError, match="unknown option of load_model 'register_tokens'"):
+        create(weights, register_tokens=2)
+    with pytest.raises(UserError, match=r"no such file\. Expected a file of weights"):
+        create("gone.npz", num_classes=0)
 
 
 def test_weights_of_another_size(weights):

@@ -42,6 +42,11 @@ def variant_names() -> list[str]:
     return [*small.split(), *large.split(), *HYBRIDS]
 
 
+def is_size(name: str) -> bool:
+    """Whether a name is that of a published size, at any patch size, as "S/16" and "S/8" are."""
+    return name in HYBRIDS or _variant_and_patch(name)[0] in VARIANTS
+
+
 def sizes_of(name: str) -> dict[str, Any]:
     """The fields of `ViTConfig` that a name such as "S/16" decides.
 
@@ -52,9 +57,7 @@ def sizes_of(name: str) -> dict[str, Any]:
     if name in HYBRIDS:
         variant, stages, patch = HYBRIDS[name]
     else:
-        match = re.fullmatch(r"([^/+]+)/([1-9]\d*)", name)
-        variant = match[1] if match else ""
-        patch = int(match[2]) if match else None
+        variant, patch = _variant_and_patch(name)
     if variant not in VARIANTS:
         hint = "`keras-vit list models`; any patch size goes with any size, as in S/8"
         raise unknown("model", name, variant_names(), hint)
@@ -67,3 +70,9 @@ def sizes_of(name: str) -> dict[str, Any]:
         "patch_size": patch,
         "resnet_stages": stages,
     }
+
+
+def _variant_and_patch(name: str) -> tuple[str, int | None]:
+    """The two parts of a name such as "S/16"; "" and None of any other."""
+    match = re.fullmatch(r"([^/+]+)/([1-9]\d*)", name)
+    return (match[1], int(match[2])) if match else ("", None)

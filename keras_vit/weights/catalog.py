@@ -5,6 +5,7 @@ Only facts that the publishers' pages state; an accuracy that none of them state
 file is None. Sizes and hashes are recorded when a file first arrives (see `download`).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,10 +149,14 @@ def _told(model: str) -> dict[str, Any]:
 CATALOG: dict[str, Entry] = {**_official(), **_augreg(), **_deit(), **_dino()}
 
 
-def check_named(weights: str) -> None:
+def check_named(weights: str, others: Iterable[str] = ()) -> None:
     """Raises the `UserError` of weights that no name of the catalog, address or path stands for.
 
     Nothing is opened or fetched: a slip of the finger is told before minutes of other work.
+
+    Args:
+        weights: what somebody wrote.
+        others: names of other things that may have been meant.
     """
     if weights in CATALOG or weights.startswith(("http://", "https://", "hf:")):
         return
@@ -160,4 +165,5 @@ def check_named(weights: str) -> None:
         return
     if path.suffix in (".npz", ".safetensors", ".keras", ".bin", ".pth", ".pt"):
         raise UserError(f"{weights}: no such file. Expected a file of weights or a folder of one.")
-    raise unknown("weights", weights, CATALOG, "`keras-vit list weights`; or give a path or a URL")
+    names = [*CATALOG, *others]
+    raise unknown("weights", weights, names, "`keras-vit list weights`; or give a path or a URL")
