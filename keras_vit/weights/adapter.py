@@ -188,6 +188,11 @@ class Adapter:
         """Whether the position table has rows for class tokens, and for registers, as written."""
         return config.class_token_in_positions, config.register_tokens_in_positions
 
+    def idle(self, config: ViTConfig) -> dict[str, np.ndarray]:
+        """Tensors that the library expects in a file although the model does not compute with
+        them, by the names in the file."""
+        return {}
+
     def sidecars(self, config: ViTConfig) -> dict[str, dict[str, Any]]:
         """JSON files that a folder of this family has, by name."""
         return {}

@@ -7,6 +7,7 @@ told them apart from guesses: the name of an architecture, a model type, or our 
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -41,6 +42,10 @@ class _Preprocessor(TypedDict, total=False):
     image_std: float | list[float] | None
 
 
+class _Processor(TypedDict, total=False):
+    image_processor: _Preprocessor | None
+
+
 def read_json(path: str | os.PathLike, kind: Any = dict[str, Any]) -> dict[str, Any]:
     """Reads a JSON object.
 
@@ -67,23 +72,38 @@ def config_file(path: Path) -> Path:
     return (path if path.is_dir() else path.parent) / "config.json"
 
 
-def preprocessor_facts(config: Path) -> Facts:
+def preprocessor_facts(
+    config: Path, mean: Sequence[float] = (0.5,) * 3, std: Sequence[float] = (0.5,) * 3
+) -> Facts:
     """Pixel statistics by the `preprocessor_config.json` next to a `config.json`.
 
-    They are for pixels / 255, whatever factor the file rescales by.
+    They are for pixels / 255, whatever factor the file rescales by. Where transformers 5 saved the
+    preprocessing of texts as well, both are in `processor_config.json`, which it reads first.
+
+    Args:
+        config: path of the `config.json`.
+        mean: what the library takes where the file has no word on it.
+        std: likewise.
     """
-    told = read_json(config.with_name("preprocessor_config.json"), _Preprocessor)
+    both = read_json(config.with_name("processor_config.json"), _Processor)
+    told = both.get("image_processor") or read_json(
+        config.with_name("preprocessor_config.json"), _Preprocessor
+    )
     if not told:
         return {}
     factor = told.get("rescale_factor", 1 / 255) if told.get("do_rescale", True) else 1.0
     normalises = told.get("do_normalize", True)
     unit = 255 * factor
     unit = unit if abs(unit - 1) > 1e-6 else 1.0
-    names = {"pixel_mean": ("image_mean", [0.0]), "pixel_std": ("image_std", [1.0])}
+    names = {
+        "pixel_mean": ("image_mean", [0.0], mean),
+        "pixel_std": ("image_std", [1.0], std),
+    }
     facts = {}
-    for field, (name, without) in names.items():
+    for field, (name, without, usual) in names.items():
         values = told.get(name) if normalises else without
-        numbers = [0.5] * 3 if values is None else values if isinstance(values, list) else [values]
+        values = list(usual) if values is None else values
+        numbers = values if isinstance(values, list) else [values]
         facts[field] = [number / unit for number in numbers]
     return facts
 

@@ -16,12 +16,16 @@ _FORM = re.compile(r"hf:(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)(?:@(?P<revision>[\w
 _WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
+    "open_clip_model.safetensors",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
 # Where a token is not read on its way.
 _SAFE = re.compile(r"https://|http://(127\.0\.0\.1|localhost)[:/]")
-_OPTIONAL = ("config.json", "preprocessor_config.json")
+_OPTIONAL = (
+    *("config.json", "preprocessor_config.json", "processor_config.json"),
+    "open_clip_config.json",
+)
 
 
 def fetch_repository(source: str) -> Path:

@@ -121,13 +121,16 @@ def in_words(fields: Iterable[str]) -> str:
     return ", ".join(_WORDS[field] for field in fields)
 
 
-def check_told(tensors: Tensors, facts: Mapping[str, Any], wanted: Iterable[str]) -> None:
+def check_told(
+    tensors: Tensors, facts: Mapping[str, Any], wanted: Iterable[str], file: str = "config.json"
+) -> None:
     """Checks that the caller told what a config.json next to the file would.
 
     Args:
         tensors: the file.
         facts: what is known.
         wanted: keys of `ARGUMENTS`.
+        file: what its library calls the config.json.
 
     Raises:
         UserError: names what is missing, and the arguments that tell it.
@@ -136,8 +139,8 @@ def check_told(tensors: Tensors, facts: Mapping[str, Any], wanted: Iterable[str]
     if missing:
         arguments = ", ".join(f"{ARGUMENTS[field]}=" for field in missing)
         raise UserError(
-            f"{tensors.source}: nothing tells {in_words(missing)}. Put its config.json next to it, "
-            f"or give {arguments}."
+            f"{tensors.source}: nothing tells {in_words(missing)}. Put its {file} next to it, or "
+            f"give {arguments}."
         )
 
 

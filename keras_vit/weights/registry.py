@@ -70,11 +70,11 @@ def writer_of(dialect: str) -> Adapter:
     return next(adapter for adapter in _ADAPTERS if dialect in adapter.dialects)
 
 
-def writer_for(reference: str) -> Adapter:
-    """The family in which a library reads a model of ours."""
+def writers_for(reference: str) -> tuple[Adapter, ...]:
+    """The families in which a library reads models of ours; each can say other models."""
     if reference not in references():
         raise unknown("reference", reference, references())
-    return next(a for a in _ADAPTERS if a.reference == reference and a.written_to)
+    return tuple(a for a in _ADAPTERS if a.reference == reference and a.written_to)
 
 
 def opener_of(path: Path) -> Adapter | None:

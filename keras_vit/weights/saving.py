@@ -77,10 +77,12 @@ def save_arrays(
     config, arrays = in_form(config, arrays, adapter, accept)
     # Configurations are made first: one that cannot be made leaves no half of a checkpoint.
     sidecars = adapter.sidecars(config) if kind == "folder" else {}
-    tensors = (
+    tensors = [
         (adapter.written_name(name, config), shape, make)
         for name, shape, make in write(adapter.bind(dialect, config), arrays, config)
-    )
+    ]
+    for name, array in adapter.idle(config).items():
+        tensors.append((name, array.shape, lambda array=array: array))
     if kind == ".npz":
         write_npz(path, tensors)
         return

@@ -9,7 +9,7 @@ import pytest
 from keras_vit import UserError
 from keras_vit.weights import inspect, open_source
 from keras_vit.weights.adapters.timm import Timm
-from keras_vit.weights.config_files import header_facts, read_json
+from keras_vit.weights.config_files import header_facts, preprocessor_facts, read_json
 from keras_vit.weights.formats import open_checkpoint, write_safetensors
 from tests.weights.fixtures import (
     FLAX,
@@ -83,6 +83,23 @@ def test_a_field_of_another_type(tmp_path, name, field):
         except UserError:
             refused += 1
     assert refused > len(ODD) / 3
+
+
+def test_statistics_that_transformers_saved_with_those_of_texts_come_first(tmp_path):
+    config = tmp_path / "config.json"
+    usual = {"mean": (0.1, 0.2, 0.3), "std": (0.5,) * 3}
+    assert preprocessor_facts(config, **usual) == {}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_std": [0.2, 0.2, 0.2]}))
+    assert preprocessor_facts(config, **usual) == {
+        "pixel_mean": [0.1, 0.2, 0.3],
+        "pixel_std": [0.2, 0.2, 0.2],
+    }
+    both = {"image_processor": {"image_mean": [0.4], "do_normalize": True}, "tokenizer": {}}
+    (tmp_path / "processor_config.json").write_text(json.dumps(both))
+    assert preprocessor_facts(config)["pixel_mean"] == [0.4]
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": []}))
+    with pytest.raises(UserError, match="image_processor"):
+        preprocessor_facts(config)
 
 
 @pytest.mark.parametrize(

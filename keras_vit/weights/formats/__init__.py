@@ -28,6 +28,7 @@ _OPENERS = {
 IN_FOLDER = (
     "model.safetensors",
     "model.safetensors.index.json",
+    "open_clip_model.safetensors",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )

@@ -129,13 +129,25 @@ def certify(
 def _of_a_copy(source: Source, reference: str, **settings: Any) -> Certificate:
     """The certificate of a model that no library reads as it is: it is written in the dialect of
     one first."""
-    adapter = registry.writer_for(reference)
     with tempfile.TemporaryDirectory() as folder:
-        ending = "" if "folder" in adapter.written_to else adapter.written_to[0]
-        copy = Path(folder) / f"copy{ending}"
-        save(build(source), copy, next(iter(adapter.dialects)))
+        copy = _copy(build(source), reference, Path(folder))
         found = certify(copy, reference=reference, **settings)
     return dataclasses.replace(found, path=str(source.path), dialect=source.dialect)
+
+
+def _copy(model: keras.Model, reference: str, folder: Path) -> Path:
+    """Writes a model in the first dialect of a library that can say it."""
+    reasons = []
+    for adapter in registry.writers_for(reference):
+        ending = "" if "folder" in adapter.written_to else adapter.written_to[0]
+        copy = folder / f"{adapter.name}{ending}"
+        try:
+            save(model, copy, next(iter(adapter.dialects)))
+        except UserError as error:
+            reasons.append(str(error))
+        else:
+            return copy
+    raise UserError(" ".join(reasons))
 
 
 def _run(reference: str, source: Source, images: np.ndarray) -> tuple[Taps, dict[str, str]]:
@@ -171,6 +183,8 @@ def layer_outputs(model: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarra
         pixels: `(batch, height, width, channels)`, 0 to 255.
     """
     names = ["patch_encoder", *(block.name for block in blocks(model))]
+    if config_of(model).embedding_norm:
+        names.insert(1, "embedding_norm")
     outputs = {name: model.get_layer(name).output for name in names} | {"logits": model.output}
     taps = keras.Model(model.input, outputs)(pixels, training=False)
     return {name: keras.ops.convert_to_numpy(taps[name]) for name in outputs}

@@ -128,6 +128,8 @@ def run_torch(
     images: np.ndarray,
     layers,
     state: Mapping[str, np.ndarray] | None = None,
+    embedding_norm=None,
+    forward: Callable | None = None,
 ) -> Taps:
     """Loads tensors into a model of PyTorch, strictly, and runs it with hooks on every block.
 
@@ -138,6 +140,9 @@ def run_torch(
         layers: its blocks, first to last.
         state: the tensors by the names of the model's state dict, where these are not those of the
             checkpoint. Biases that it lacks are zeros.
+        embedding_norm: its norm before the blocks, where it has one.
+        forward: `forward(model, images)` with images `(batch, channels, height, width)`, where a
+            call does not give what the model computes.
 
     Raises:
         UserError: where the model wants other tensors.
@@ -150,13 +155,16 @@ def run_torch(
     if missing:
         raise UserError(f"{source.checkpoint.source}: the reference also wants {missing[:6]}.")
     found: dict[str, Any] = {}
-    layers[0].register_forward_pre_hook(
-        lambda module, inputs: found.update(patch_encoder=inputs[0])
-    )
+    first = layers[0] if embedding_norm is None else embedding_norm
+    first.register_forward_pre_hook(lambda module, inputs: found.update(patch_encoder=inputs[0]))
+    if embedding_norm is not None:
+        embedding_norm.register_forward_hook(_keep(found, "embedding_norm"))
     for i, layer in enumerate(layers):
         layer.register_forward_hook(_keep(found, f"block_{i:02d}"))
+    model.eval()
     with torch.no_grad():
-        outputs = model.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+        channels_first = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+        outputs = forward(model, channels_first) if forward else model(channels_first)
     found["logits"] = _result(outputs)
     return {name: tensor.numpy() for name, tensor in found.items()}
 
