@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 ONNX = ["onnx>=1.21,<2", "onnxruntime>=1.24.1,<2"]
+PARQUET = ["pyarrow>=21,<27"]
 QUANTIZE = ["litert-quantizer>=0.11,<0.12"]
 TORCH = "torch>=2.6,<3"
 TIMM = "timm>=1.0.20,<2"
@@ -49,10 +50,13 @@ setup(
         "test": [
             *("pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.15,<0.18", "hypothesis>=6.140,<7"),
             *("setuptools>=77.0.3", "wheel>=0.45", *ONNX, *QUANTIZE),
+            *PARQUET,
         ],
         "onnx": ONNX,
         # Selective static int8 of LiteRT files.
         "quantize": QUANTIZE,
+        # Features in a .parquet file.
+        "parquet": PARQUET,
         "heif": ["pillow-heif>=1.4,<2"],
         "fuzz": ["atheris>=2.3,<4"],
         "types": ["mypy>=2.4,<3"],

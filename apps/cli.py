@@ -28,6 +28,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "embed",
     "export",
     "visualize",
     "convert",

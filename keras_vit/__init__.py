@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from keras_vit.config import ViTConfig as ViTConfig
     from keras_vit.errors import UserError as UserError
 
+    # Features of images
+    from keras_vit.features.embed import embed as embed
+
     # Models out of files
     from keras_vit.loading import load_model as load_model
     from keras_vit.models import ViT as ViT
@@ -51,6 +54,7 @@ _HOME = {
     "vit": "models",
     "ViT": "models",
     "config_of": "models",
+    "embed": "features.embed",
     "Predictor": "predictor",
     "train": "training",
     "create": "zoo",

@@ -16,6 +16,7 @@ NAMES = {
         "create",
         "data",
         "deploy",
+        "embed",
         "evaluation",
         "export",
         "layers",
