@@ -30,8 +30,8 @@ command line if the registration stands in `registry.py`. In this order:
     is refused with the list.
 2.  `fields`: what shapes show. What they do not show (heads, GELU, epsilon) comes from `facts`,
     which a config file fills (`describes`, `facts`); what nobody says is asked for, never guessed.
-3.  What the family cannot say: `always`, `cannot`, `tableless`. Without them, `save` writes models
-    that compute something else.
+3.  What the family says beyond a plain Vision Transformer (`says`), and what it does not: `always`,
+    `cannot`, `tableless`. Without these, `save` writes models that compute something else.
 4.  `run_reference`: their own code, run on the file's own tensors. `keras-vit parity` then shows
     for each layer whether all of the above is right.
 
@@ -76,7 +76,10 @@ class Adapter:
         written_to: of ".npz", ".safetensors" and "folder", what `save` writes it to; empty where it
             is only read.
         always: fields of `ViTConfig` that the family has no word for: the value they have there.
-        cannot: what it cannot express, in words, and whether a model has it.
+        says: options of `ViTConfig` that go beyond a plain Vision Transformer, and the values of
+            each that it can express. A model with another is refused when it is written; biases
+            that are missing are written out as zeros.
+        cannot: what else it cannot express, in words, and whether a model has it.
         tableless: values of `ViTConfig.position` other than "learned" that it can express.
         takes_architecture: whether `architecture=` names a model of this family.
         reference: name of the library that `run_reference` runs; None where there is none.
@@ -92,6 +95,7 @@ class Adapter:
     resampling = Resampling()
     written_to: tuple[str, ...] = ()
     always: ClassVar[Mapping[str, object]] = {}
+    says: ClassVar[Mapping[str, tuple[object, ...]]] = {}
     cannot: ClassVar[Mapping[str, Test]] = {}
     tableless: tuple[str, ...] = ()
     takes_architecture = False

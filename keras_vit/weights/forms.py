@@ -14,10 +14,29 @@ from typing import Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
+from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError, unknown
 from keras_vit.weights.adapter import Adapter
 
 Arrays = Mapping[str, np.ndarray]
+
+# Options that a plain Vision Transformer does not have, in words. A family says which it knows.
+_OPTIONS = {
+    "patch_norm": "a norm of the patches",
+    "embedding_norm": "a norm before the first block",
+    "rotary": "rotary positions",
+    "relative_position_bias": "relative position bias",
+    "pool_heads": "a pool of attention with heads of its own",
+    "pool_mlp_dim": "a pool of attention with an MLP size of its own",
+    "final_norm": "a model without a norm after the last block",
+    "attention_inner_norm": "a norm inside the attention",
+    "gated_mlp": "a gated MLP (SwiGLU)",
+    "mlp_inner_norm": "a norm inside the MLP",
+    "norm": "RMS norms",
+    "norm_placement": "norms after attention and MLP instead of before them",
+}
+# Biases that may be missing; as zeros they change nothing.
+_BIASES = {"qkv_bias": "all", "dense_bias": True, "patch_bias": True, "head_bias": 0.0}
 
 
 def in_form(
@@ -39,18 +58,44 @@ def in_form(
     """
     config = _without_losses(config, adapter, accept)
     reasons = [what for what, test in adapter.cannot.items() if test(config)]
-    if reasons:
+    if reasons := [*_unsaid(config, adapter), *reasons]:
         raise UserError(f"the {adapter.name} dialect cannot express {'; '.join(reasons)}.")
     changed: dict[str, np.ndarray] = {}
-    if config.num_classes and config.head_bias is None:
-        config = dataclasses.replace(config, head_bias=0.0)
-        changed["head/bias"] = np.zeros(config.num_classes, np.float32)
-        if config.distillation_token:
-            changed["distillation_head/bias"] = changed["head/bias"]
+    config = _with_biases(config, adapter, changed)
     # A chain writes to its first table alone; what it reads is not copied.
     whole = collections.ChainMap(changed, arrays)  # type: ignore[arg-type]
     config = _with_table(config, adapter, changed)
     return _with_prefix(config, adapter, whole, changed), whole
+
+
+def _unsaid(config: ViTConfig, adapter: Adapter) -> list[str]:
+    """The options of a model that a family does not know, in words."""
+
+    def known(field: str, *usual: object) -> bool:
+        return getattr(config, field) in (*usual, *adapter.says.get(field, ()))
+
+    words = [what for name, what in _OPTIONS.items() if not known(name, getattr(ViTConfig, name))]
+    if not known("activation", "gelu", "gelu_tanh"):
+        words.append(f"the activation {config.activation}")
+    if not known("pool", "token", "average", "map"):
+        words.append("a head on the class token and the average")
+    return words
+
+
+def _with_biases(config: ViTConfig, adapter: Adapter, changed: dict[str, np.ndarray]) -> ViTConfig:
+    """Writes out biases that the dialect always has."""
+    whole = {
+        name: value
+        for name, value in _BIASES.items()
+        if getattr(config, name) not in adapter.says.get(name, ())
+    }
+    if "head_bias" in whole and config.head_bias is not None:
+        del whole["head_bias"]
+    had, config = shapes(config), dataclasses.replace(config, **whole)
+    for path, shape in shapes(config).items():
+        if path not in had:
+            changed[path] = np.zeros(shape, np.float32)
+    return config
 
 
 def _without_losses(config: ViTConfig, adapter: Adapter, accept: Sequence[str]) -> ViTConfig:

@@ -93,18 +93,22 @@ def describer_of(config: dict[str, Any]) -> Adapter | None:
     return next((adapter for adapter in _ADAPTERS if adapter.describes(config)), None)
 
 
-def recognised(source: str, names: Collection[str]) -> tuple[Adapter, str]:
+def recognised(
+    source: str, names: Collection[str], described: Adapter | None = None
+) -> tuple[Adapter, str]:
     """The family of a file, and what stands before the names of its model.
 
     Args:
         source: what to call the file in messages.
         names: of its tensors.
+        described: the family that wrote the `config.json` next to it; it is asked first, since the
+            names of another may be the same.
 
     Raises:
         UserError: when the names are of no known family.
     """
     present = set(names)
-    for adapter in _ADAPTERS:
+    for adapter in (described, *_ADAPTERS) if described else _ADAPTERS:
         prefix = adapter.recognise(present)
         if prefix is not None:
             return adapter, prefix

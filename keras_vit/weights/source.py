@@ -123,7 +123,7 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
     names = [name for name in whole if not matches(name, options.skip)]
     if part is not None:
         names = [name for name in names if f"/{part}/" in f"/{name}"]
-    adapter, prefix = registry.recognised(whole.source, names)
+    adapter, prefix = registry.recognised(whole.source, names, describer)
     if options.skip:
         check_skipped(whole, options.skip, prefix)
     new_to_old = own_names(whole, names, prefix, adapter.beside, adapter.older)

@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: MIT
 """What a family cannot say, what may be lost, and what is said in another form."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from keras_vit import UserError, ViTConfig, config_of, vit
-from keras_vit.weights import load_model, save
+from keras_vit.weights import Adapter, load_model, save
+from keras_vit.weights.forms import in_form
 from keras_vit.weights.saving import save_arrays
 from tests.weights.fixtures import (
     run,
 )
+
+
+class Plain(Adapter):
+    """A family that knows the plain Vision Transformer."""
+
+    name = "plain"
+
+    def rows_for(self, config):
+        return config.class_token_in_positions, config.register_tokens_in_positions
+
+
+USUAL = {"qkv_bias": "all", "dense_bias": True, "patch_bias": True, "head_bias": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +51,55 @@ def test_what_a_dialect_cannot_say_is_an_error(tmp_path, changes, dialect, said)
     with pytest.raises(UserError, match=said):
         save_arrays(config, {}, path, dialect)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"patch_norm": True}, "a norm of the patches"),
+        ({"embedding_norm": True}, "a norm before the first block"),
+        ({"rotary": "dinov3"}, "rotary positions"),
+        ({"relative_position_bias": True}, "relative position bias"),
+        ({"pool": "token_and_average"}, "a head on the class token and the average"),
+        ({"pool": "map", "pool_heads": 1}, "a pool of attention with heads of its own"),
+        ({"pool": "map", "pool_mlp_dim": 8}, "a pool of attention with an MLP size of its own"),
+        ({"final_norm": False}, "without a norm after the last block"),
+        ({"attention_inner_norm": True}, "a norm inside the attention"),
+        ({"gated_mlp": True}, "a gated MLP"),
+        ({"mlp_inner_norm": True}, "a norm inside the MLP"),
+        ({"norm": "rms"}, "RMS norms"),
+        ({"norm_placement": "after"}, "norms after attention and MLP"),
+        ({"activation": "silu"}, "the activation silu"),
+    ],
+)
+def test_a_family_that_does_not_know_an_option_refuses_it(changes, said):
+    config = ViTConfig.of("mu/16", **{"image_size": 32, **changes})
+    with pytest.raises(UserError, match=f"the plain dialect cannot express .*{said}"):
+        in_form(config, {}, Plain())
+    knows = Plain()
+    knows.says = {field: (value,) for field, value in changes.items()}
+    assert in_form(config, {}, knows)[0] == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "added"),
+    [
+        ({"qkv_bias": "none"}, 3),
+        ({"qkv_bias": "query_value"}, 1),
+        ({"dense_bias": False}, 3),
+        ({"patch_bias": False}, 1),
+        ({"head_bias": None}, 1),
+    ],
+)
+def test_biases_that_a_family_always_has_are_zeros(changes, added):
+    config = ViTConfig.of("mu/16", **{"image_size": 32, "depth": 1, **changes})
+    whole, arrays = in_form(config, {}, Plain())
+    assert whole == dataclasses.replace(config, **{name: USUAL[name] for name in changes})
+    assert len(arrays) == added
+    assert not any(array.any() for array in arrays.values())
+    says = Plain()
+    says.says = {name: (value,) for name, value in changes.items()}
+    assert in_form(config, {}, says) == (config, {})
 
 
 def test_a_loss_that_is_accepted(tmp_path):

@@ -2,26 +2,14 @@
 """Hugging Face transformers: ViT and DeiT, and models with the same names (MAE, MSN, BEiT)."""
 
 from collections.abc import Collection
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
-
-import numpy as np
+from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.untrusted.schema import check
-from keras_vit.weights.adapter import Adapter, Taps
-from keras_vit.weights.config_files import (
-    Facts,
-    Side,
-    each_channel,
-    image_size,
-    one_or_two,
-    preprocessor_facts,
-    translated,
-)
-from keras_vit.weights.infer import Tensors, check_told, head, heads
-from keras_vit.weights.resample import Resampling
+from keras_vit.weights.adapters.hugging_face import HuggingFace, Settings, common_json, refuse
+from keras_vit.weights.config_files import Facts, translated
+from keras_vit.weights.infer import Tensors, head, heads
 from keras_vit.weights.table import (
     PATCHES_TORCH,
     Rule,
@@ -32,9 +20,6 @@ from keras_vit.weights.table import (
     torch_heads_out,
     torch_norm,
 )
-
-if TYPE_CHECKING:
-    from keras_vit.weights.source import Source
 
 # The names in files. They stand after `vit.` or `deit.`, but for those of the heads.
 _BLOCK = "encoder.layer.{block}"
@@ -81,23 +66,13 @@ _V5 = (
 )
 
 
-class _Config(TypedDict, total=False):
-    model_type: str | None
-    hidden_act: str | None
-    pooler_act: str | None
-    image_size: Side | dict[str, Any]
-
-
-_ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
+# What their config classes say where a config.json does not.
+_USUAL = {"num_attention_heads": 12, "layer_norm_eps": 1e-12}
+# Fields of BEiT and Data2Vec that have to be off, and what they mean.
+_BEIT = {
+    "use_relative_position_bias": "relative position bias",
+    "use_shared_relative_position_bias": "relative position bias",
 }
-# model_type: the epsilon of its norms where config.json does not say it.
-_EPSILON = {"vit": 1e-12, "deit": 1e-12, "vit_mae": 1e-12, "vit_msn": 1e-6}
-_EPSILON |= {"beit": 1e-12, "data2vec-vision": 1e-12}
 _UNLIKE = {
     "dinov2": "LayerScale and a head on the class token and the mean, under names of its own",
     "dinov2_with_registers": "registers and a head on the class token and the mean",
@@ -121,23 +96,26 @@ _UNLIKE = {
     "radio": "no norm after the last block",
     "internvl_vision": "LayerScale and norms of queries and keys under names of its own",
 }
-# Fields of BEiT and Data2Vec that have to be off, and what they mean.
-_BEIT = {
-    "use_relative_position_bias": "relative position bias",
-    "use_shared_relative_position_bias": "relative position bias",
-}
 
 
-class Transformers(Adapter):
+class Transformers(HuggingFace):
     """Names of files and of memory; a `config.json` tells what the tensors do not."""
 
     name = "hf"
+    kinds = {
+        "vit": _USUAL,
+        "deit": _USUAL,
+        "vit_mae": _USUAL,
+        "vit_msn": {**_USUAL, "layer_norm_eps": 1e-6},
+        "beit": _USUAL,
+        "data2vec-vision": _USUAL,
+    }
     dialects = {"hf": _RULES, "hf_v5": renamed(_RULES, *_V5)}
     landmarks = ("embeddings.patch_embeddings.projection.weight",)
     prefixes = ("", "vit.", "deit.")
-    beside = ("*embeddings.mask_token", "*position_ids")
-    resampling = Resampling("bicubic")
-    written_to = ("folder",)
+    # Of masked-image pre-training; the decoder is another model.
+    beside = ("*embeddings.mask_token", "*position_ids", "decoder.*")
+    says = {"activation": ("quick_gelu", "silu", "relu")}
     cannot = {
         "LayerScale": lambda c: c.layer_scale is not None,
         "QK-norm": lambda c: c.qk_norm,
@@ -156,7 +134,6 @@ class Transformers(Adapter):
         ),
         "a distillation token without heads": lambda c: c.distillation_token and not c.num_classes,
     }
-    reference = "hf"
 
     def dialect_of(self, names: Collection[str]) -> str:
         return "hf_v5" if any(name.startswith("layers.") for name in names) else "hf"
@@ -167,14 +144,25 @@ class Transformers(Adapter):
             return {name for name in names if name.startswith("pooler.")}
         return set()
 
-    def describes(self, config: dict[str, Any]) -> bool:
+    def describes(self, config: Settings) -> bool:
+        # What no other family takes is refused here, in words.
         return "architecture" not in config and "model_type" in config
 
-    def check_described(self, config: dict[str, Any], source: str) -> None:
-        _facts(config, source)
-
-    def facts(self, config: dict[str, Any], file: Path, architecture: str | None) -> Facts:
-        return (_facts(config, str(file)) if config else {}) | preprocessor_facts(file)
+    def described(self, config: Settings, source: str) -> Facts:
+        kind = check(config["model_type"], str, f"{source}: model_type")
+        if kind not in self.kinds:
+            has = (
+                _UNLIKE.get(kind, "what is not known here") if isinstance(kind, str) else "no name"
+            )
+            known = ", ".join(self.kinds)
+            raise UserError(
+                f"{source}: model_type {kind!r} has {has}; the models of transformers that can be "
+                f"read are {known}."
+            )
+        refuse(config, _BEIT, source)
+        facts = super().described(config, source)
+        translated({"tanh": "tanh"}, config.get("pooler_act", "tanh"), "pooler_act", source)
+        return facts
 
     def unnamed(self, tensors: Tensors, facts: Facts) -> Facts:
         if any(name.startswith("pooler.") for name in tensors.specs):
@@ -182,8 +170,7 @@ class Transformers(Adapter):
                 f"{tensors.source}: nothing tells the activation of its pooler. Put its "
                 "config.json next to it, or leave the pooler out: skip='pooler.*'."
             )
-        check_told(tensors, facts, ("num_heads", "activation", "norm_epsilon"))
-        return {}
+        return super().unnamed(tensors, facts)
 
     def fields(self, tensors: Tensors, facts: Facts) -> dict[str, Any]:
         width, channels, *patch_size = tensors.shape(self.landmarks[0], 4)
@@ -230,73 +217,8 @@ class Transformers(Adapter):
     def rows_for(self, config: ViTConfig) -> tuple[bool, bool]:
         return True, config.register_tokens_in_positions
 
-    def sidecars(self, config: ViTConfig) -> dict[str, dict[str, Any]]:
-        return {
-            "config.json": _config_json(config),
-            "preprocessor_config.json": _preprocessor_json(config),
-        }
-
-    def run_reference(self, source: "Source", images: np.ndarray) -> tuple[Taps, dict[str, str]]:
-        from keras_vit.weights.parity import references
-
-        references.import_torchvision()
-        import transformers
-
-        config = source.config
-        settings = _config_json(config)
-        kind = getattr(transformers, settings["architectures"][0])
-        extra = {}
-        if not config.num_classes:
-            extra = {"add_pooling_layer": config.representation_size > 0}
-        model = kind(kind.config_class(**settings), **extra)
-        base = getattr(model, model.base_model_prefix, model)
-        layers = base.layers if hasattr(base, "layers") else base.encoder.layer
-        prefix = f"{model.base_model_prefix}." if config.num_classes else ""
-        state = {
-            (name if name.startswith(_HEADS) else prefix + name): source.checkpoint[name]
-            for name in source.checkpoint
-        }
-        # The names in the file are those before transformers 5 renamed its modules in memory.
-        if source.dialect == "hf" and any("_proj." in name for name in model.state_dict()):
-            state = {_to_v5(name): array for name, array in state.items()}
-        taps = references.run_torch(model, source, images, layers, state)
-        return taps, {"transformers": transformers.__version__}
-
-
-def _to_v5(name: str) -> str:
-    """A name in a file as transformers 5 calls it in memory."""
-    for old, new in _V5:
-        name = name.replace(old, new)
-    return name
-
-
-def _facts(config: dict[str, Any], source: str) -> Facts:
-    check(config, _Config, source)
-    kind = check(config["model_type"], str, f"{source}: model_type")
-    if kind not in _EPSILON:
-        has = _UNLIKE.get(kind, "what is not known here")
-        known = ", ".join(_EPSILON)
-        raise UserError(
-            f"{source}: model_type {kind!r} has {has}; the models of transformers that can be read "
-            f"are {known}."
-        )
-    for field, feature in _BEIT.items():
-        if config.get(field):
-            raise UserError(f"{source}: {field}: the model has {feature}, the model here has not.")
-    facts: Facts = {
-        "named": f"model_type {kind}",
-        "num_heads": config.get("num_attention_heads"),
-        "norm_epsilon": config.get("layer_norm_eps", _EPSILON[kind]),
-        "width": config.get("hidden_size"),
-        "depth": config.get("num_hidden_layers"),
-        "mlp_dim": config.get("intermediate_size"),
-        "activation": translated(
-            _ACTIVATIONS, config.get("hidden_act", "gelu"), "hidden_act", source
-        ),
-        "image_size": image_size(config.get("image_size", 224), source),
-    }
-    translated({"tanh": "tanh"}, config.get("pooler_act", "tanh"), "pooler_act", source)
-    return {name: value for name, value in facts.items() if value is not None}
+    def config_json(self, config: ViTConfig) -> Settings:
+        return _config_json(config)
 
 
 def _is_deit(config: ViTConfig) -> bool:
@@ -310,40 +232,13 @@ def _config_json(config: ViTConfig) -> dict[str, Any]:
     else:
         with_teacher = "WithTeacher" if config.distillation_token else ""
         architecture = f"{kind}ForImageClassification{with_teacher}"
-    labels = {str(i): f"LABEL_{i}" for i in range(config.num_classes)}
     pooler = {}
     if config.representation_size:
         pooler = {"pooler_act": "tanh", "pooler_output_size": config.representation_size}
     return {
         "architectures": [architecture],
         "model_type": kind.lower(),
-        "hidden_size": config.width,
-        "num_hidden_layers": config.depth,
-        "num_attention_heads": config.num_heads,
-        "intermediate_size": config.mlp_dim,
-        "hidden_act": "gelu" if config.activation == "gelu" else "gelu_pytorch_tanh",
-        "layer_norm_eps": config.norm_epsilon,
-        "image_size": one_or_two(config.image_size),
-        "patch_size": one_or_two(config.patch_size),
-        "num_channels": config.channels,
         "qkv_bias": True,
-        "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.attention_dropout,
         **pooler,
-        "id2label": labels,
-        "label2id": {label: int(i) for i, label in labels.items()},
-    }
-
-
-def _preprocessor_json(config: ViTConfig) -> dict[str, Any]:
-    height, width = config.image_size
-    return {
-        "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
-        "size": {"height": height, "width": width},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": each_channel(config.pixel_mean, config),
-        "image_std": each_channel(config.pixel_std, config),
+        **common_json(config),
     }

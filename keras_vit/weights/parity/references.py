@@ -5,9 +5,12 @@ The file's own tensors go in under the file's own names: nothing of our tables i
 mistake in them shows.
 """
 
+import json
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +18,8 @@ import numpy as np
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.adapter import Taps
+from keras_vit.weights.formats import write_safetensors
+from keras_vit.weights.names import matches
 
 if TYPE_CHECKING:
     from keras_vit.weights.source import Source
@@ -134,7 +139,7 @@ def run_torch(
     """Loads tensors into a model of PyTorch, strictly, and runs it with hooks on every block.
 
     Args:
-        model: of timm or transformers, or another module that returns logits.
+        model: of timm, or another module that returns logits.
         source: an opened checkpoint.
         images: `(batch, height, width, channels)`, normalised.
         layers: its blocks, first to last.
@@ -154,6 +159,68 @@ def run_torch(
     missing = _load_state(model, tensors)
     if missing:
         raise UserError(f"{source.checkpoint.source}: the reference also wants {missing[:6]}.")
+    return _tapped(model, images, layers, lambda outputs: outputs, embedding_norm, forward)
+
+
+def run_transformers(
+    source: "Source",
+    settings: dict[str, Any],
+    images: np.ndarray,
+    result: Callable,
+    embedding_norm: str | None = None,
+) -> tuple[Taps, dict[str, str]]:
+    """Has transformers load a checkpoint by itself, under the names in the file, and runs it.
+
+    Args:
+        source: an opened checkpoint.
+        settings: its `config.json`; `architectures` names the class.
+        images: `(batch, height, width, channels)`, normalised.
+        result: what of the outputs of that class is compared with ours.
+        embedding_norm: name of the module that is its norm before the blocks, if it has one.
+
+    Raises:
+        UserError: where transformers wants tensors that the file lacks.
+    """
+    import_torchvision()
+    import transformers
+
+    kind = getattr(transformers, settings["architectures"][0])
+    options = {}
+    if kind.__name__ in ("ViTModel", "DeiTModel"):
+        options = {"add_pooling_layer": source.config.representation_size > 0}
+    names = [name for name in source.whole if not matches(name, source.options.skip)]
+    with tempfile.TemporaryDirectory() as folder:
+        tensors = [(n, source.whole.specs[n].shape, partial(source.whole.get, n)) for n in names]
+        write_safetensors(Path(folder) / "model.safetensors", tensors, {"format": "pt"})
+        (Path(folder) / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+        model, told = kind.from_pretrained(folder, output_loading_info=True, **options)
+    missing = [name for name in told["missing_keys"] if not name.endswith("mask_token")]
+    if missing:
+        raise UserError(f"{source.checkpoint.source}: the reference also wants {missing[:6]}.")
+    norm = model.get_submodule(embedding_norm) if embedding_norm else None
+    taps = _tapped(model, images, _layers_of(model), result, norm)
+    return taps, {"transformers": transformers.__version__}
+
+
+def _layers_of(model):
+    """The blocks of a model of transformers: its longest list of modules."""
+    import torch
+
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
+    return max(lists, key=len)
+
+
+def _tapped(
+    model,
+    images: np.ndarray,
+    layers,
+    result: Callable,
+    embedding_norm=None,
+    forward: Callable | None = None,
+) -> Taps:
+    """What a model of PyTorch and its blocks compute of images; see `run_torch`."""
+    import torch
+
     found: dict[str, Any] = {}
     first = layers[0] if embedding_norm is None else embedding_norm
     first.register_forward_pre_hook(lambda module, inputs: found.update(patch_encoder=inputs[0]))
@@ -165,7 +232,7 @@ def run_torch(
     with torch.no_grad():
         channels_first = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
         outputs = forward(model, channels_first) if forward else model(channels_first)
-    found["logits"] = _result(outputs)
+    found["logits"] = result(outputs)
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 
@@ -184,12 +251,3 @@ def _keep(found: dict[str, Any], name: str) -> Callable:
         found[name] = output[0] if isinstance(output, tuple) else output
 
     return hook
-
-
-def _result(outputs):
-    if hasattr(outputs, "logits"):
-        return outputs.logits
-    if not hasattr(outputs, "last_hidden_state"):
-        return outputs
-    pooled = outputs.pooler_output
-    return outputs.last_hidden_state[:, 0] if pooled is None else pooled

@@ -23,7 +23,7 @@ def test_statistics_and_form_of_a_hugging_face_folder(tmp_path):
     assert open_source(tmp_path / "x", pixel_mean=0.5).config.pixel_mean == (0.5,)
     settings = json.loads((tmp_path / "x" / "config.json").read_text())
     for wrong, said in (
-        ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
+        ({"hidden_act": "selu"}, "hidden_act is 'selu'"),
         ({"hidden_size": 32}, "belongs to another model"),
         ({"num_attention_heads": "two"}, "num_heads"),
         ({"num_attention_heads": 5}, "divisor of width"),
