@@ -73,6 +73,7 @@ class _Report(TypedDict):
     validation_map: NotRequired[_Share | None]
     data: _Data
     parameters: _Count
+    trained_parameters: NotRequired[_Count]
     precision: str
     keras: _ModelSize
     exports: list[_Export]

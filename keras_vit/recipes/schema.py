@@ -34,6 +34,7 @@ _BOUNDS = {
     "extensions": (1, 10**9),
     "image_size": (1, limits.MODEL_SIDE),
     "patch_dropout": (0, 0.99),
+    "lora": (1, 1024),
     "seed": _SEEDS,
 }
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
@@ -99,6 +100,10 @@ class Recipe:
             `"hf:owner/name"` or a name of the catalog; None for random ones. The model is then that
             of the checkpoint, but for the image size and the rates of dropout and stochastic depth,
             which `model` gives. The head starts from zero unless a run folder has the same classes.
+        lora: rank of the LoRA adapters (arXiv 2106.09685) of the matrices of all blocks, which are
+            then trained with the head and nothing else; None trains the weights themselves. The
+            model file of the run has them merged into the kernels, and is as any other. "auto"
+            takes float32 as precision: an adapter's share of a kernel is less than bfloat16 keeps.
         patch_dropout: share of the patches that each training image loses before the first block
             (arXiv 2208.07220), 0 to 1; the trained model does not have it.
         progressive: pairs of a share of the epochs, above 0 and below 1, and the height and width
@@ -128,6 +133,7 @@ class Recipe:
     extensions: tuple[int, ...] = ()
     image_size: tuple[int, int] | None = None
     init: str | None = None
+    lora: int | None = None
     patch_dropout: float = 0.0
     progressive: Progressive = ()
     data: Data = dataclasses.field(default_factory=Data)
@@ -154,6 +160,11 @@ class Recipe:
             raise UserError(
                 f"accumulate: expected a divisor of batch_size={self.batch_size}, received "
                 f"{self.accumulate}."
+            )
+        if self.lora is not None and self.optimizer.freeze is not None:
+            raise UserError(
+                f"lora={self.lora}: freezes all weights but the head by itself. Set "
+                "optimizer.freeze=none, or take another recipe."
             )
         if self.image_size is not None and self.model is not None:
             raise UserError("image_size goes with model=none; set model.image_size.")

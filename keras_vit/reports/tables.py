@@ -64,7 +64,7 @@ def markdown_report(report: dict, name: str) -> str:
         f"{figures} on {data['test']:,} test images "
         f"of {data['classes']} classes ({markdown(data['source'])}).",
         "",
-        f"{report['parameters']:,} parameters, trained in {report['precision']} on "
+        f"{_parameters(report)} trained in {report['precision']} on "
         f"{data['train']:,} images. The weights are those of epoch {report['best_epoch']}, the "
         f"best of the run on {data['validation']:,} validation images "
         f"({report[f'validation_{_score(report)}']:.2%}).",
@@ -98,6 +98,13 @@ def write_report(workdir: str | os.PathLike) -> Path:
 def _score(report: dict) -> str:
     """What the model is known by: mean average precision where images show several classes."""
     return "map" if "map" in report else "top1"
+
+
+def _parameters(report: dict) -> str:
+    """As in "22,050,664 parameters," or "22,050,664 parameters, with 7,690 numbers"."""
+    count = report["parameters"]
+    trained = report.get("trained_parameters", count)
+    return f"{count:,} parameters," + (f" with {trained:,} numbers" if trained != count else "")
 
 
 def _columns(report: dict) -> tuple[str, ...]:

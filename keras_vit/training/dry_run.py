@@ -13,6 +13,7 @@ from keras_vit.training.fit import first_batch, make_model
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
 from keras_vit.training.plan import Plan, make_plan
+from keras_vit.training.trained_part import parameters_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +75,7 @@ def _size_rows(plan: Plan) -> dict[str, str]:
         "steps": f"{plan.recipe.epochs} epochs of {plan.steps_per_epoch:,} steps of "
         f"{plan.batch_size} images: {plan.steps:,}",
         "sizes": "; ".join(map(str, plan.phases)),
-        "model": f"{config.num_parameters:,} parameters, {config.num_tokens} tokens, "
-        f"{plan.precision}",
+        "model": f"{parameters_text(plan.recipe)}, {config.num_tokens} tokens, {plan.precision}",
     }
 
 

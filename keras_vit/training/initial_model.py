@@ -17,11 +17,10 @@ from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.recipes import Recipe, model_for
 from keras_vit.run_folder import RunFolder
-from keras_vit.training.optimizers import found
+from keras_vit.training.trained_part import choose_trained, in_head
 from keras_vit.weights.load import fill
 from keras_vit.weights.source import Source
 
-_HEADS = ("pre_logits", "head", "distillation_head")
 _SHRUNK = 4  # times smaller than the images: more is lost than a training recovers
 _RATES = ("dropout", "attention_dropout", "stochastic_depth")
 
@@ -76,11 +75,13 @@ def complete(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = 
     if recipe.init is not None:
         weights = weights or InitialWeights(recipe)
         config = _config_from(recipe, images.classes, weights.config)
-    elif recipe.optimizer.freeze is not None:
+    elif recipe.optimizer.freeze is not None or recipe.lora is not None:
+        kept = f"optimizer.freeze={recipe.optimizer.freeze!r}"
+        kept = kept if recipe.lora is None else f"lora={recipe.lora}"
         raise UserError(
-            f"{recipe.name}: optimizer.freeze={recipe.optimizer.freeze!r} would keep random "
-            "weights. Name a checkpoint: --init S/16-augreg-i21k (see `keras-vit list weights`), "
-            "B_16.npz, a run folder or hf:owner/name."
+            f"{recipe.name}: {kept} would keep random weights. Name a checkpoint: --init "
+            "S/16-augreg-i21k (see `keras-vit list weights`), B_16.npz, a run folder or "
+            "hf:owner/name."
         )
     else:
         recipe = _from_scratch(recipe)
@@ -135,18 +136,8 @@ def make_initial_model(
         if not _has_classes(recipe.init, classes):
             arrays = _with_head_of(model, arrays)
         fill(model, arrays)
-    if recipe.optimizer.freeze is not None:
-        freeze(model, recipe.optimizer.freeze)
+    choose_trained(model, recipe)
     return model
-
-
-def freeze(model: keras.Model, pattern: str) -> None:
-    """Makes the variables in whose path a pattern is found stay as they are."""
-    variables = {variable.path: variable for variable in model.trainable_variables}
-    for path in found(pattern, variables):
-        variables[path].trainable = False
-    if not model.trainable_variables:
-        raise UserError(f"optimizer.freeze={pattern!r} leaves nothing to train.")
 
 
 def _config_from(recipe: Recipe, classes: Sequence[str], found: ViTConfig) -> ViTConfig:
@@ -168,14 +159,10 @@ def _with_head_of(
     model: keras.Model, arrays: Iterable[tuple[str, np.ndarray]]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The arrays with the head of a new model instead of theirs."""
-    yield from ((path, array) for path, array in arrays if not _in_head(path))
+    yield from ((path, array) for path, array in arrays if not in_head(path))
     for variable in model.weights:
-        if _in_head(variable.path):
+        if in_head(variable.path):
             yield variable.path, keras.ops.convert_to_numpy(variable.value)
-
-
-def _in_head(path: str) -> bool:
-    return path.partition("/")[0] in _HEADS
 
 
 def _from_scratch(recipe: Recipe) -> Recipe:

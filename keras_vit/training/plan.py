@@ -84,7 +84,10 @@ def make_plan(
     weights = None if recipe.init is None else InitialWeights(recipe)
     completed = complete(recipe, images, weights)
     objective_of(recipe).check(completed, images)
-    precision = choose_precision(recipe.precision, completed.model, completed.part_size)
+    wanted = recipe.precision
+    if wanted == "auto" and recipe.lora is not None:
+        wanted = "float32"  # see Recipe.lora
+    precision = choose_precision(wanted, completed.model, completed.part_size)
     # A run keeps its choice: another machine would go on to another result.
     completed = dataclasses.replace(completed, precision=precision)
     if new and recipe.model is not None:

@@ -14,6 +14,7 @@ from keras_vit.run_folder import EXPORT_NAMES, RunFolder
 from keras_vit.training.checkpoints import Checkpoint
 from keras_vit.training.objectives.base import metadata_for
 from keras_vit.training.plan import Plan
+from keras_vit.training.trained_part import parameters_text
 from keras_vit.untrusted.text import visible
 
 
@@ -56,7 +57,7 @@ def say_beginning(plan: Plan) -> None:
     print(
         f"{images.name}: {classes}{len(images.train):,} images to train, "
         f"{len(images.validation):,} to validate, {len(images.test):,} to test\n"
-        f"{recipe.name}: {recipe.model.num_parameters:,} parameters, {recipe.epochs} epochs of "
+        f"{recipe.name}: {parameters_text(recipe)}, {recipe.epochs} epochs of "
         f"{plan.steps_per_epoch} steps, {plan.precision}\n"
         f"run folder: {plan.run.path}",
         file=sys.stderr,

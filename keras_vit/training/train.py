@@ -27,6 +27,7 @@ from keras_vit.training.fit import first_batch, fit
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
 from keras_vit.training.plan import Plan, make_plan
+from keras_vit.training.trained_part import count_trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,5 +249,6 @@ def _facts(plan: Plan, best: SaveBest) -> dict:
             "notes": list(images.notes),
         },
         "parameters": plan.recipe.model.num_parameters,
+        "trained_parameters": count_trained(plan.recipe),
         "precision": plan.precision,
     }

@@ -13,6 +13,7 @@ from keras_vit.files import replacing
 from keras_vit.models import config_of, vit
 from keras_vit.recipes import Recipe
 from keras_vit.run_folder import RunFolder
+from keras_vit.weights.model_variables import variables_of
 
 
 class Objective(abc.ABC):
@@ -77,9 +78,11 @@ class Objective(abc.ABC):
 
 
 def float32_copy(model: keras.Model) -> keras.Model:
-    """A model of `vit` with the same weights, whatever precision it was trained in."""
-    plain = vit(config_of(model))
-    plain.set_weights(model.get_weights())
+    """A model of `vit` with the same weights, whatever precision it was trained in; LoRA adapters
+    are merged into the kernels."""
+    plain, values = vit(config_of(model)), variables_of(model)
+    for variable in plain.weights:
+        variable.assign(values[variable.path])
     return plain
 
 

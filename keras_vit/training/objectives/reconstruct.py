@@ -34,6 +34,11 @@ class Reconstruction(Objective):
 
     def check(self, recipe, images):
         num_visible(recipe.model, recipe.objective.mask)
+        if recipe.lora is not None:
+            raise UserError(
+                "lora: adapts a trained model to a task, where a masked autoencoder trains a whole "
+                "one. Set lora=none."
+            )
         if recipe.progressive:
             raise UserError(
                 "progressive: a masked autoencoder draws its masks and paints its patches at one "
