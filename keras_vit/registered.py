@@ -12,13 +12,16 @@ from typing import Any
 
 # class: the module that defines it; a test compares them with the classes that enter themselves.
 REGISTERED = {
-    "QKNormAttention": "layers.attention",
+    "Attention": "layers.attention",
     "AttentionPool": "layers.pooling",
     "FeedForward": "layers.feed_forward",
     "LayerScale": "layers.layer_scale",
+    "RMSNorm": "layers.norms",
     "PatchDropout": "layers.patch_dropout",
     "PatchEncoder": "layers.patch_encoder",
     "Patches": "layers.patches",
+    "RelativePositionBias": "layers.relative_position",
+    "RotaryEmbedding": "layers.rotary",
     "StandardizedConv2D": "layers.resnet_stem",
     "BottleneckUnit": "layers.resnet_stem",
     "ResNetStem": "layers.resnet_stem",

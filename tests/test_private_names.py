@@ -65,15 +65,6 @@ PRIVATE = {
         },
     ),
     "keras.layers.Layer": (keras.layers.Layer, {"_flatten_layers": ["include_self", "recursive"]}),
-    "keras.layers.MultiHeadAttention": (
-        lambda: keras.layers.MultiHeadAttention(1, 1),
-        {
-            "_compute_attention": [
-                *("query", "key", "value", "attention_mask", "training"),
-                *("return_attention_scores", "use_causal_mask"),
-            ]
-        },
-    ),
     "keras.Model": (keras.Sequential, {"_symbolic_build": ["iterator", "data_batch"]}),
     "argparse.ArgumentParser": (argparse.ArgumentParser, {"_option_string_actions": None}),
 }

@@ -47,8 +47,9 @@ ROOMS = {
         "Folded Metadata Worker fold open_runner operators to_onnx to_saved_model to_tflite"
     ),
     "layers": (
-        "AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches QKNormAttention "
-        "ResNetStem StandardizedConv2D StochasticDepth TokenPool TransformerBlock sincos2d"
+        "Attention AttentionPool FeedForward LayerScale PatchDropout PatchEncoder Patches RMSNorm "
+        "RelativePositionBias ResNetStem RotaryEmbedding StandardizedConv2D StochasticDepth "
+        "TokenPool TransformerBlock sincos2d"
     ),
     "models": "MaskedAutoencoder ViT blocks check_plain config_of num_visible vit",
     "recipes": (

@@ -1,74 +1,178 @@
 # SPDX-License-Identifier: MIT
-"""Keras' multi-head attention with the paper's first values, and QK-norm as a variant."""
+"""Multi-head attention, and what published Vision Transformers add to it."""
 
 import math
+from typing import Any
 
 import keras
+from keras import ops
 
+from keras_vit.errors import UserError, unknown
 from keras_vit.layers.composite import Composite
+from keras_vit.layers.norms import make_norm
+from keras_vit.layers.relative_position import RelativePositionBias
+from keras_vit.layers.rotary import RotaryEmbedding
+
+BIASED = {"all": ("query", "key", "value"), "query_value": ("query", "value"), "none": ()}
 
 
 @keras.saving.register_keras_serializable("keras_vit")
-class QKNormAttention(Composite, keras.layers.MultiHeadAttention):
-    """Multi-head attention with a LayerNorm of each head's queries and keys (arXiv 2302.05442).
+class Attention(Composite):
+    """Multi-head attention (appendix A of arXiv 2010.11929).
+
+    Kernels are `(width, heads, head_dim)` and `(heads, head_dim, width)`, as in Flax and in
+    `keras.layers.MultiHeadAttention`.
 
     Args:
-        norm_epsilon: epsilon of the two LayerNorms.
-        **kwargs: arguments of `keras.layers.MultiHeadAttention`.
+        num_heads: attention heads; they divide the width of the input.
+        dropout: rate on the attention weights, 0 to 1.
+        qk_norm: whether queries and keys are normalised in each head (arXiv 2302.05442).
+        qkv_bias: which of queries, keys and values have a bias: "all", "query_value" or "none".
+        output_bias: whether the last dense layer has one.
+        inner_norm: whether the joined heads are normalised before the last dense layer.
+        norm: what these norms are: "layer" or "rms".
+        norm_epsilon: their epsilon.
+        rotary: arguments of the `RotaryEmbedding` of queries and keys; None for none.
+        relative_position_bias: arguments of the `RelativePositionBias`; None for none.
+
+    Inputs: `(batch, queries, width)` and `(batch, keys, width)`. Output: like the first. With
+    `return_attention_scores=True` the output is a pair of it and the attention weights `(batch,
+    heads, queries, keys)`, whose rows sum to 1.
     """
 
-    def __init__(self, *args, norm_epsilon: float = 1e-6, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        num_heads: int,
+        dropout: float = 0.0,
+        qk_norm: bool = False,
+        qkv_bias: str = "all",
+        output_bias: bool = True,
+        inner_norm: bool = False,
+        norm: str = "layer",
+        norm_epsilon: float = 1e-6,
+        rotary: dict[str, Any] | None = None,
+        relative_position_bias: dict[str, Any] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if qkv_bias not in BIASED:
+            raise unknown("qkv_bias", qkv_bias, BIASED)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.qk_norm = qk_norm
+        self.qkv_bias = qkv_bias
+        self.output_bias = output_bias
+        self.has_inner_norm = inner_norm
+        self.norm = norm
         self.norm_epsilon = norm_epsilon
+        self.rotary_arguments = rotary
+        self.relative_arguments = relative_position_bias
 
-    def build(self, query_shape, value_shape, key_shape=None):
-        super().build(query_shape, value_shape, key_shape)
-        per_head = (None, None, self.num_heads, self.key_dim)
-        for name in ("query_norm", "key_norm"):
-            norm = keras.layers.LayerNormalization(
-                epsilon=self.norm_epsilon, name=name, dtype=self.dtype_policy
+    def build(self, query_shape, value_shape):
+        width = query_shape[-1]
+        if width % self.num_heads:
+            raise UserError(
+                f"{type(self).__name__}: expected heads that divide the width {width}, "
+                f"received {self.num_heads}."
             )
-            norm.build(per_head)
-            setattr(self, name, norm)
+        head_dim = width // self.num_heads
+        self._build_dense(query_shape, value_shape, head_dim)
+        self._build_norms(width, head_dim)
+        self.rotary = self.relative_position_bias = None
+        if self.rotary_arguments:
+            self.rotary = RotaryEmbedding(
+                **self.rotary_arguments, name="rotary", dtype=self.dtype_policy
+            )
+            self.rotary.build((None, None, self.num_heads, head_dim))
+        if self.relative_arguments:
+            self.relative_position_bias = RelativePositionBias(
+                **self.relative_arguments, name="relative_position_bias", dtype=self.dtype_policy
+            )
+            self.relative_position_bias.build((None, None, self.num_heads, head_dim))
+        self.weights_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.restore_quantization()
 
-    def _compute_attention(self, query, key, value, *args, **kwargs):  # Keras' documented hook
-        return super()._compute_attention(
-            self.query_norm(query), self.key_norm(key), value, *args, **kwargs
-        )
+    def call(self, query, value, training=None, return_attention_scores=False):
+        q = self.query_dense(query)  # (B, T, H, d)
+        k, v = self.key_dense(value), self.value_dense(value)  # (B, S, H, d)
+        if self.qk_norm:
+            q, k = self.query_norm(q), self.key_norm(k)
+        if self.rotary is not None:
+            q, k = self.rotary(q), self.rotary(k)
+        bias = None
+        if self.relative_position_bias is not None:
+            bias = self.relative_position_bias(q)  # (1, H, T, S)
+        y, scores = self._attend(q, k, v, bias, training, return_attention_scores)
+        if self.inner_norm is not None:
+            joined = ops.reshape(y, (-1, y.shape[1], query.shape[-1]))  # (B, T, D)
+            y = ops.reshape(self.inner_norm(joined), (-1, *y.shape[1:]))
+        y = self.output_dense(y)  # (B, T, D)
+        return (y, scores) if return_attention_scores else y
+
+    def compute_output_shape(self, query_shape, value_shape):
+        return query_shape
 
     def get_config(self):
-        return {**super().get_config(), "norm_epsilon": self.norm_epsilon}
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+            "qk_norm": self.qk_norm,
+            "qkv_bias": self.qkv_bias,
+            "output_bias": self.output_bias,
+            "inner_norm": self.has_inner_norm,
+            "norm": self.norm,
+            "norm_epsilon": self.norm_epsilon,
+            "rotary": self.rotary_arguments,
+            "relative_position_bias": self.relative_arguments,
+        }
 
+    def _attend(self, q, k, v, bias, training, return_scores):
+        """What the queries read, `(B, T, H, d)`, and with which weights if somebody asks."""
+        scale = q.shape[-1] ** -0.5
+        if not (self.dropout or return_scores):
+            return ops.dot_product_attention(q, k, v, bias=bias, scale=scale), None
+        scores = ops.einsum("bthd,bshd->bhts", q * scale, k)
+        scores = ops.softmax(scores if bias is None else scores + bias)
+        kept = self.weights_dropout(scores, training=training)
+        return ops.einsum("bhts,bshd->bthd", kept, v), scores
 
-def multi_head_attention(
-    width: int,
-    num_heads: int,
-    dropout: float = 0.0,
-    qk_norm: bool = False,
-    norm_epsilon: float = 1e-6,
-    **kwargs,
-) -> keras.layers.MultiHeadAttention:
-    """Makes the attention layer of a Transformer block.
+    def _build_dense(self, query_shape, value_shape, head_dim):
+        width = query_shape[-1]
+        # Glorot uniform of the (width, width) matrix, spelled out: Keras takes kernels of three
+        # axes for convolutions.
+        limit = math.sqrt(6 / (width + width))
+        options = {
+            "kernel_initializer": keras.initializers.RandomUniform(-limit, limit),
+            "dtype": self.dtype_policy,
+        }
+        for part, shape in (("query", query_shape), ("key", value_shape), ("value", value_shape)):
+            dense = keras.layers.EinsumDense(
+                "abc,cde->abde",
+                (None, self.num_heads, head_dim),
+                bias_axes="de" if part in BIASED[self.qkv_bias] else None,
+                name=part,
+                **options,
+            )
+            dense.build(shape)
+            setattr(self, f"{part}_dense", dense)
+        self.output_dense = keras.layers.EinsumDense(
+            "abcd,cde->abe",
+            (None, width),
+            bias_axes="e" if self.output_bias else None,
+            name="attention_output",
+            **options,
+        )
+        self.output_dense.build((*query_shape[:-1], self.num_heads, head_dim))
 
-    Args:
-        width: size of a token.
-        num_heads: number of heads; it divides the width.
-        dropout: rate on the attention weights, 0 to 1.
-        qk_norm: whether to use `QKNormAttention`.
-        norm_epsilon: epsilon of QK-norm.
-        **kwargs: `name`, `dtype`.
-    """
-    # Glorot uniform of the (width, width) matrix, spelled out: Keras before 3.15 took the kernels
-    # (width, heads, head_dim) for convolutions and drew them up to six times too small.
-    limit = math.sqrt(6 / (width + width))
-    options = {
-        "num_heads": num_heads,
-        "key_dim": width // num_heads,
-        "dropout": dropout,
-        "kernel_initializer": keras.initializers.RandomUniform(-limit, limit),
-        **kwargs,
-    }
-    if qk_norm:
-        return QKNormAttention(norm_epsilon=norm_epsilon, **options)
-    return keras.layers.MultiHeadAttention(**options)
+    def _build_norms(self, width, head_dim):
+        self.inner_norm = None
+        options = {"dtype": self.dtype_policy}
+        if self.qk_norm:
+            self.query_norm = make_norm(self.norm, self.norm_epsilon, name="query_norm", **options)
+            self.key_norm = make_norm(self.norm, self.norm_epsilon, name="key_norm", **options)
+            for norm in (self.query_norm, self.key_norm):
+                norm.build((None, None, self.num_heads, head_dim))
+        if self.has_inner_norm:
+            self.inner_norm = make_norm(self.norm, self.norm_epsilon, name="inner_norm", **options)
+            self.inner_norm.build((None, None, width))

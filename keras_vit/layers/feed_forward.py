@@ -6,51 +6,100 @@ from keras import ops
 
 from keras_vit.errors import unknown
 from keras_vit.layers.composite import Composite
+from keras_vit.layers.norms import make_norm
 
-ACTIVATIONS = ("gelu", "gelu_tanh")
+
+def gelu(x):
+    """GELU (arXiv 1606.08415): `x * Phi(x)`, exactly."""
+    # Not ops.gelu(approximate=False): it becomes an Erfc, which ONNX lacks, and nothing says so.
+    return 0.5 * x * (1.0 + ops.erf(x * 0.7071067811865476))
+
+
+def gelu_tanh(x):
+    """GELU through its published approximation, which differs by up to 5e-4."""
+    return ops.gelu(x, approximate=True)
+
+
+def quick_gelu(x):
+    """`x * sigmoid(1.702 x)`, the approximation of OpenAI's CLIP, which differs by up to 2e-2."""
+    return x * ops.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
+    "silu": ops.silu,
+    "relu": ops.relu,
+}
 
 
 @keras.saving.register_keras_serializable("keras_vit")
 class FeedForward(Composite):
-    """Two dense layers with GELU between them, for each token by itself.
+    """Two dense layers with an activation between them, for each token by itself.
 
     Args:
         hidden_width: size of the layer between.
-        activation: of the layer between: "gelu" or "gelu_tanh" (see `gelu`).
+        activation: "gelu", "gelu_tanh", "quick_gelu", "silu" or "relu".
         dropout: rate after each of the two layers, 0 to 1.
+        gated: whether the activation is that of a third layer, the gate, which multiplies the one
+            between (arXiv 2002.05202, equation 6).
+        use_bias: whether the layers have biases.
+        inner_norm: whether the layer between is normalised before the last one.
+        norm: what that norm is: "layer" or "rms".
+        norm_epsilon: its epsilon.
 
     Input and output: `(batch, tokens, width)`.
     """
 
-    def __init__(self, hidden_width: int, activation: str = "gelu", dropout: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        hidden_width: int,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+        gated: bool = False,
+        use_bias: bool = True,
+        inner_norm: bool = False,
+        norm: str = "layer",
+        norm_epsilon: float = 1e-6,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if activation not in ACTIVATIONS:
             raise unknown("activation", activation, ACTIVATIONS)
         self.hidden_width = hidden_width
         self.activation = activation
         self.dropout = dropout
+        self.gated = gated
+        self.use_bias = use_bias
+        self.has_inner_norm = inner_norm
+        self.norm = norm
+        self.norm_epsilon = norm_epsilon
 
     def build(self, input_shape):
-        options = {
-            "kernel_initializer": "glorot_uniform",
-            "bias_initializer": keras.initializers.RandomNormal(stddev=1e-6),
-            "dtype": self.dtype_policy,
-        }
-        self.hidden = keras.layers.Dense(self.hidden_width, name="hidden", **options)
-        self.hidden.build(input_shape)
-        self.output_projection = keras.layers.Dense(
-            input_shape[-1], name="output_projection", **options
-        )
-        self.output_projection.build((*input_shape[:-1], self.hidden_width))
+        hidden_shape = (*input_shape[:-1], self.hidden_width)
+        self.gate = self.inner_norm = None
+        if self.gated:
+            self.gate = self._dense(self.hidden_width, "gate", input_shape)
+        self.hidden = self._dense(self.hidden_width, "hidden", input_shape)
+        if self.has_inner_norm:
+            self.inner_norm = make_norm(
+                self.norm, self.norm_epsilon, name="inner_norm", dtype=self.dtype_policy
+            )
+            self.inner_norm.build(hidden_shape)
+        self.output_projection = self._dense(input_shape[-1], "output_projection", hidden_shape)
         self.hidden_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.restore_quantization()
 
     def call(self, x, training=None):
-        x = gelu(self.hidden(x), self.activation)  # (B, tokens, hidden_width)
-        x = self.hidden_dropout(x, training=training)
-        x = self.output_projection(x)  # (B, tokens, width)
-        return self.output_dropout(x, training=training)
+        activation = ACTIVATIONS[self.activation]
+        y = self.hidden(x)  # (B, tokens, hidden_width)
+        y = activation(y) if self.gate is None else activation(self.gate(x)) * y
+        y = self.hidden_dropout(y, training=training)
+        y = y if self.inner_norm is None else self.inner_norm(y)
+        y = self.output_projection(y)  # (B, tokens, width)
+        return self.output_dropout(y, training=training)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -61,20 +110,21 @@ class FeedForward(Composite):
             "hidden_width": self.hidden_width,
             "activation": self.activation,
             "dropout": self.dropout,
+            "gated": self.gated,
+            "use_bias": self.use_bias,
+            "inner_norm": self.has_inner_norm,
+            "norm": self.norm,
+            "norm_epsilon": self.norm_epsilon,
         }
 
-
-def gelu(x, form: str = "gelu"):
-    """GELU (arXiv 1606.08415): `x * Phi(x)`, Phi exact or through its published tanh approximation.
-
-    Args:
-        x: any tensor.
-        form: "gelu" (exact) or "gelu_tanh"; they differ by up to 5e-4.
-
-    Returns:
-        A tensor like `x`.
-    """
-    if form == "gelu_tanh":
-        return ops.gelu(x, approximate=True)
-    # Not ops.gelu(approximate=False): it becomes an Erfc, which ONNX lacks, and nothing says so.
-    return 0.5 * x * (1.0 + ops.erf(x * 0.7071067811865476))
+    def _dense(self, units: int, name: str, input_shape) -> keras.layers.Dense:
+        dense = keras.layers.Dense(
+            units,
+            use_bias=self.use_bias,
+            kernel_initializer="glorot_uniform",
+            bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        dense.build(input_shape)
+        return dense

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Turns patches into tokens that know where they are."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
@@ -10,6 +8,8 @@ from keras import ops
 from keras_vit.errors import UserError, unknown
 from keras_vit.interpolation import matrix
 from keras_vit.layers.composite import Composite
+from keras_vit.layers.grids import grid_of
+from keras_vit.layers.norms import make_norm
 
 POSITIONS = ("learned", "sincos2d", "none")
 
@@ -33,6 +33,10 @@ class PatchEncoder(Composite):
             carry no position.
         position: "learned", "sincos2d" (see `sincos2d`; not a weight) or "none".
         dropout: rate on the result, 0 to 1.
+        patch_bias: whether the projection has a bias.
+        patch_norm: whether projected patches are normalised before they get positions.
+        norm: what that norm is: "layer" or "rms".
+        norm_epsilon: its epsilon.
 
     Input: `(batch, rows * columns, patch_pixels)`. Another number of patches is taken for a grid of
         the same aspect ratio (arXiv 1906.06423): learned positions are resampled to it by an
@@ -55,6 +59,10 @@ class PatchEncoder(Composite):
         register_tokens_in_positions: bool = False,
         position: str = "learned",
         dropout: float = 0.0,
+        patch_bias: bool = True,
+        patch_norm: bool = False,
+        norm: str = "layer",
+        norm_epsilon: float = 1e-6,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -69,6 +77,10 @@ class PatchEncoder(Composite):
         self.register_tokens_in_positions = register_tokens_in_positions
         self.position = position
         self.dropout = dropout
+        self.patch_bias = patch_bias
+        self.has_patch_norm = patch_norm
+        self.norm = norm
+        self.norm_epsilon = norm_epsilon
 
     def build(self, input_shape):
         rows, columns = self.grid
@@ -79,11 +91,18 @@ class PatchEncoder(Composite):
             )
         self.projection = keras.layers.Dense(
             self.width,
+            use_bias=self.patch_bias,
             kernel_initializer="lecun_normal",
             name="projection",
             dtype=self.dtype_policy,
         )
         self.projection.build(input_shape)
+        self.patch_norm = None
+        if self.has_patch_norm:
+            self.patch_norm = make_norm(
+                self.norm, self.norm_epsilon, name="patch_norm", dtype=self.dtype_policy
+            )
+            self.patch_norm.build((*input_shape[:-1], self.width))
         self.class_embedding = self.distillation_embedding = None
         self.register_embedding = self.position_embedding = None
         if self.class_token:
@@ -111,6 +130,7 @@ class PatchEncoder(Composite):
 
     def call(self, patches, training=None):
         x = self.projection(patches)  # (B, N, D)
+        x = x if self.patch_norm is None else self.patch_norm(x)
         prefix = []
         positioned = self.num_prefix_positions
         if self.class_token:
@@ -139,7 +159,7 @@ class PatchEncoder(Composite):
 
     def _patch_positions(self, count: int):
         """The positions of so many patches, `(1, count, width)`."""
-        grid = self._grid_of(count)
+        grid = grid_of(count, self.grid, type(self).__name__)
         if self.position == "sincos2d":
             return sincos2d(grid, self.width)[None]
         table = self.position_embedding[:, self.num_prefix_positions :]
@@ -153,17 +173,6 @@ class PatchEncoder(Composite):
         table = ops.einsum("yr,rcd->ycd", rows, table)
         table = ops.einsum("xc,ycd->yxd", columns, table)
         return ops.reshape(table, (1, count, self.width))
-
-    def _grid_of(self, count: int) -> tuple[int, int]:
-        rows, columns = self.grid
-        new_rows = max(1, round(math.sqrt(count * rows / columns)))
-        new_columns = count // new_rows
-        if new_rows * new_columns != count or new_rows * columns != new_columns * rows:
-            raise UserError(
-                f"PatchEncoder: expected {rows * columns} patches in a grid of {rows} x {columns}, "
-                f"or a grid of this aspect ratio, received {count} patches."
-            )
-        return new_rows, new_columns
 
     def compute_output_shape(self, input_shape):
         return input_shape[0], self.num_prefix_tokens + input_shape[1], self.width
@@ -180,6 +189,10 @@ class PatchEncoder(Composite):
             "register_tokens_in_positions": self.register_tokens_in_positions,
             "position": self.position,
             "dropout": self.dropout,
+            "patch_bias": self.patch_bias,
+            "patch_norm": self.has_patch_norm,
+            "norm": self.norm,
+            "norm_epsilon": self.norm_epsilon,
         }
 
     @property

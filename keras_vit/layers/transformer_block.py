@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The block that a Vision Transformer repeats."""
 
+from typing import Any
+
 import keras
 
-from keras_vit.errors import UserError
-from keras_vit.layers.attention import multi_head_attention
+from keras_vit.errors import unknown
+from keras_vit.layers.attention import Attention
 from keras_vit.layers.composite import Composite
 from keras_vit.layers.feed_forward import FeedForward
 from keras_vit.layers.layer_scale import LayerScale
+from keras_vit.layers.norms import make_norm
 from keras_vit.layers.stochastic_depth import StochasticDepth
+
+PLACEMENTS = ("before", "after")
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -24,9 +29,12 @@ class TransformerBlock(Composite):
         attention_dropout: rate on the attention weights, 0 to 1.
         stochastic_depth: rate of dropping each of the two branches, 0 to 1.
         layer_scale: start of the scale of each branch (see `LayerScale`), or None for no scale.
-        qk_norm: normalises queries and keys per head.
-        activation: "gelu" or "gelu_tanh".
-        norm_epsilon: epsilon of every LayerNorm.
+        activation: of the MLP, see `FeedForward`.
+        norm: what every norm is: "layer" or "rms".
+        norm_placement: "before" each branch, or "after" it, before the sum (arXiv 2111.09883).
+        norm_epsilon: epsilon of every norm.
+        attention: further arguments of `Attention`, e.g. `{"qk_norm": True}`.
+        mlp: further arguments of `FeedForward`, e.g. `{"gated": True}`.
 
     Input and output: `(batch, tokens, width)`. With `return_attention_scores=True` the output is a
     pair of the tokens and the attention weights `(batch, heads, tokens, tokens)`, whose rows sum
@@ -41,49 +49,55 @@ class TransformerBlock(Composite):
         attention_dropout: float = 0.0,
         stochastic_depth: float = 0.0,
         layer_scale: float | None = None,
-        qk_norm: bool = False,
         activation: str = "gelu",
+        norm: str = "layer",
+        norm_placement: str = "before",
         norm_epsilon: float = 1e-6,
+        attention: dict[str, Any] | None = None,
+        mlp: dict[str, Any] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if norm_placement not in PLACEMENTS:
+            raise unknown("norm_placement", norm_placement, PLACEMENTS)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.dropout = dropout
         self.attention_dropout = attention_dropout
         self.stochastic_depth = stochastic_depth
         self.layer_scale = layer_scale
-        self.qk_norm = qk_norm
         self.activation = activation
+        self.norm = norm
+        self.norm_placement = norm_placement
         self.norm_epsilon = norm_epsilon
+        self.attention_arguments = attention or {}
+        self.mlp_arguments = mlp or {}
 
     def build(self, input_shape):
-        width = input_shape[-1]
-        if width % self.num_heads:
-            raise UserError(
-                f"TransformerBlock: expected heads that divide the width {width}, "
-                f"received {self.num_heads}."
-            )
-        dtype = self.dtype_policy
-        self.attention_norm = keras.layers.LayerNormalization(
-            epsilon=self.norm_epsilon, name="attention_norm", dtype=dtype
-        )
-        self.attention = multi_head_attention(
-            width,
+        self.attention_norm = self._norm("attention_norm")
+        self.attention = Attention(
             self.num_heads,
             dropout=self.attention_dropout,
-            qk_norm=self.qk_norm,
+            norm=self.norm,
             norm_epsilon=self.norm_epsilon,
+            **self.attention_arguments,
             name="attention",
-            dtype=dtype,
+            dtype=self.dtype_policy,
         )
-        self.attention_output_dropout = keras.layers.Dropout(self.dropout, dtype=dtype)
-        self.attention_branch = self._branch_end("attention", dtype)
-        self.mlp_norm = keras.layers.LayerNormalization(
-            epsilon=self.norm_epsilon, name="mlp_norm", dtype=dtype
+        self.attention_output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.attention_branch = self._branch_end("attention")
+        self.mlp_norm = self._norm("mlp_norm")
+        self.mlp = FeedForward(
+            self.mlp_dim,
+            self.activation,
+            self.dropout,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            **self.mlp_arguments,
+            name="mlp",
+            dtype=self.dtype_policy,
         )
-        self.mlp = FeedForward(self.mlp_dim, self.activation, self.dropout, name="mlp", dtype=dtype)
-        self.mlp_branch = self._branch_end("mlp", dtype)
+        self.mlp_branch = self._branch_end("mlp")
 
         self.attention_norm.build(input_shape)
         self.attention.build(input_shape, input_shape)
@@ -94,12 +108,13 @@ class TransformerBlock(Composite):
         self.restore_quantization()
 
     def call(self, x, training=None, return_attention_scores=False):
-        y = self.attention_norm(x)
+        y = self._before(self.attention_norm, x)
         y = self.attention(y, y, training=training, return_attention_scores=return_attention_scores)
         y, scores = y if return_attention_scores else (y, None)
-        y = self.attention_output_dropout(y, training=training)
+        y = self._after(self.attention_norm, self.attention_output_dropout(y, training=training))
         x = x + _through(self.attention_branch, y, training)  # equation 2
-        y = self.mlp(self.mlp_norm(x), training=training)
+        y = self.mlp(self._before(self.mlp_norm, x), training=training)
+        y = self._after(self.mlp_norm, y)
         x = x + _through(self.mlp_branch, y, training)  # equation 3
         return (x, scores) if return_attention_scores else x
 
@@ -115,14 +130,26 @@ class TransformerBlock(Composite):
             "attention_dropout": self.attention_dropout,
             "stochastic_depth": self.stochastic_depth,
             "layer_scale": self.layer_scale,
-            "qk_norm": self.qk_norm,
             "activation": self.activation,
+            "norm": self.norm,
+            "norm_placement": self.norm_placement,
             "norm_epsilon": self.norm_epsilon,
+            "attention": dict(self.attention_arguments),
+            "mlp": dict(self.mlp_arguments),
         }
 
-    def _branch_end(self, name, dtype) -> list[keras.layers.Layer]:
+    def _norm(self, name) -> keras.layers.Layer:
+        return make_norm(self.norm, self.norm_epsilon, name=name, dtype=self.dtype_policy)
+
+    def _before(self, norm, x):
+        return norm(x) if self.norm_placement == "before" else x
+
+    def _after(self, norm, x):
+        return norm(x) if self.norm_placement == "after" else x
+
+    def _branch_end(self, name) -> list[keras.layers.Layer]:
         """What a branch passes before it is added: its scale, then the chance of being dropped."""
-        layers = []
+        layers, dtype = [], self.dtype_policy
         if self.layer_scale is not None:
             layers.append(LayerScale(self.layer_scale, name=f"{name}_scale", dtype=dtype))
         if self.stochastic_depth:

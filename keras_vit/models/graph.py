@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_vit.config import ViTConfig
+from keras_vit.errors import UserError
 from keras_vit.layers import (
     AttentionPool,
     PatchDropout,
@@ -16,6 +17,7 @@ from keras_vit.layers import (
     TokenPool,
     TransformerBlock,
 )
+from keras_vit.layers.norms import make_norm
 
 
 def make_layers(config: ViTConfig, patch_dropout: float = 0.0) -> dict[str, keras.layers.Layer]:
@@ -36,9 +38,13 @@ def make_layers(config: ViTConfig, patch_dropout: float = 0.0) -> dict[str, kera
         )
     layers += [Patches(config.patch_size, name="patches"), _patch_encoder(config)]
     if patch_dropout:
+        check_movable(config, "patch_dropout")
         layers.append(PatchDropout(patch_dropout, config.num_prefix_tokens, name="patch_dropout"))
+    if config.embedding_norm:
+        layers.append(make_norm(config.norm, config.norm_epsilon, name="embedding_norm"))
     layers += [_block(config, i, rate) for i, rate in enumerate(config.stochastic_depth_rates)]
-    layers.append(keras.layers.LayerNormalization(epsilon=config.norm_epsilon, name="encoder_norm"))
+    if config.final_norm:
+        layers.append(make_norm(config.norm, config.norm_epsilon, name="encoder_norm"))
     layers += [_pool(config), *_ends(config)]
     return {layer.name: layer for layer in layers}
 
@@ -61,11 +67,13 @@ def forward(config: ViTConfig, layer: Mapping[str, Callable], pixels: Any) -> An
     x = layer["patch_encoder"](x)  # equation 1
     if "patch_dropout" in layer:
         x = layer["patch_dropout"](x)
+    if config.embedding_norm:
+        x = layer["embedding_norm"](x)
     for i in range(config.depth):
         x = layer[f"block_{i:02d}"](x)  # equations 2 and 3
     if config.norm_after_pool:
         return _head(layer, layer["encoder_norm"](layer["pool"](x)))
-    tokens = layer["encoder_norm"](x)  # equation 4
+    tokens = layer["encoder_norm"](x) if config.final_norm else x  # equation 4
     y = _head(layer, layer["pool"](tokens))
     if not config.distillation_token:
         return y
@@ -73,6 +81,16 @@ def forward(config: ViTConfig, layer: Mapping[str, Callable], pixels: Any) -> An
     if config.num_classes:
         return layer["logits"]([y, layer["distillation_head"](z)])
     return layer["representation"]([y, z])
+
+
+def check_movable(config: ViTConfig, reason: str) -> None:
+    """Raises a `UserError` where blocks know positions by the place of a token in the sequence."""
+    if config.rotary != "none" or config.relative_position_bias:
+        kind = "rotary" if config.rotary != "none" else "relative_position_bias"
+        raise UserError(
+            f"{reason}: goes with positions that tokens carry along, received "
+            f"{kind}={getattr(config, kind)!r}, which needs all patches in their places."
+        )
 
 
 def _head(layer: Mapping[str, Callable], x: Any) -> Any:
@@ -105,6 +123,10 @@ def _patch_encoder(config: ViTConfig) -> keras.layers.Layer:
         register_tokens_in_positions=config.register_tokens_in_positions,
         position=config.position,
         dropout=config.dropout,
+        patch_bias=config.patch_bias,
+        patch_norm=config.patch_norm,
+        norm=config.norm,
+        norm_epsilon=config.norm_epsilon,
         name="patch_encoder",
     )
 
@@ -117,24 +139,62 @@ def _block(config: ViTConfig, index: int, stochastic_depth: float) -> keras.laye
         attention_dropout=config.attention_dropout,
         stochastic_depth=stochastic_depth,
         layer_scale=config.layer_scale,
-        qk_norm=config.qk_norm,
         activation=config.activation,
+        norm=config.norm,
+        norm_placement=config.norm_placement,
         norm_epsilon=config.norm_epsilon,
+        attention=_attention(config),
+        mlp=_mlp(config),
         name=f"block_{index:02d}",
     )
+
+
+def _attention(config: ViTConfig) -> dict[str, Any]:
+    """Arguments of `Attention`."""
+    rotary = relative = None
+    if config.rotary != "none":
+        rotary = {
+            "kind": config.rotary,
+            "grid": config.grid,
+            "num_prefix_tokens": config.num_prefix_tokens,
+            "temperature": config.rotary_temperature,
+            "reference_grid": config.rotary_reference_grid,
+            "offset": config.rotary_offset,
+        }
+    if config.relative_position_bias:
+        relative = {"grid": config.grid, "class_token": config.class_token}
+    return {
+        "qk_norm": config.qk_norm,
+        "qkv_bias": config.qkv_bias,
+        "output_bias": config.dense_bias,
+        "inner_norm": config.attention_inner_norm,
+        "rotary": rotary,
+        "relative_position_bias": relative,
+    }
+
+
+def _mlp(config: ViTConfig) -> dict[str, Any]:
+    """Arguments of `FeedForward`."""
+    return {
+        "gated": config.gated_mlp,
+        "use_bias": config.dense_bias,
+        "inner_norm": config.mlp_inner_norm,
+    }
 
 
 def _pool(config: ViTConfig) -> keras.layers.Layer:
     if config.pool == "map":
         return AttentionPool(
-            config.num_heads,
-            config.mlp_dim,
+            config.pool_heads or config.num_heads,
+            config.pool_mlp_dim or config.mlp_dim,
             activation=config.activation,
+            norm=config.norm,
             norm_epsilon=config.norm_epsilon,
             num_prefix_tokens=config.pooled_from,
             name="pool",
         )
-    prefix = config.num_prefix_tokens if config.pool == "token" else config.pooled_from
+    # A token is read by its place; an average may begin before the patches.
+    prefix = config.pooled_from if config.pool == "average" else config.num_prefix_tokens
     return TokenPool(config.pool, prefix, name="pool")
 
 

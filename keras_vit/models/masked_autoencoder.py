@@ -10,6 +10,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.layers import TransformerBlock, sincos2d
 from keras_vit.layers.composite import Composite
+from keras_vit.models.graph import check_movable
 from keras_vit.models.vit import blocks, config_of
 
 _EPSILON = 1e-6  # added to the variance of a patch, as in the authors' code
@@ -68,6 +69,7 @@ class MaskedAutoencoder(Composite, keras.Model):
                 "MaskedAutoencoder: expected an encoder without a ResNet stem, which would carry "
                 "hidden pixels into visible patches. Set resnet_stages=none."
             )
+        check_movable(config, "MaskedAutoencoder")
         self.encoder = encoder
         self.mask = mask
         self.decoder_width = decoder_width
@@ -77,7 +79,7 @@ class MaskedAutoencoder(Composite, keras.Model):
         self.seed = seed
         self.num_visible = num_visible(config, mask)
         self.num_masked = config.num_patches - self.num_visible
-        self._patches = config.num_patches
+        self._config = config
         self._prefix = config.num_prefix_tokens
         self._freeze_the_end()
         self._build_decoder(config)
@@ -109,9 +111,11 @@ class MaskedAutoencoder(Composite, keras.Model):
         x = layer("patches")(layer("rescaling")(images))
         x = layer("patch_encoder")(x, training=training)  # (B, prefix + N, D)
         x = ops.concatenate([x[:, :prefix], _rows(x[:, prefix:], visible)], axis=1)
+        if self._config.embedding_norm:
+            x = layer("embedding_norm")(x)
         for block in blocks(self.encoder):
             x = block(x, training=training)  # (B, prefix + visible, D)
-        return layer("encoder_norm")(x)
+        return layer("encoder_norm")(x) if self._config.final_norm else x
 
     def decode(self, latent, place, training=False):
         """Predicts every patch from the visible ones.
@@ -170,7 +174,9 @@ class MaskedAutoencoder(Composite, keras.Model):
     def _draw_order(self, batch, training):
         """A random order of the patches of each image; the first `num_visible` are visible."""
         seed = self.seed_generator if training else _EVALUATION_SEED
-        return ops.argsort(keras.random.uniform((batch, self._patches), seed=seed), axis=1)
+        return ops.argsort(
+            keras.random.uniform((batch, self._config.num_patches), seed=seed), axis=1
+        )
 
     def _freeze_the_end(self):
         """No gradient reaches what comes after `encoder_norm`."""

@@ -15,6 +15,7 @@ from keras_vit.layers import (
     PatchEncoder,
     Patches,
     ResNetStem,
+    RMSNorm,
     TokenPool,
     TransformerBlock,
 )
@@ -27,10 +28,12 @@ _NEEDED = {
     "patches": Patches,
     "patch_encoder": PatchEncoder,
     "block_00": TransformerBlock,
-    "encoder_norm": keras.layers.LayerNormalization,
     "pool": (TokenPool, AttentionPool),
 }
+_NORM = (keras.layers.LayerNormalization, RMSNorm)
 _OPTIONAL = {
+    "embedding_norm": _NORM,
+    "encoder_norm": _NORM,
     "resnet_stem": ResNetStem,
     "pre_logits": keras.layers.Dense,
     "head": keras.layers.Dense,
@@ -60,13 +63,15 @@ def read_config(model: keras.Model, graph: dict[str, Any]) -> ViTConfig:
     values: dict[str, Any] = {}
     for layer in (layers["patch_encoder"], layers["block_00"]):  # they name them as ViTConfig does
         values |= {name: v for name, v in layer.get_config().items() if name in _FIELDS}
-    values |= _front(layers) | _end(layers)
+    values |= _front(layers) | _block(layers["block_00"]) | _end(layers)
     values |= {
         "image_size": tuple(model.input_shape[1:3]),
         "channels": model.input_shape[-1],
         "depth": len(blocks),
         "stochastic_depth": getattr(blocks[-1], "stochastic_depth", 0.0),
-        "norm_after_pool": _wires(graph)["encoder_norm"] == ["pool"],
+        "embedding_norm": "embedding_norm" in layers,
+        "final_norm": "encoder_norm" in layers,
+        "norm_after_pool": _wires(graph).get("encoder_norm") == ["pool"],
     }
     config = ViTConfig(**values)
     check_graph(config, model, graph)
@@ -136,6 +141,29 @@ def _front(layers: dict[str, keras.layers.Layer]) -> dict[str, Any]:
     return values
 
 
+def _block(block: TransformerBlock) -> dict[str, Any]:
+    """The fields that a block hands on to its attention and its MLP."""
+    attention, mlp = block.attention.get_config(), block.mlp.get_config()
+    rotary = attention["rotary"]
+    values = {
+        "qk_norm": attention["qk_norm"],
+        "qkv_bias": attention["qkv_bias"],
+        "dense_bias": attention["output_bias"],
+        "attention_inner_norm": attention["inner_norm"],
+        "relative_position_bias": attention["relative_position_bias"] is not None,
+        "gated_mlp": mlp["gated"],
+        "mlp_inner_norm": mlp["inner_norm"],
+    }
+    if rotary:
+        values |= {
+            "rotary": rotary["kind"],
+            "rotary_temperature": rotary["temperature"],
+            "rotary_reference_grid": rotary["reference_grid"],
+            "rotary_offset": rotary["offset"],
+        }
+    return values
+
+
 def _end(layers: dict[str, keras.layers.Layer]) -> dict[str, Any]:
     """The fields that decide what comes after the blocks."""
     pool, representation, head = layers["pool"], layers.get("pre_logits"), layers.get("head")
@@ -143,10 +171,11 @@ def _end(layers: dict[str, keras.layers.Layer]) -> dict[str, Any]:
         "pool": pool.kind if isinstance(pool, TokenPool) else "map",
         # Of a model without such tokens the configuration says False by itself.
         "pool_includes_prefix": not pool.num_prefix_tokens,
-        "norm_epsilon": layers["encoder_norm"].epsilon,
         "representation_size": representation.units if representation else 0,
         "num_classes": head.units if head else 0,
     }
+    if isinstance(pool, AttentionPool):
+        values |= {"pool_heads": pool.num_heads, "pool_mlp_dim": pool.mlp_dim}
     if head:
         start = head.bias_initializer.get_config().get("value", 0.0) if head.use_bias else None
         values["head_bias"] = start
@@ -227,6 +256,8 @@ def _equal(one: Any, other: Any) -> bool:
         other = other[0]  # LayerNormalization makes a list of its axis when it is built
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
     if isinstance(one, float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=1e-9)
     return one == other

@@ -33,6 +33,10 @@ CASES = {
         lambda **k: layers.PatchEncoder(8, (2, 3), class_token=False, position="none", **k),
         (6, 12),
     ),
+    "PatchEncoder, norm": (
+        lambda **k: layers.PatchEncoder(8, (2, 3), patch_bias=False, patch_norm=True, **k),
+        (6, 12),
+    ),
     "PatchDropout": (lambda **k: layers.PatchDropout(0.5, 2, seed=1, **k), TOKENS),
     "FeedForward": (lambda **k: layers.FeedForward(16, "gelu", 0.1, **k), TOKENS),
     "FeedForward, tanh": (lambda **k: layers.FeedForward(16, "gelu_tanh", **k), TOKENS),
@@ -47,14 +51,45 @@ CASES = {
             attention_dropout=0.1,
             stochastic_depth=0.1,
             layer_scale=0.1,
-            qk_norm=True,
             activation="gelu_tanh",
             norm_epsilon=1e-5,
+            attention={"qk_norm": True},
             **k,
         ),
         TOKENS,
     ),
+    "TransformerBlock, RMSNorm and a gate": (
+        lambda **k: layers.TransformerBlock(
+            2,
+            16,
+            norm="rms",
+            norm_placement="after",
+            activation="silu",
+            attention={"qk_norm": True, "inner_norm": True, "qkv_bias": "query_value"},
+            mlp={"gated": True, "inner_norm": True, "use_bias": False},
+            **k,
+        ),
+        TOKENS,
+    ),
+    "TransformerBlock, positions": (
+        lambda **k: layers.TransformerBlock(
+            2,
+            16,
+            attention={
+                "rotary": {"kind": "mixed", "grid": (2, 2), "num_prefix_tokens": 1},
+                "relative_position_bias": {"grid": (2, 2), "class_token": True},
+            },
+            **k,
+        ),
+        TOKENS,
+    ),
+    "RMSNorm": (lambda **k: layers.RMSNorm(1e-5, **k), TOKENS),
+    "RotaryEmbedding": (
+        lambda **k: layers.RotaryEmbedding("axial", (2, 3), 1, reference_grid=(4, 4), **k),
+        (7, 2, 8),
+    ),
     "TokenPool": (lambda **k: layers.TokenPool("token", 2, index=1, **k), TOKENS),
+    "TokenPool, both": (lambda **k: layers.TokenPool("token_and_average", 2, **k), TOKENS),
     "TokenPool, average": (lambda **k: layers.TokenPool("average", 2, **k), TOKENS),
     "AttentionPool": (lambda **k: layers.AttentionPool(2, 16, **k), TOKENS),
     "StandardizedConv2D": (lambda **k: layers.StandardizedConv2D(8, 3, **k), (8, 8, 3)),
@@ -62,7 +97,7 @@ CASES = {
     "ResNetStem": (lambda **k: layers.ResNetStem((1, 1), 32, **k), (32, 48, 3)),
     "ResNetStem, root": (lambda **k: layers.ResNetStem((), 32, **k), (32, 48, 3)),
 }
-NEEDS_TWO_INPUTS = {"QKNormAttention"}  # checked inside "TransformerBlock, everything"
+INSIDE_A_BLOCK = {"Attention", "RelativePositionBias"}  # their inputs are not one tensor
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -77,5 +112,5 @@ def test_every_layer_has_a_case():
         for name, value in vars(layers).items()
         if inspect.isclass(value) and issubclass(value, keras.layers.Layer)
     }
-    covered = {name.partition(",")[0] for name in CASES} | NEEDS_TWO_INPUTS
+    covered = {name.partition(",")[0] for name in CASES} | INSIDE_A_BLOCK
     assert public <= covered

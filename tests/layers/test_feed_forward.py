@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_vit.layers import FeedForward
-from keras_vit.layers.feed_forward import gelu
-from tests.contracts import to_numpy
+from keras_vit.layers.feed_forward import gelu, gelu_tanh, quick_gelu
+from tests.contracts import randomize, to_numpy
 
 
 def test_gelu_is_its_definition():
@@ -18,8 +18,24 @@ def test_gelu_is_its_definition():
     ]
     # float32 of numbers up to 6: a rounding is 5e-7.
     np.testing.assert_allclose(to_numpy(gelu(x)), exact, atol=2e-6)
-    np.testing.assert_allclose(to_numpy(gelu(x, "gelu_tanh")), tanh, atol=2e-6)
+    np.testing.assert_allclose(to_numpy(gelu_tanh(x)), tanh, atol=2e-6)
+    quick = x / (1 + np.exp(-1.702 * x))
+    np.testing.assert_allclose(to_numpy(quick_gelu(x)), quick, atol=2e-6)
+    assert 1e-2 < np.abs(quick - exact).max() < 2.1e-2
     assert 1e-4 < np.abs(np.subtract(exact, tanh)).max() < 5e-4  # they are not the same
+
+
+def test_a_gate_multiplies_and_a_norm_follows():
+    layer = FeedForward(6, "silu", gated=True, inner_norm=True, norm="rms", use_bias=False)
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    layer.build(x.shape)
+    randomize(layer)
+    gate, hidden = x @ to_numpy(layer.gate.kernel), x @ to_numpy(layer.hidden.kernel)
+    y = gate / (1 + np.exp(-gate)) * hidden
+    y = y / np.sqrt(np.square(y).mean(-1, keepdims=True) + 1e-6) * to_numpy(layer.inner_norm.gamma)
+    # float32 sums of six numbers of size 1.
+    expected = y @ to_numpy(layer.output_projection.kernel)
+    np.testing.assert_allclose(to_numpy(layer(x)), expected, atol=5e-6)
 
 
 def test_each_token_is_alone():
@@ -32,7 +48,7 @@ def test_each_token_is_alone():
 
 
 def test_an_unknown_activation_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="gelu, gelu_tanh"):
+    with pytest.raises(ValueError, match="Did you mean quick_gelu"):
         FeedForward(16, activation="quick")
 
 

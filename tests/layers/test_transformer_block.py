@@ -34,7 +34,7 @@ def in_numpy(block, x):
         return np.einsum("btd,dhe->bhte", y, kernel) + bias[None, :, None]
 
     q, k, v = map(heads, (attention.query_dense, attention.key_dense, attention.value_dense))
-    if block.qk_norm:
+    if attention.qk_norm:
         q, k = layer_norm(q, attention.query_norm), layer_norm(k, attention.key_norm)
     weights = softmax(q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1]))
     out = attention.output_dense
@@ -53,7 +53,7 @@ def in_numpy(block, x):
     return x + y, weights
 
 
-@pytest.mark.parametrize("options", [{}, {"layer_scale": 0.3, "qk_norm": True}])
+@pytest.mark.parametrize("options", [{}, {"layer_scale": 0.3, "attention": {"qk_norm": True}}])
 def test_equations_2_and_3(x, options):
     block = TransformerBlock(2, 16, **options)
     block.build(x.shape)
@@ -63,6 +63,16 @@ def test_equations_2_and_3(x, options):
     # float32 against float64 in places, through two normalisations.
     np.testing.assert_allclose(to_numpy(y), expected, atol=2e-5)
     np.testing.assert_allclose(to_numpy(weights), expected_weights, atol=2e-6)
+    np.testing.assert_allclose(to_numpy(block(x)), expected, atol=2e-5)
+
+
+def test_norms_after_the_branches(x):
+    block = TransformerBlock(2, 16, norm_placement="after")
+    block.build(x.shape)
+    randomize(block)
+    middle = x + layer_norm(to_numpy(block.attention(x, x)), block.attention_norm)
+    expected = middle + layer_norm(to_numpy(block.mlp(middle)), block.mlp_norm)
+    # As above.
     np.testing.assert_allclose(to_numpy(block(x)), expected, atol=2e-5)
 
 

@@ -103,7 +103,7 @@ CHANGES = {
     ),
     "no blocks": (
         lambda model: ViT(model.input, model.get_layer("patch_encoder").output),
-        "without its layers block_00, encoder_norm, pool",
+        "without its layers block_00, pool",
     ),
     "other wires": (
         lambda model: with_parallel_blocks(model),

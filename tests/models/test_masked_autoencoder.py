@@ -40,6 +40,24 @@ def test_the_number_of_hidden_patches_is_exact(images, mask, patch, visible):
         assert set(masked.ravel()) == {0.0, 1.0}
 
 
+@pytest.mark.parametrize("options", [{"rotary": "axial"}, {"relative_position_bias": True}])
+def test_positions_that_need_all_patches_are_refused(options):
+    with pytest.raises(UserError, match="MaskedAutoencoder: goes with positions that tokens carry"):
+        MaskedAutoencoder(vit(config(**options)), **SIZES)
+    with pytest.raises(UserError, match="patch_dropout: goes with positions that tokens carry"):
+        vit(config(**options), patch_dropout=0.5)
+
+
+def test_a_norm_before_the_blocks_is_part_of_the_encoder(images):
+    model = autoencoder(embedding_norm=True)
+    order = np.tile(np.arange(16), (6, 1))
+    alone = keras.Model(model.encoder.input, model.encoder.get_layer("encoder_norm").output)
+    # The same operations on the same numbers, but for a gather that changes nothing.
+    np.testing.assert_allclose(
+        to_numpy(model.encode(images, order)), to_numpy(alone(images)), rtol=0, atol=1e-6
+    )
+
+
 def test_masks_differ_between_images_and_steps_and_repeat_in_evaluation(images):
     model = autoencoder()
 

@@ -105,6 +105,22 @@ OPTIONS = {
     "mean of each channel alone": {"pixel_mean": (0.4, 0.5, 0.6), "pixel_std": 0.25},
     "one channel": {"channels": 1},
     "tanh": {"activation": "gelu_tanh", "norm_epsilon": 1e-12},
+    "CLIP": {"patch_bias": False, "embedding_norm": True, "activation": "quick_gelu"},
+    "EVA-02": {
+        **{"rotary": "axial", "rotary_reference_grid": 4, "qkv_bias": "query_value"},
+        **{"gated_mlp": True, "activation": "silu", "mlp_inner_norm": True},
+        "attention_inner_norm": True,
+    },
+    "DINOv3": {"rotary": "dinov3", "rotary_temperature": 100.0, "register_tokens": 2},
+    "mixed rotary positions": {"rotary": "mixed", "final_norm": False},
+    "BEiT": {"relative_position_bias": True, "position": "none", "pool": "average"},
+    "AIMv2": {
+        **{"norm": "rms", "patch_norm": True, "qkv_bias": "none", "dense_bias": False},
+        **{"gated_mlp": True, "activation": "silu", "pool": "average", "qk_norm": True},
+    },
+    "norms after the branches": {"norm_placement": "after", "activation": "relu"},
+    "token and average": {"pool": "token_and_average", "register_tokens": 1},
+    "a pool of its own sizes": {"pool": "map", "pool_heads": 1, "pool_mlp_dim": 7},
     "not square": {"patch_size": (4, 8)},
     "hybrid": {"resnet_stages": (1, 1), "resnet_width": 32, "patch_size": 1},
 }
