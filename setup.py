@@ -63,7 +63,10 @@ setup(
         # The site, see docs/conf.py.
         "docs": ["sphinx>=8.2,<10", "myst-parser>=4,<6", "furo>=2025.7.19,<2027"],
         # The libraries that `keras-vit parity` compares with.
-        "parity": [TORCH, TIMM, "transformers>=5,<6", "flax>=0.12,<0.13", "jax>=0.9,<0.11"],
+        "parity": [
+            *(TORCH, TIMM, "transformers>=5,<6", "open-clip-torch>=3,<4"),
+            *("flax>=0.12,<0.13", "jax>=0.9,<0.11"),
+        ],
         # What benchmarks/pipeline.py and benchmarks/export compare with.
         "bench": [
             *(TIMM, TORCH, "torchvision", "onnxscript>=0.5,<0.8"),

@@ -9,9 +9,12 @@ from typing import Any
 from keras_vit.errors import UserError, unknown
 from keras_vit.weights.adapter import Adapter
 from keras_vit.weights.adapters.big_vision import BigVision
+from keras_vit.weights.adapters.clip import ChineseClip, Clip, MetaClip2
 from keras_vit.weights.adapters.flax import Flax
 from keras_vit.weights.adapters.keras_file import KerasFile
 from keras_vit.weights.adapters.keras_hub import KerasHub
+from keras_vit.weights.adapters.open_clip import OpenClip
+from keras_vit.weights.adapters.siglip import Siglip, Siglip2
 from keras_vit.weights.adapters.timm import Timm
 from keras_vit.weights.adapters.transformers import Transformers
 from keras_vit.weights.names import features_of
@@ -22,6 +25,12 @@ _ADAPTERS: list[Adapter] = [
     Flax(),
     BigVision(),
     Timm(),
+    OpenClip(),
+    Clip(),
+    MetaClip2(),
+    ChineseClip(),
+    Siglip(),
+    Siglip2(),
     Transformers(),
     KerasHub(),
     KerasFile(),

@@ -40,9 +40,10 @@ def save(
     Args:
         model: a model that `keras_vit.vit` built.
         path: a `.npz` file for "flax" and "big_vision"; a `.safetensors` file or a folder (with
-            `config.json`) for "timm"; a folder for "hf".
-        dialect: "flax", "big_vision", "timm" or "hf"; or a spelling of them: "flax_published" (as
-            the official files), "big_vision_scan" (blocks stacked), "hf_v5".
+            `config.json`) for "timm"; a folder for "open_clip" and families of transformers.
+        dialect: "flax", "big_vision", "timm", "open_clip" or a family of transformers ("hf" for ViT
+            and DeiT, "hf_clip", "hf_siglip" ...); or a spelling of them: "flax_published" (as the
+            official files), "big_vision_scan" (blocks stacked), "hf_v5".
         accept: fields of the configuration that the dialect cannot say and that may be lost, e.g.
             `("activation",)`. Without, such a loss is an error.
 

@@ -61,6 +61,8 @@ HEADS_OUT = Transform(
 CHANNELS_LAST = Transform(lambda x, c: x.reshape(1, 1, 1, -1), lambda x, c: x.reshape(x.shape[-1]))
 # (1, rows, D) <-> (rows, D)
 UNBATCHED = Transform(lambda x, c: x[0], lambda x, c: x[None])
+# (1, 1, D) <-> (D,)
+ONE_TOKEN = Transform(lambda x, c: x[0, 0], lambda x, c: x[None, None])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,8 +20,9 @@ GAINS_ZEROS = ("timm_no_qkv_bias", "hf_vit_no_qkv_bias")
 
 # The families of dialects that can say what each fixture is.
 _FLAX, _BIG_VISION, _TIMM, _HF = {"flax"}, {"big_vision"}, {"timm"}, {"hf"}
+_SIGLIP = {"hf_siglip", "hf_siglip2"}  # classifiers, which average normalised patches
 SAID_BY = {
-    "bv_gap_sincos2d": _FLAX | _BIG_VISION | _TIMM,
+    "bv_gap_sincos2d": _FLAX | _BIG_VISION | _TIMM | _SIGLIP,
     "bv_map_learn": _BIG_VISION | _TIMM,
     "hf_deit": _TIMM | _HF,
     "hf_deit_teacher": _TIMM | _HF,
@@ -34,7 +35,7 @@ SAID_BY = {
     "hf_vit_not_square": _TIMM | _HF,
     "timm_avg_all_tokens": _TIMM,
     "timm_avg_fc_norm": _TIMM,
-    "timm_avg_norm": _TIMM,
+    "timm_avg_norm": _TIMM | _SIGLIP,
     "timm_avg_norm_with_class_token": _TIMM,
     "timm_avg_with_class_token": _TIMM,
     "timm_distilled": _TIMM | _HF,
@@ -54,7 +55,7 @@ SAID_BY = {
     "timm_registers_no_embed": _TIMM,
     "timm_tanh": _FLAX | _BIG_VISION | _TIMM | _HF,
     "timm_token": _TIMM | _HF,
-    "vit_jax_gap": _FLAX | _BIG_VISION | _TIMM,
+    "vit_jax_gap": _FLAX | _BIG_VISION | _TIMM | _SIGLIP,
     "vit_jax_token": _FLAX | _BIG_VISION | _TIMM | _HF,
     "vit_jax_token_prelogits_published_names": _FLAX | _BIG_VISION,
 }
@@ -65,8 +66,8 @@ def run(model, pixels):
 
 
 def target(folder, dialect):
-    ending = {"flax": ".npz", "big_vision": ".npz", "timm": ".safetensors", "hf": ""}
-    return folder / f"{dialect}{ending[writer_of(dialect).name]}"
+    ending = {"flax": ".npz", "big_vision": ".npz", "timm": ".safetensors"}
+    return folder / f"{dialect}{ending.get(writer_of(dialect).name, '')}"
 
 
 @pytest.fixture(scope="module", params=CHECKPOINTS, ids=lambda path: path.stem)
@@ -121,8 +122,8 @@ def test_every_dialect_that_can_say_it_gives_identical_logits(loaded, tmp_path):
     assert said_by == SAID_BY.get(checkpoint.stem, said_by | {home})
 
 
-def test_every_pair_of_families_has_a_model_in_common():
+def test_every_pair_of_families_of_plain_models_has_one_in_common():
     rows = [SAID_BY[path.stem] for path in CHECKPOINTS if path.stem in SAID_BY]
     reached = {pair for row in rows for pair in itertools.permutations(row, 2)}
-    families = {writer_of(dialect).name for dialect in written_dialects()}
-    assert reached == set(itertools.permutations(families, 2))
+    families = _FLAX | _BIG_VISION | _TIMM | _HF
+    assert reached >= set(itertools.permutations(families, 2))

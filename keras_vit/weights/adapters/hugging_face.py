@@ -58,10 +58,12 @@ class HuggingFace(Adapter):
         kinds: what its config classes say where a `config.json` does not, by `model_type`.
         towers: of these `model_type`s, those that hold text as well; the images' own settings are
             under `vision_config`.
+        embedding_norm: last part of the name of the norm before the blocks in its models.
     """
 
     kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     towers: tuple[str, ...] = ()
+    embedding_norm: str | None = None
     resampling = Resampling("bicubic")
     written_to = ("folder",)
     reference = "hf"
@@ -127,7 +129,18 @@ class HuggingFace(Adapter):
         own = read_json(config_file(source.path))
         same = own.get("model_type") == ours["model_type"]
         settings = {**ours, **own, "architectures": ours["architectures"]} if same else ours
-        return references.run_transformers(source, settings, images, self.at_home)
+        return references.run_transformers(
+            source, settings, images, self.at_home, self.embedding_norm, self.forward
+        )
+
+    def forward(self, model: Any, images: Any) -> Any:
+        """The outputs of their model.
+
+        Args:
+            model: of transformers.
+            images: PyTorch's tensor `(batch, channels, height, width)`, normalised.
+        """
+        return model(images)
 
     def at_home(self, outputs: Any) -> Any:
         """What of the outputs of their model ours returns: the logits, or the representation."""

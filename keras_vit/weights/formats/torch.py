@@ -31,6 +31,7 @@ def open_torch(path: str | os.PathLike) -> Checkpoint:
     size = check_regular(path, limits.MODEL)
     if zipfile.is_zipfile(path):
         check_zip(path, limits.WEIGHTS)
+        _check_no_program(path)
     try:
         import torch
     except ImportError:
@@ -60,6 +61,17 @@ def open_torch(path: str | os.PathLike) -> Checkpoint:
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor.resolve_neg()).numpy()
 
     return Checkpoint(str(path), specs, read)
+
+
+def _check_no_program(path: Path) -> None:
+    """Refuses TorchScript, which PyTorch's restricted reader does in words that help nobody."""
+    with zipfile.ZipFile(path) as archive:
+        if any("/code/" in f"/{name}" for name in archive.namelist()):
+            raise UserError(
+                f"{path}: is a TorchScript archive: a program with weights, as OpenAI published "
+                "CLIP. Programs of others are not run. Ask for the same weights as .safetensors, "
+                "from the Hugging Face hub or from OpenCLIP."
+            )
 
 
 def _spec(path: Path, name: str, tensor: Any, size: int) -> Spec:

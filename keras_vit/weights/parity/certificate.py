@@ -90,7 +90,7 @@ def certify(
 
     Args:
         path: the checkpoint.
-        reference: "timm", "hf" or "flax": runs the file's own tensors in that library.
+        reference: "timm", "hf", "open_clip" or "flax": runs the file's own tensors in that library.
         stored: instead, a `.npz` with "images" (normalised as the model wants them) and "logits",
             and where it has them outputs by layer name.
         record: a `.npz` to store the reference's images and outputs in, for `stored` elsewhere.

@@ -168,6 +168,7 @@ def run_transformers(
     images: np.ndarray,
     result: Callable,
     embedding_norm: str | None = None,
+    forward: Callable | None = None,
 ) -> tuple[Taps, dict[str, str]]:
     """Has transformers load a checkpoint by itself, under the names in the file, and runs it.
 
@@ -176,7 +177,8 @@ def run_transformers(
         settings: its `config.json`; `architectures` names the class.
         images: `(batch, height, width, channels)`, normalised.
         result: what of the outputs of that class is compared with ours.
-        embedding_norm: name of the module that is its norm before the blocks, if it has one.
+        embedding_norm: last part of the name of its norm before the blocks, if it has one.
+        forward: as in `run_torch`.
 
     Raises:
         UserError: where transformers wants tensors that the file lacks.
@@ -197,9 +199,14 @@ def run_transformers(
     missing = [name for name in told["missing_keys"] if not name.endswith("mask_token")]
     if missing:
         raise UserError(f"{source.checkpoint.source}: the reference also wants {missing[:6]}.")
-    norm = model.get_submodule(embedding_norm) if embedding_norm else None
-    taps = _tapped(model, images, _layers_of(model), result, norm)
+    norm = _named(model, embedding_norm) if embedding_norm else None
+    taps = _tapped(model, images, _layers_of(model), result, norm, forward)
     return taps, {"transformers": transformers.__version__}
+
+
+def _named(model, last_part: str):
+    """The module of a model whose name ends so."""
+    return next(m for name, m in model.named_modules() if name.split(".")[-1] == last_part)
 
 
 def _layers_of(model):

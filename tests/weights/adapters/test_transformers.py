@@ -37,8 +37,6 @@ def test_statistics_and_form_of_a_hugging_face_folder(tmp_path):
     ("kind", "feature"),
     [
         ("dinov3_vit", "rotary positions"),
-        ("clip_vision_model", "a norm before the encoder"),
-        ("siglip2", "NaFlex"),
         ("llama", "not known"),
     ],
 )
