@@ -77,27 +77,31 @@ def write_safetensors(
     path: str | os.PathLike,
     tensors: Iterable[tuple[str, tuple[int, ...], Callable[[], np.ndarray]]],
     metadata: dict[str, str],
+    dtype: str = "float32",
 ) -> None:
-    """Writes float32 tensors, one after the other, so that one is in memory at a time.
+    """Writes tensors of one type, one after the other, so that one is in memory at a time.
 
     Args:
         path: the file, replaced at once when all is written.
         tensors: name, shape and maker of each.
         metadata: text to keep with them.
+        dtype: "float32", or "float16" for half the bytes and 11 bits of each number.
     """
     tensors = sorted(tensors, key=lambda tensor: tensor[0])
+    stored = np.dtype(dtype).newbyteorder("<")
+    code = next(code for code, name in _DTYPES.items() if name == dtype)
     header: dict[str, dict] = {"__metadata__": metadata}
     offset = 0
     for name, shape, _ in tensors:
-        size = 4 * Spec(shape, "float32").size
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": (offset, offset + size)}
+        size = stored.itemsize * Spec(shape, dtype).size
+        header[name] = {"dtype": code, "shape": shape, "data_offsets": (offset, offset + size)}
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the numbers start at a multiple of 8 bytes
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, _, make in tensors:
-            np.asarray(make(), "<f4", order="C").tofile(file)
+            np.asarray(make(), stored, order="C").tofile(file)
 
 
 def _header(path: Path) -> tuple[int, dict]:

@@ -77,6 +77,14 @@ def test_any_changed_byte_is_an_error_or_a_file(where, value, ending):
             pass
 
 
+def test_float16_keeps_eleven_bits(tmp_path):
+    array = np.linspace(-3, 3, 35, dtype="float32").reshape(5, 7)
+    write_safetensors(tmp_path / "x.safetensors", makers({"a": array}), {}, "float16")
+    found = open_checkpoint(tmp_path / "x.safetensors")
+    assert found.specs["a"] == ((5, 7), "float16")
+    assert np.array_equal(found["a"], array.astype("float16"))
+
+
 def test_our_safetensors_are_theirs(tmp_path):
     theirs = pytest.importorskip("safetensors.numpy")
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
