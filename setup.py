@@ -25,7 +25,10 @@ setup(
     packages=[*find_packages(include=["keras_vit", "keras_vit.*"]), "keras_vit.apps"],
     package_dir={"keras_vit": "keras_vit", "keras_vit.apps": "apps"},
     package_data={
-        "keras_vit": ["py.typed", "data/sources/bundled/*", "weights/adapters/*.json"],
+        "keras_vit": [
+            *("py.typed", "data/sources/bundled/*", "weights/adapters/*.json"),
+            "weights/catalog.toml",
+        ],
     },
     # The lowest version that the tests pass with, and what no version is known of yet. A package
     # whose private names are used (tests/test_private_names.py) is held within its minor version.

@@ -5,42 +5,81 @@ examples:
   keras-vit list recipes
   keras-vit list models
   keras-vit list weights                       names for train --init and keras_vit.create
+  keras-vit list weights --licence apache-2.0 --max_params 100M --sort top1
+  keras-vit list weights --search dino
+  keras-vit list weights --format json         with addresses, terms of licences and sources
   keras-vit list recipes --format json
 
-Top-1 is what the publisher states for ImageNet-1k; of weights without classes, that of a linear
-classifier on them. GFLOPs are those of a forward pass of one image, a multiplication and its
-addition counted as 2.
+Top-1 is what the publisher states for ImageNet-1k, in per cent, and of what: of the file's own
+classes where nothing is said, else of a linear classifier on the features, of the nearest
+neighbors (k-NN), of names of classes (zero-shot), or after fine-tuning. GFLOPs are those of a
+forward pass of one image, a multiplication and its addition counted as 2.
 """
 
+import argparse
 import json
+import re
 
 from keras_vit.apps.cli import run_script
 
 from keras_vit import recipes
 from keras_vit.config import ViTConfig, variant_names
-from keras_vit.errors import unknown
+from keras_vit.errors import UserError, unknown
 from keras_vit.reports.tables import aligned
-from keras_vit.weights.catalog import CATALOG
+from keras_vit.weights.catalog import Entry, select
+
+_UNITS = {"K": 10**3, "M": 10**6, "B": 10**9}
+# What --sort sorts by, and whether the largest comes first.
+_SORTED = {
+    "name": (lambda row: row["weights"].lower(), False),
+    "parameters": (lambda row: row["parameters"], False),
+    "gflops": (lambda row: row["GFLOPs"], False),
+    "pixels": (lambda row: row["pixels"], False),
+    "top1": (lambda row: row["top-1"] or 0, True),
+    "licence": (lambda row: row["licence"].lower(), False),
+}
 
 
 def add_flags(parser):
     parser.add_argument("what", help="recipes, models or weights")
     parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument(
+        "--licence", action="append", metavar="NAME", help="weights: of this licence; repeatable"
+    )
+    parser.add_argument(
+        "--max_params", type=_count, metavar="N", help="weights: of so many parameters, as 100M"
+    )
+    parser.add_argument("--sort", choices=_SORTED, help="weights: by this column")
+    parser.add_argument(
+        "--search", metavar="TEXT", help="weights: with this in name, family or address"
+    )
 
 
 def main(args) -> int:
     if args.what not in _TABLES:
         raise unknown("list", args.what, _TABLES)
-    rows = _TABLES[args.what]()
+    for flag in ("licence", "max_params", "sort", "search"):
+        if args.what != "weights" and getattr(args, flag) is not None:
+            raise UserError(f"--{flag}: goes with `keras-vit list weights`.")
+    rows = _TABLES[args.what](args)
     if args.format == "json":
         print(json.dumps(rows, indent=2))
-    else:
-        cells = [[_cell(value) for value in row.values()] for row in rows]
-        print("\n".join(aligned([list(rows[0]), *cells])))
+        return 0
+    rows = [_short(row) for row in rows] if args.what == "weights" else rows
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    print("\n".join(aligned([list(rows[0]), *cells])))
     return 0
 
 
-def _recipes():
+def _count(text: str) -> float:
+    """`"100M"` as a number."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMB]?)", text.strip().replace("_", ""), re.IGNORECASE)
+    if not match:
+        raise argparse.ArgumentTypeError(f"expected a number as 100M or 1.5B, received {text!r}")
+    return float(match[1]) * _UNITS.get(match[2].upper(), 1)
+
+
+def _recipes(args):
     rows = []
     for name in recipes.names():
         recipe = recipes.get(name)
@@ -51,7 +90,7 @@ def _recipes():
     return rows
 
 
-def _models():
+def _models(args):
     rows = []
     for name in variant_names():
         config = ViTConfig.of(name)
@@ -61,14 +100,49 @@ def _models():
     return rows
 
 
-def _weights():
-    rows = []
-    for name, entry in CATALOG.items():
-        size = f"{entry.image_size}x{entry.image_size}"
-        row = {"weights": name, "model": entry.model, "image": size}
-        row |= {"classes": entry.num_classes or None, "top-1": entry.accuracy}
-        rows.append({**row, "licence": entry.licence, "url": entry.url})
+def _weights(args):
+    entries = select(args.licence or (), args.max_params, args.search or "")
+    rows = [_facts(entry) for entry in entries.values()]
+    if args.sort:
+        key, descending = _SORTED[args.sort]
+        rows.sort(key=key, reverse=descending)
     return rows
+
+
+def _facts(entry: Entry) -> dict:
+    config = entry.config
+    sizes = _sizes(config)
+    return {
+        "weights": entry.name,
+        "family": entry.family,
+        "parameters": entry.parameters,
+        "GFLOPs": sizes["GFLOPs"],
+        "pixels": config.image_size[0],
+        "patch": config.patch_size[0] * config.stem_stride,
+        "classes": config.num_classes,
+        "top-1": entry.accuracy,
+        "measures": entry.measures or None,
+        "source": entry.source,
+        "licence": entry.licence.name,
+        "terms": entry.licence.terms,
+        "restriction": entry.origin.restriction or None,
+        "gated": entry.gated,
+        "dialect": entry.dialect,
+        "pixel_mean": config.pixel_mean if "pixel_mean" in entry.fields else None,
+        "pixel_std": config.pixel_std if "pixel_std" in entry.fields else None,
+        "at": entry.at,
+        "sha256": entry.sha256 or None,
+    }
+
+
+def _short(row: dict) -> dict:
+    """The columns of a line on a terminal."""
+    what = "" if row["measures"] == "classes" else f" {row['measures']}"
+    row["top-1"] = None if row["top-1"] is None else f"{row['top-1']}{what}"
+    return {
+        name: row[name]
+        for name in ("weights", "parameters", "GFLOPs", "pixels", "top-1", "licence")
+    }
 
 
 def _sizes(config: ViTConfig | None) -> dict:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The table of docs/which-model.md: what publishers say of checkpoints, and what their sizes cost.
+"""The tables of docs/which-model.md: what publishers say of checkpoints, and what their sizes cost.
 
-    taskset -c 1 python benchmarks/models.py               all; one of 1,000 GFLOPs takes minutes
-    taskset -c 1 python benchmarks/models.py --most 40     times sizes of at most 40 GFLOPs
+    python benchmarks/models.py                            the page anew, with the times it has
+    taskset -c 1 python benchmarks/models.py --most 40     the same, sizes up to 40 GFLOPs timed
 
 CPU ms: median CPU time of one image on one thread, LiteRT float32, of a model of that size with
 random weights (`keras-vit benchmark SIZE --image_size N --runtime litert`), which is as fast as the
@@ -11,46 +11,90 @@ published ones. A size that was not timed has a dash.
 
 import argparse
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
-from keras_vit.config import ViTConfig
-from keras_vit.weights.catalog import CATALOG, Entry
+from keras_vit.files import write_text
+from keras_vit.weights.catalog import Entry, catalog
 
+PAGE = Path(__file__).parents[1] / "docs" / "which-model.md"
 HEADER = (
-    "| weights | image | parameters | GFLOPs | top-1, % | CPU ms | license | published in |\n"
+    "| weights | pixels | parameters | GFLOPs | top-1, % | CPU ms | license | published in |\n"
     "|---|---|---|---|---|---|---|---|"
 )
+BACKBONES, CLASSIFIERS = "<!-- backbones -->", "<!-- classifiers -->"
+END = "<!-- end -->"
+_IMAGENET = 1000
+# Options that make another model than that of the size.
+_OTHER = {"gated_mlp", "rotary", "relative_position_bias", "pool", "norm"}
 
 
-def config_of(entry: Entry) -> ViTConfig:
-    return ViTConfig.of(entry.model, image_size=entry.image_size, num_classes=entry.num_classes)
-
-
-def facts(name: str, entry: Entry) -> list[str]:
+def facts(entry: Entry) -> list[str]:
     """The columns that are known without running anything, but for CPU ms."""
-    config = config_of(entry)
-    top1 = f"{entry.accuracy}" if entry.num_classes else f"{entry.accuracy} linear"
+    config = entry.config
+    what = "" if entry.measures == "classes" else f" {entry.measures}"
     return [
-        f"`{name}`",
-        str(entry.image_size),
-        f"{config.num_parameters / 1e6:.1f} M",
+        f"`{entry.name}`",
+        str(config.image_size[0]),
+        f"{entry.parameters / 1e6:.1f} M",
         f"{config.forward_flops() / 1e9:,.1f}",
-        top1,
-        entry.licence,
+        "-" if entry.accuracy is None else f"{entry.accuracy}{what}",
+        f"[{entry.licence.name}]({entry.licence.terms})" + (", gated" if entry.gated else ""),
         entry.source.removeprefix("github.com/").partition("/")[2],
     ]
 
 
-def worth_showing() -> dict[str, Entry]:
-    """Those of which a publisher states an accuracy, the cheapest first."""
-    shown = {name: entry for name, entry in CATALOG.items() if entry.accuracy is not None}
-    return dict(sorted(shown.items(), key=lambda item: config_of(item[1]).forward_flops()))
+def shown(marker: str) -> list[Entry]:
+    """The checkpoints of a table, the cheapest first."""
+    wanted = marker == CLASSIFIERS
+    found = [e for e in catalog().values() if (e.config.num_classes == _IMAGENET) == wanted]
+    return sorted(found, key=lambda entry: entry.config.forward_flops())
 
 
-def cpu_ms(entry: Entry) -> str:
-    command = [sys.executable, "-m", "keras_vit.apps", "benchmark", entry.model]
-    command += ["--image_size", str(entry.image_size), "--runtime", "litert", "--threads", "1"]
+def size_of(entry: Entry) -> tuple[str, int]:
+    """What is timed: a size, and pixels of a side; "" for what is no plain model of a size."""
+    plain = not _OTHER & set(entry.fields)
+    return entry.fields.get("model", "") if plain else "", entry.config.image_size[0]
+
+
+def rows_of(page: str) -> dict[str, list[str]]:
+    """The cells of each row of the tables, by the name of the weights."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    return {row[0].strip("`"): row for row in rows if len(row) == 8 and row[0].startswith("`")}
+
+
+def times_of(page: str) -> dict[tuple[str, int], str]:
+    """CPU ms by size, as the page has them."""
+    cells = {name: row[5] for name, row in rows_of(page).items() if name in catalog()}
+    times = {size_of(catalog()[name]): time for name, time in cells.items() if time != "-"}
+    return {size: time for size, time in times.items() if size[0]}
+
+
+def table(marker: str, times: Mapping[tuple[str, int], str]) -> str:
+    """One of the tables, with its marker and its end."""
+    lines = [marker, "", HEADER]
+    for entry in shown(marker):
+        *before, licence, source = facts(entry)
+        cells = [*before, times.get(size_of(entry), "-"), licence, source]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", END])
+
+
+def written(page: str, times: Mapping[tuple[str, int], str]) -> str:
+    """The page with its tables written anew."""
+    for marker in (BACKBONES, CLASSIFIERS):
+        text = table(marker, times)
+        page = re.sub(f"{marker}.*?{END}", lambda _, text=text: text, page, flags=re.DOTALL)
+    return page
+
+
+def cpu_ms(size: tuple[str, int]) -> str:
+    model, pixels = size
+    command = [sys.executable, "-m", "keras_vit.apps", "benchmark", model]
+    command += ["--image_size", str(pixels), "--runtime", "litert", "--threads", "1"]
     command += ["--seconds", "3", "--format", "json"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return f"{json.loads(done.stdout)[0]['cpu_ms']:.3g}"
@@ -58,17 +102,15 @@ def cpu_ms(entry: Entry) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--most", type=float, default=float("inf"), help="GFLOPs that are timed")
+    parser.add_argument("--most", type=float, default=0, help="GFLOPs that are timed")
     flags = parser.parse_args()
-    times: dict[tuple[str, int], str] = {}
-    print(HEADER)
-    for name, entry in worth_showing().items():
-        size = entry.model, entry.image_size
-        if size not in times:
-            timed = config_of(entry).forward_flops() / 1e9 <= flags.most
-            times[size] = cpu_ms(entry) if timed else "-"
-        *before, licence, source = facts(name, entry)
-        print("|", " | ".join([*before, times[size], licence, source]), "|", flush=True)
+    page = PAGE.read_text(encoding="utf-8")
+    times = times_of(page)
+    for entry in catalog().values():
+        size = size_of(entry)
+        if size[0] and entry.config.forward_flops() / 1e9 <= flags.most:
+            times[size] = cpu_ms(size)
+    write_text(PAGE, written(page, times))
 
 
 if __name__ == "__main__":

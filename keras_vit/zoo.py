@@ -10,7 +10,7 @@ from keras_vit.config.variants import is_size, variant_names
 from keras_vit.errors import UserError
 from keras_vit.models import ViT, vit
 from keras_vit.run_folder import RunFolder
-from keras_vit.weights.catalog import CATALOG, check_named
+from keras_vit.weights.catalog import catalog, check_named
 from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository
 from keras_vit.weights.load import build
@@ -118,11 +118,12 @@ def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:
     check_named(text)
     if (run := RunFolder(Path(text))).exists:
         return run.model_file, {}
-    if text in CATALOG:
-        entry = CATALOG[text]
-        return fetch(entry.url), dict(entry.options)
+    told, sha256 = {}, ""
+    if text in catalog():
+        entry = catalog()[text]
+        text, told, sha256 = entry.at, dict(entry.options), entry.sha256
     if text.startswith(("http://", "https://")):
-        return fetch(text), {}
+        return fetch(text, sha256=sha256), told
     if text.startswith("hf:"):
-        return fetch_repository(text), {}
-    return text, {}
+        return fetch_repository(text), told
+    return text, told

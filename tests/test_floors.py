@@ -13,7 +13,7 @@ FLOORS = (
     {"errors", "hardware", "interpolation", "lazy", "preprocessing", "processes", "quiet"}
     | {"registered"},
     {"files", "untrusted"},
-    {"config", "progress"},
+    {"config", "origins", "progress"},
     {"layers", "recipes"},
     {"models"},
     {"analysis", "data", "evaluation", "export", "weights"},

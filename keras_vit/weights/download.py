@@ -55,6 +55,7 @@ def fetch(
     folder: str | os.PathLike | None = None,
     name: str | None = None,
     token: str | None = None,
+    sha256: str = "",
 ) -> Path:
     """Returns the local copy of a URL, downloading what is missing of it.
 
@@ -66,11 +67,12 @@ def fetch(
         folder: where to keep it; a folder of the cache named after the URL when None.
         name: the file's name; the last part of the URL when None.
         token: shown to the server of the URL, and to no other that it sends us on to.
+        sha256: the first digits of its hash, where the publisher states them.
 
     Raises:
-        UserError: when it cannot be had (offline, 404), is not what it was, or has more bytes than
-            the server said, than the disk has room for, or than `keras_vit.untrusted.limits`
-            allows.
+        UserError: when it cannot be had (offline, 404), is not what it was or what its publisher
+            states, or has more bytes than the server said, than the disk has room for, or than
+            `keras_vit.untrusted.limits` allows.
     """
     try:
         parts = urllib.parse.urlsplit(url)
@@ -93,6 +95,12 @@ def fetch(
     part = target.with_name(f"{name}.part")
     _download(url, part, token)
     found = Record(url, part.stat().st_size, _sha256(part))
+    if not found.sha256.startswith(sha256):
+        part.unlink()
+        raise UserError(
+            f"{url}: the file is not the one that was published: its sha256 is {found.sha256}, and "
+            f"has to begin with {sha256}."
+        )
     if record and (record.size, record.sha256) != (found.size, found.sha256):
         part.unlink()
         raise UserError(

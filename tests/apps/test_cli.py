@@ -15,7 +15,7 @@ import pytest
 from keras_vit.apps import cli, train
 
 from keras_vit.untrusted import reading
-from keras_vit.weights.catalog import CATALOG
+from keras_vit.weights.catalog import catalog
 
 
 def test_overview(without_keras):
@@ -153,8 +153,8 @@ def test_lists(without_keras):
     assert "B/16" in models and "86,567,656" in models
     weights = without_keras("list", "weights").out
     row = next(line for line in weights.splitlines() if line.startswith("S/16-augreg-i21k-i1k-384"))
-    assert row.split()[1:6] == ["S/16", "384x384", "1,000", "83.73", "Apache-2.0"]
-    assert len(weights.splitlines()) == 1 + len(CATALOG)
+    assert row.split()[1:] == ["22,196,584", "31.0", "384", "83.73", "Apache-2.0"]
+    assert len(weights.splitlines()) == 1 + len(catalog())
     recipes = without_keras("list", "recipes").out
     assert "digits" in recipes and "119,194" in recipes
     rows = json.loads(without_keras("list", "recipes", "--format", "json").out)
@@ -170,6 +170,38 @@ def test_lists(without_keras):
         "steps": None,
         "description": "DeiT-S/16 on ImageNet (arXiv 2012.12877). Published: 79.8 %.",
     }
+
+
+def test_lists_of_weights(without_keras):
+    asked = ("list", "weights", "--licence", "apache-2.0", "--max_params", "100M", "--sort", "top1")
+    header, *lines = without_keras(*asked).out.splitlines()
+    columns = ["weights", "parameters", "GFLOPs", "pixels", "top-1", "licence"]
+    assert header.split() == columns
+    assert all(line.split()[-1] == "Apache-2.0" for line in lines)
+    assert all(int(line.split()[1].replace(",", "")) <= 100e6 for line in lines)
+    top1 = [float(line.split()[4]) for line in lines if line.split()[4] != "-"]
+    assert len(top1) > 20 and top1 == sorted(top1, reverse=True)
+    dino = json.loads(
+        without_keras("list", "weights", "--search", "DINOv2", "--format", "json").out
+    )
+    row = next(row for row in dino if row["weights"] == "dinov2-small")
+    assert (row["measures"], row["parameters"], row["pixels"]) == ("linear", 22_056_192, 518)
+    assert row["at"] == "hf:timm/vit_small_patch14_dinov2.lvd142m"
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("weights", "--licence", "apache"), "Did you mean Apache-2.0"),
+        (("weights", "--max_params", "many"), "expected a number as 100M or 1.5B"),
+        (("weights", "--sort", "size"), "choose from name, parameters, gflops"),
+        (("weights", "--search", "nothing of it"), "no weights of the catalog fit"),
+        (("models", "--licence", "mit"), "goes with `keras-vit list weights`"),
+    ],
+)
+def test_what_a_list_cannot_be_asked(without_keras, arguments, said):
+    done = without_keras("list", *arguments)
+    assert done.code == 2 and said in done.err.replace("'", "")
 
 
 def test_scripts_are_the_commands(keras_vit_command):

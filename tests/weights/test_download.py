@@ -109,3 +109,12 @@ def test_not_found_and_offline(serve):
 def test_urls_that_are_refused(url):
     with pytest.raises(UserError, match=r"expected a URL|is not a URL"):
         fetch(url)
+
+
+def test_a_hash_that_the_publisher_states(serve, tmp_path):
+    base, sha256 = serve(), hashlib.sha256(DATA).hexdigest()
+    for stated in ("0123abcd", sha256[:7] + "x"):
+        with pytest.raises(UserError, match=f"has to begin with {stated}"):
+            fetch(f"{base}/x.npz", tmp_path, sha256=stated)
+        assert not list(tmp_path.iterdir())
+    assert fetch(f"{base}/x.npz", tmp_path, sha256=sha256[:8]).read_bytes() == DATA
