@@ -297,5 +297,5 @@ def _layer_numbers(paths: Sequence[str]) -> dict[str, int]:
     i, and one more than the last block for what follows it."""
     blocks = {p: int(match[1]) + 1 for p in paths if (match := re.match(r"block_(\d+)/", p))}
     after = max(blocks.values(), default=0) + 1
-    first = ("patch_encoder", "resnet_stem")
+    first = ("patch_encoder", "resnet_stem", "embedding_norm")
     return {p: blocks.get(p, 0 if p.startswith(first) else after) for p in paths}

@@ -26,6 +26,10 @@ OPTIONS = [
     ({"pool": "map"}, 2_449_984, 683_072),
     ({"representation_size": 24, "num_classes": 7}, 2_295_888, 647_248),
     ({"distillation_token": True}, 2_360_960, 697_984),
+    # One more product of 32 by 128 in each of two blocks, for 33 tokens and for 5.
+    ({"gated_mlp": True}, 2_294_336 + 2 * 2 * 33 * 32 * 128, 645_696 + 2 * 2 * 5 * 32 * 128),
+    # A head of twice the width.
+    ({"pool": "token_and_average"}, 2_294_336 + 2 * 32 * 5, 645_696 + 2 * 32 * 5),
     ({"resnet_stages": (1, 2), "resnet_width": 32, "patch_size": 4}, 22_268_480, 22_370_880),
     ({"resnet_stages": (), "resnet_width": 32}, 5_229_120, 5_331_520),
 ]

@@ -19,6 +19,19 @@ from keras_vit.config.variables import shapes
         ViTConfig.of(
             "mu/16", image_size=32, register_tokens=2, head_bias=None, representation_size=7
         ),
+        ViTConfig.of(
+            "mu/16",
+            **{"image_size": 32, "norm": "rms", "qk_norm": True, "rotary": "mixed"},
+            **{"gated_mlp": True, "mlp_inner_norm": True, "attention_inner_norm": True},
+            **{"qkv_bias": "query_value", "dense_bias": False, "patch_norm": True},
+        ),
+        ViTConfig.of(
+            "mu/16",
+            **{"image_size": 32, "relative_position_bias": True, "position": "none"},
+            **{"patch_bias": False, "embedding_norm": True, "final_norm": False},
+            **{"pool": "token_and_average", "representation_size": 9},
+        ),
+        ViTConfig.of("mu/16", image_size=32, pool="map", pool_heads=1, pool_mlp_dim=7),
     ],
     ids=str,
 )

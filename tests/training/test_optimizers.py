@@ -8,9 +8,9 @@ import pytest
 from keras_vit import UserError, vit
 from keras_vit.recipes import Optimizer, Schedule
 from keras_vit.recipes.optimization import OPTIMIZERS
-from keras_vit.training.initial_model import freeze
 from keras_vit.training.optimizers import make_optimizer, scales_of
 from keras_vit.training.schedules import WarmupAndDecay, make_schedule
+from keras_vit.training.trained_part import freeze
 from tests.contracts import to_numpy
 from tests.models.test_vit import tiny
 
@@ -162,7 +162,7 @@ def test_muon_leaves_what_is_no_hidden_matrix_to_adamw():
 def test_layer_decay_gives_each_variable_of_twelve_blocks_its_rate():
     """One step of plain SGD along a gradient of ones moves each weight by rate * 0.75 ** (13 -
     layer), as in the fine-tuning of BEiT and MAE."""
-    model = vit(tiny(depth=12, register_tokens=1))
+    model = vit(tiny(depth=12, register_tokens=1, embedding_norm=True))
     plan = Optimizer(
         name="sgd",
         learning_rate=1.0,
@@ -175,7 +175,7 @@ def test_layer_decay_gives_each_variable_of_twelve_blocks_its_rate():
     optimizer = make_optimizer(plan, 1.0, model.trainable_variables)
     before = {v.path: to_numpy(v).copy() for v in model.trainable_variables}
     optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
-    layers = {"patch_encoder": 0, "encoder_norm": 13, "head": 13}
+    layers = {"patch_encoder": 0, "embedding_norm": 0, "encoder_norm": 13, "head": 13}
     layers |= {f"block_{i:02d}": i + 1 for i in range(12)}
     for v in model.trainable_variables:
         expected = 0.75 ** (13 - layers[v.path.partition("/")[0]])
