@@ -12,8 +12,8 @@ import numpy as np
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.models import ViT, vit
+from keras_vit.models.variables import variables_of
 from keras_vit.progress import track
-from keras_vit.weights.model_variables import variables_of
 from keras_vit.weights.source import Source, open_source
 
 

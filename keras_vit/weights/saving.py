@@ -134,7 +134,7 @@ class _Variables(Mapping[str, np.ndarray]):
     """The variables of a model as arrays, copied one at a time."""
 
     def __init__(self, model: "keras.Model"):
-        from keras_vit.weights.model_variables import variables_of
+        from keras_vit.models.variables import variables_of
 
         self._variables = variables_of(model)
 

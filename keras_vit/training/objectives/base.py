@@ -11,9 +11,9 @@ from keras_vit.data import Audit, ImageSet, load
 from keras_vit.export import Metadata
 from keras_vit.files import replacing
 from keras_vit.models import config_of, vit
+from keras_vit.models.variables import variables_of
 from keras_vit.recipes import Recipe
 from keras_vit.run_folder import RunFolder
-from keras_vit.weights.model_variables import variables_of
 
 
 class Objective(abc.ABC):

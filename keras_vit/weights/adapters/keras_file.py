@@ -28,7 +28,7 @@ class KerasFile(Adapter):
 
         from keras_vit.models import config_of
         from keras_vit.models.keras_file import load_keras
-        from keras_vit.weights.model_variables import variables_of
+        from keras_vit.models.variables import variables_of
 
         path = _inside(path) or path
         if not path.is_file():

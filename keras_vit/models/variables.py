@@ -7,7 +7,7 @@ import keras
 
 from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
-from keras_vit.models import check_plain, config_of
+from keras_vit.models.vit import check_plain, config_of
 
 
 def variables_of(model: keras.Model) -> dict[str, Any]:
