@@ -49,12 +49,16 @@ class HalfOps:
     reshape = staticmethod(np.reshape)
     transpose = staticmethod(np.transpose)
     split = staticmethod(np.split)
+    concatenate = staticmethod(np.concatenate)
 
     def __init__(self, weights: Mapping[str, np.ndarray]):
         self._weights = weights
 
     def has(self, name: str) -> bool:
         return name in self._weights
+
+    def weight_shape(self, name: str) -> tuple[int, ...]:
+        return self._weights[name].shape
 
     def weight(self, name: str) -> np.ndarray:
         return _half(self._weights[name])
@@ -67,6 +71,9 @@ class HalfOps:
 
     def add(self, x, y):
         return _half(x + y)
+
+    def subtract(self, x, y):
+        return _half(x - y)
 
     def multiply(self, x, y):
         return _half(x * y)
@@ -93,6 +100,10 @@ class HalfOps:
         return _half(powers / powers.sum(axis=-1, keepdims=True))
 
     def activation(self, x, kind: str):
+        if kind == "relu":
+            return np.maximum(x, 0)
+        if kind == "silu":
+            return _half(x * _half(1 / (1 + np.exp(-x))))
         # The tanh form for both: they differ by less than 5e-4, half a step of float16 at 1.
         return _half(0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))))
 

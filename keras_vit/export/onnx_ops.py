@@ -67,6 +67,9 @@ class OnnxOps:
     def add(self, x: str, y: str) -> str:
         return self._node("Add", x, y)
 
+    def subtract(self, x: str, y: str) -> str:
+        return self._node("Sub", x, y)
+
     def multiply(self, x: str, y: str) -> str:
         return self._node("Mul", x, y)
 
@@ -84,6 +87,9 @@ class OnnxOps:
     def split(self, x: str, count: int, axis: int) -> list[str]:
         return self._nodes("Split", [x], count, axis=axis)
 
+    def concatenate(self, parts: list[str], axis: int) -> str:
+        return self._node("Concat", *parts, axis=axis)
+
     def softmax(self, x: str) -> str:
         return self._node("Softmax", x, axis=-1)
 
@@ -98,6 +104,10 @@ class OnnxOps:
 
     def activation(self, x: str, kind: str) -> str:
         """GELU spelled out, as ONNX Runtime fuses it; an operator of this name is of opset 20."""
+        if kind == "relu":
+            return self.relu(x)
+        if kind == "silu":
+            return self.multiply(x, self._node("Sigmoid", x))
         half = self.multiply(x, self.number(0.5))
         if kind == "gelu":
             curve = self._node("Erf", self.multiply(x, self.number(0.5**0.5)))

@@ -18,12 +18,14 @@ class TensorFlowOps:
     reshape = staticmethod(tf.reshape)
     transpose = staticmethod(tf.transpose)
     add = staticmethod(tf.add)
+    subtract = staticmethod(tf.subtract)
     multiply = staticmethod(tf.multiply)
     rsqrt = staticmethod(tf.math.rsqrt)
     softmax = staticmethod(tf.nn.softmax)
     tanh = staticmethod(tf.tanh)
     relu = staticmethod(tf.nn.relu)
     split = staticmethod(tf.split)
+    concatenate = staticmethod(tf.concat)
     matmul = staticmethod(tf.matmul)
 
     def __init__(self, weights: Mapping[str, tf.Variable]):
@@ -55,6 +57,10 @@ class TensorFlowOps:
         return tf.matmul(x, self._columns(f"{name}/kernel", columns), transpose_b=True)
 
     def activation(self, x, kind: str):
+        if kind == "relu":
+            return tf.nn.relu(x)
+        if kind == "silu":  # LiteRT has no operator of this name
+            return x * tf.sigmoid(x)
         if kind == "gelu_tanh":
             return tf.nn.gelu(x, approximate=True)
         # The form that LiteRT recognises; tf.nn.gelu has erfc.

@@ -66,8 +66,8 @@ def test_the_stream_is_divided_as_far_as_needed(size):
 
 def undivided(folded):
     """The same weights with the residual stream as the model has it."""
-    scale, epsilon = folded.residual_scale, folded.config.norm_epsilon
-    weights = scaled(folded.weights, 1 / scale, epsilon * scale**2)
+    scale, config = folded.residual_scale, folded.config
+    weights = scaled(folded.weights, 1 / scale, config)
     weights = {name: np.asarray(array, "float32") for name, array in weights.items()}
     return dataclasses.replace(folded, weights=weights, residual_scale=1.0)
 
