@@ -93,21 +93,26 @@ class Attention(Composite):
         self.restore_quantization()
 
     def call(self, query, value, training=None, return_attention_scores=False):
-        q = self.query_dense(query)  # (B, T, H, d)
-        k, v = self.key_dense(value), self.value_dense(value)  # (B, S, H, d)
-        if self.qk_norm:
-            q, k = self.query_norm(q), self.key_norm(k)
-        if self.rotary is not None:
-            q, k = self.rotary(q), self.rotary(k)
-        bias = None
-        if self.relative_position_bias is not None:
-            bias = self.relative_position_bias(q)  # (1, H, T, S)
-        y, scores = self._attend(q, k, v, bias, training, return_attention_scores)
-        if self.inner_norm is not None:
-            joined = ops.reshape(y, (-1, y.shape[1], query.shape[-1]))  # (B, T, D)
-            y = ops.reshape(self.inner_norm(joined), (-1, *y.shape[1:]))
-        y = self.output_dense(y)  # (B, T, D)
-        return (y, scores) if return_attention_scores else y
+        if self.dropout or return_attention_scores:
+            weights = self.attention_weights(query, value)
+            y = self.read(self.weights_dropout(weights, training=training), value)
+            return (y, weights) if return_attention_scores else y
+        q, k, bias = self._queries_and_keys(query, value)
+        v = self.value_dense(value)  # (B, S, H, d)
+        return self._output(
+            ops.dot_product_attention(q, k, v, bias=bias, scale=q.shape[-1] ** -0.5)
+        )
+
+    def attention_weights(self, query, value):
+        """How much each query reads of each token: `(batch, heads, queries, keys)`, sums of 1."""
+        q, k, bias = self._queries_and_keys(query, value)
+        scores = ops.einsum("bthd,bshd->bhts", q * q.shape[-1] ** -0.5, k)
+        return ops.softmax(scores if bias is None else scores + bias)
+
+    def read(self, weights, value):
+        """What queries read with such weights: `(batch, queries, width)`."""
+        v = self.value_dense(value)  # (B, S, H, d)
+        return self._output(ops.einsum("bhts,bshd->bthd", weights, v))
 
     def compute_output_shape(self, query_shape, value_shape):
         return query_shape
@@ -127,15 +132,21 @@ class Attention(Composite):
             "relative_position_bias": self.relative_arguments,
         }
 
-    def _attend(self, q, k, v, bias, training, return_scores):
-        """What the queries read, `(B, T, H, d)`, and with which weights if somebody asks."""
-        scale = q.shape[-1] ** -0.5
-        if not (self.dropout or return_scores):
-            return ops.dot_product_attention(q, k, v, bias=bias, scale=scale), None
-        scores = ops.einsum("bthd,bshd->bhts", q * scale, k)
-        scores = ops.softmax(scores if bias is None else scores + bias)
-        kept = self.weights_dropout(scores, training=training)
-        return ops.einsum("bhts,bshd->bthd", kept, v), scores
+    def _queries_and_keys(self, query, value):
+        q, k = self.query_dense(query), self.key_dense(value)  # (B, T, H, d), (B, S, H, d)
+        if self.qk_norm:
+            q, k = self.query_norm(q), self.key_norm(k)
+        if self.rotary is not None:
+            q, k = self.rotary(q), self.rotary(k)
+        relative = self.relative_position_bias
+        return q, k, None if relative is None else relative(q)  # (1, H, T, S)
+
+    def _output(self, heads):
+        """The last dense layer on the heads `(batch, queries, heads, head_dim)`."""
+        if self.inner_norm is not None:
+            joined = ops.reshape(heads, (-1, heads.shape[1], heads.shape[2] * heads.shape[3]))
+            heads = ops.reshape(self.inner_norm(joined), (-1, *heads.shape[1:]))
+        return self.output_dense(heads)  # (B, T, D)
 
     def _build_dense(self, query_shape, value_shape, head_dim):
         width = query_shape[-1]

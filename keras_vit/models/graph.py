@@ -71,6 +71,20 @@ def forward(config: ViTConfig, layer: Mapping[str, Callable], pixels: Any) -> An
         x = layer["embedding_norm"](x)
     for i in range(config.depth):
         x = layer[f"block_{i:02d}"](x)  # equations 2 and 3
+    return read_out(config, layer, x)
+
+
+def read_out(config: ViTConfig, layer: Mapping[str, Callable], x: Any) -> Any:
+    """The end of the forward pass, from the tokens that the last block returns.
+
+    Args:
+        config: sizes and options.
+        layer: see `forward`.
+        x: those tokens.
+
+    Returns:
+        See `forward`.
+    """
     if config.norm_after_pool:
         return _head(layer, layer["encoder_norm"](layer["pool"](x)))
     tokens = layer["encoder_norm"](x) if config.final_norm else x  # equation 4
