@@ -125,13 +125,21 @@ class HuggingFace(Adapter):
     def run_reference(self, source: "Source", images: np.ndarray) -> tuple[Taps, dict[str, str]]:
         from keras_vit.weights.parity import references
 
-        ours = self.config_json(source.config)
-        own = read_json(config_file(source.path))
-        same = own.get("model_type") == ours["model_type"]
-        settings = {**ours, **own, "architectures": ours["architectures"]} if same else ours
+        settings = self.reference_json(source.config, read_json(config_file(source.path)))
         return references.run_transformers(
             source, settings, images, self.at_home, self.embedding_norm, self.forward
         )
+
+    def reference_json(self, config: ViTConfig, own: Settings) -> Settings:
+        """The `config.json` with which transformers computes what a model here does.
+
+        Args:
+            config: the model.
+            own: what lies next to the checkpoint; `{}` without.
+        """
+        ours = self.config_json(config)
+        same = own.get("model_type") == ours["model_type"]
+        return {**ours, **own, "architectures": ours["architectures"]} if same else ours
 
     def forward(self, model: Any, images: Any) -> Any:
         """The outputs of their model.

@@ -121,6 +121,19 @@ class LanguageImage(HuggingFace):
             )
         return found
 
+    def reference_json(self, config: ViTConfig, own: Settings) -> Settings:
+        if own.get("model_type") in self.towers and config.pool != "average":
+            return {**own, "architectures": [f"{self.library_name}Model"]}
+        return super().reference_json(config, own)
+
+    def forward(self, model: Any, images: Any) -> Any:
+        features = getattr(model, "get_image_features", model)  # of both encoders, or of one
+        return features(**self.inputs(model, images))
+
+    def inputs(self, model: Any, images: Any) -> dict[str, Any]:
+        """What a model of transformers takes, for images as in `forward`."""
+        return {"pixel_values": images}
+
     def at_home(self, outputs: Any) -> Any:
         embedding = getattr(outputs, "image_embeds", None)
         return super().at_home(outputs) if embedding is None else embedding

@@ -176,7 +176,7 @@ class Siglip2(Siglip):
             )
         return width, numbers // side**2, (side, side)
 
-    def forward(self, model: Any, images: Any) -> Any:
+    def inputs(self, model: Any, images: Any) -> dict[str, Any]:
         import torch
 
         batch, channels, height, width = images.shape
@@ -185,11 +185,11 @@ class Siglip2(Siglip):
         # (B, C, rows, P, columns, P) -> (B, N, P * P * C)
         patches = images.reshape(batch, channels, grid[0], patch, grid[1], patch)
         patches = patches.permute(0, 2, 4, 3, 5, 1).reshape(batch, grid[0] * grid[1], -1)
-        return model(
-            pixel_values=patches,
-            pixel_attention_mask=torch.ones(patches.shape[:2], dtype=torch.int32),
-            spatial_shapes=torch.tensor([grid] * batch),
-        )
+        return {
+            "pixel_values": patches,
+            "pixel_attention_mask": torch.ones(patches.shape[:2], dtype=torch.int32),
+            "spatial_shapes": torch.tensor([grid] * batch),
+        }
 
     def encoder_json(self, config: ViTConfig) -> Settings:
         found = super().encoder_json(config) | {"num_patches": config.num_patches}

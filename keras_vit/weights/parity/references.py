@@ -200,7 +200,8 @@ def run_transformers(
     if missing:
         raise UserError(f"{source.checkpoint.source}: the reference also wants {missing[:6]}.")
     norm = _named(model, embedding_norm) if embedding_norm else None
-    taps = _tapped(model, images, _layers_of(model), result, norm, forward)
+    layers = _layers_of(getattr(model, "vision_model", model))
+    taps = _tapped(model, images, layers, result, norm, forward)
     return taps, {"transformers": transformers.__version__}
 
 
