@@ -21,19 +21,15 @@ def evaluation_table(result: dict) -> str:
         return "\n".join(_several(result))
     if "unlabelled" in result:
         return "\n".join(_real(result))
-    low, high = result["top1_interval"]
     facts = [
-        ("model", result["model"]),
-        ("data", f"{result['data']}, {result['images']:,} images"),
-        ("top-1", f"{result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%})"),
+        ("top-1", _top1(result)),
         *([("top-5", f"{result['top5']:.2%}")] if len(result["per_class"]) > 5 else []),
         ("F1", f"{result['macro_f1']:.2%}, mean of the classes"),
         ("ECE", f"{result['ece']:.2%}, mean gap between confidence and accuracy"),
         *_absent(result),
     ]
-    lines = [f"{name:<8}{visible(text)}" for name, text in facts]
-    lines += ["", *_classes(result["per_class"]), "", *_confused(result["most_confused"])]
-    return "\n".join(lines)
+    lines = ["", *_classes(result["per_class"]), "", *_confused(result["most_confused"])]
+    return "\n".join(_head(result, facts) + lines)
 
 
 def probe_table(result: dict) -> str:
@@ -54,28 +50,34 @@ def probe_table(result: dict) -> str:
     return "\n".join(f"{name:<9}{visible(text)}" for name, text in facts)
 
 
-def _real(result: dict) -> list[str]:
+def _head(result: dict, facts: list[tuple[str, str]]) -> list[str]:
+    """The lines above a table: which model, which images, and the facts of this measurement."""
+    images = f"{result['data']}, {result['images']:,} images"
+    named = [("model", result["model"]), ("data", images), *facts]
+    return [f"{name:<8}{visible(text)}" for name, text in named]
+
+
+def _top1(result: dict) -> str:
     low, high = result["top1_interval"]
+    return f"{result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+
+
+def _real(result: dict) -> list[str]:
     facts = [
-        ("model", result["model"]),
-        ("data", f"{result['data']}, {result['images']:,} images"),
-        ("ReaL", f"{result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%})"),
+        ("ReaL", _top1(result)),
         ("", f"{result['unlabelled']:,} images without labels left out"),
     ]
-    return [f"{name:<8}{visible(text)}" for name, text in facts]
+    return _head(result, facts)
 
 
 def _several(result: dict) -> list[str]:
     facts = [
-        ("model", result["model"]),
-        ("data", f"{result['data']}, {result['images']:,} images"),
         ("mAP", f"{result['map']:.2%}, mean of the classes"),
         ("exact", f"{result['exact']:.2%} of the images right in every class, at 50 %"),
         ("F1", f"{result['micro_f1']:.2%} of all classes together, at 50 %"),
         *_absent(result),
     ]
-    lines = [f"{name:<8}{visible(text)}" for name, text in facts]
-    return [*lines, "", *_classes(result["per_class"], "AP", "ap")]
+    return [*_head(result, facts), "", *_classes(result["per_class"], "AP", "ap")]
 
 
 def _absent(result: dict) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ import pytest
 from keras_vit import UserError, ViT, config_of, vit
 from keras_vit.models.keras_file import load_keras
 from tests.contracts import randomize, to_numpy
-from tests.models.test_vit import OPTIONS, tiny
+from tests.models.test_vit import OPTIONS, one_block, tiny
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 24, 3)).astype("float32")
 
@@ -32,7 +32,7 @@ def own_head(**options):
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_graph_without_a_configuration_is_read(name):
     """As `clone_model` makes it, which knows nothing of configurations."""
-    config = tiny(**OPTIONS[name])
+    config = one_block(name)
     model = vit(config)
     assert ViT(model.input, model.output).config == config
     assert keras.models.clone_model(model).config == config

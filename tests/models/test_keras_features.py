@@ -2,7 +2,6 @@
 """What a user of Keras does with a functional model, done with ours; logits agree to the bit."""
 
 import copy
-import gc
 import itertools
 import os
 import pickle
@@ -19,12 +18,12 @@ from keras_vit.models import MaskedAutoencoder, config_of, vit
 from tests.contracts import randomize, slow_but, to_numpy
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype("float32")
-BASE = {"image_size": 16, "patch_size": 8, "width": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
+BASE = {"image_size": 16, "patch_size": 8, "width": 32, "depth": 1, "num_heads": 2, "mlp_dim": 64}
 OPTIONS = {
     "token": {},
     "map": {"pool": "map", "class_token": False},
     "distilled": {"distillation_token": True, "register_tokens": 2},
-    "normed": {"qk_norm": True, "layer_scale": 0.1, "stochastic_depth": 0.1},
+    "normed": {"depth": 2, "qk_norm": True, "layer_scale": 0.1, "stochastic_depth": 0.1},
     "tanh layer": {"representation_size": 16},
 }
 MODES = {
@@ -45,15 +44,6 @@ MODES = {
 }
 # Keras says for each layer without a matrix that it has none to quantise.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def little_garbage():
-    """Keras collects garbage for each kernel that it quantises."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def make(option="token", seed=0, **changes):
@@ -98,11 +88,11 @@ OFTEN = ("int8", "int4", "float8", "one block")  # the other modes take as long 
 
 @pytest.mark.parametrize("mode", slow_but(OFTEN, MODES))
 def test_quantized_files_are_read_back(mode, tmp_path):
-    model = make()
+    model = make(depth=2 if mode == "one block" else 1)
     before = logits(model)
     quantize(model, mode)
     # Six matrices in a block, and the projection and the head.
-    assert len(quantized_parts(model)) == (6 if mode == "one block" else 2 * 6 + 2)
+    assert len(quantized_parts(model)) == (6 if mode == "one block" else 6 + 2)
     assert not np.array_equal(logits(model), before)
     loaded = reloaded(model, tmp_path)
     assert_same(model, loaded)
@@ -189,12 +179,12 @@ def test_what_needs_the_plain_matrices_refuses_quantized_ones(tmp_path):
     from keras_vit.export.folding import fold
 
     model = quantize(make(), "int8")
-    with pytest.raises(UserError, match="received int8 in 14 layers"):
+    with pytest.raises(UserError, match="received int8 in 8 layers"):
         fold(model)
-    with pytest.raises(UserError, match="received int8 in 14 layers"):
+    with pytest.raises(UserError, match="received int8 in 8 layers"):
         keras_vit.weights.save(model, tmp_path / "model.safetensors", dialect="timm")
     model.save(tmp_path / "model.keras")
-    with pytest.raises(UserError, match="received int8 in 14 layers"):
+    with pytest.raises(UserError, match="received int8 in 8 layers"):
         keras_vit.weights.load_model(tmp_path / "model.keras", image_size=32)
 
 
@@ -219,7 +209,7 @@ def test_lora(tmp_path):
     np.testing.assert_allclose(logits(ours), logits(theirs), atol=1e-4, rtol=1e-4)  # as above
 
 
-@pytest.mark.parametrize("option", slow_but(["token", "distilled"], OPTIONS))
+@pytest.mark.parametrize("option", slow_but(["distilled"], OPTIONS))
 def test_copies(option, tmp_path):
     model = make(option)
     assert_same(model, copy.deepcopy(model))
@@ -268,7 +258,7 @@ def test_sub_models_and_summary(capsys):
     tokens = keras.Model(model.input, model.get_layer("block_00").output)
     assert tokens(IMAGES).shape == (3, 5, 32)
     model.summary(expand_nested=True, show_trainable=True)
-    assert "block_01" in capsys.readouterr().out
+    assert "block_00" in capsys.readouterr().out
 
 
 def test_freezing(tmp_path):
@@ -277,7 +267,7 @@ def test_freezing(tmp_path):
         layer.trainable = False
     before = {variable.path: to_numpy(variable) for variable in model.variables}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.1), loss)
+    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)  # to trace takes a second
     model.train_on_batch(IMAGES, np.zeros(3))
     moved = {
         variable.path
@@ -293,9 +283,9 @@ def test_freezing(tmp_path):
 
 def test_distillation_of_keras():
     losses = keras.distillation.LogitsDistillation()
-    distiller = keras.distillation.Distiller(make(depth=1), make(seed=1, depth=1), losses)
+    distiller = keras.distillation.Distiller(make(), make(seed=1), losses)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    distiller.compile("adam", loss)
+    distiller.compile("adam", loss, run_eagerly=True)
     assert np.isfinite(distiller.train_on_batch(IMAGES, np.zeros(3, int))).all()
 
 

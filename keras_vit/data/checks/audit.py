@@ -161,16 +161,17 @@ def _copies(images: list[_Image], divided: bool) -> Iterator[Finding]:
             labels.append(item)
         if len({(image.split, image.labels) for image in group}) < len(group):
             copies.append(item)
-    if leaks:
-        text = f"{_count(len(leaks), 'image')} in more than one split: results look too good"
-        yield Finding("leak", True, text, tuple(leaks))
-    if labels:
-        text = f"{_count(len(labels), 'image')} in more than one class"
-        yield Finding("two labels", True, text, tuple(labels))
-    if copies:
-        text = f"{_count(len(copies), 'image')} more than once in a class"
-        text += "" if divided else "; splits held out of this folder may share them"
-        yield Finding("copies", False, text, tuple(copies))
+    alike = "more than once in a class"
+    alike += "" if divided else "; splits held out of this folder may share them"
+    yield from _of_images("leak", True, leaks, "in more than one split: results look too good")
+    yield from _of_images("two labels", True, labels, "in more than one class")
+    yield from _of_images("copies", False, copies, alike)
+
+
+def _of_images(kind: str, problem: bool, items: list[str], text: str) -> Iterator[Finding]:
+    """A finding about so many images, where there are any."""
+    if items:
+        yield Finding(kind, problem, f"{_count(len(items), 'image')} {text}", tuple(items))
 
 
 def _equal_files(images: list[_Image]) -> Iterator[list[_Image]]:
@@ -211,12 +212,10 @@ def _sizes(images: list[_Image]) -> Iterator[Finding]:
         if long > _ELONGATED * short:
             elongated.append(item)
         rotated += found.orientation != 1
-    if tiny:
-        text = f"{_count(len(tiny), 'image')} with less than {_TINY} pixels to a side"
-        yield Finding("tiny", False, text, tuple(tiny))
-    if elongated:
-        text = f"{_count(len(elongated), 'image')} more than {_ELONGATED} times as long as wide"
-        yield Finding("elongated", False, text, tuple(elongated))
+    yield from _of_images("tiny", False, tiny, f"with less than {_TINY} pixels to a side")
+    yield from _of_images(
+        "elongated", False, elongated, f"more than {_ELONGATED} times as long as wide"
+    )
     if rotated:
         text = f"{_count(rotated, 'image')} turned upright when read, by EXIF orientation"
         yield Finding("rotated", False, text)
@@ -224,9 +223,8 @@ def _sizes(images: list[_Image]) -> Iterator[Finding]:
 
 def _traits(images: list[_Image]) -> Iterator[Finding]:
     for trait, text in _TRAITS.items():
-        having = tuple(image.path for image in images if trait in image.examined.traits)
-        if having:
-            yield Finding(trait, False, f"{_count(len(having), 'image')} {text}", having)
+        having = [image.path for image in images if trait in image.examined.traits]
+        yield from _of_images(trait, False, having, text)
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,14 +2,11 @@
 """Data sets of the Hugging Face hub, whose images are held in memory in their encoded form."""
 
 import importlib.util
-import io
 from pathlib import Path
 
-import numpy as np
-
-from keras_vit.data.dataset import Encoded, Split
-from keras_vit.data.images import opened, orientation_of
+from keras_vit.data.dataset import Split
 from keras_vit.data.sources.listing import SPLIT_NAMES, encode
+from keras_vit.data.sources.stored import stored_split
 from keras_vit.errors import UserError
 from keras_vit.progress import track
 
@@ -83,16 +80,4 @@ def _hf_split(where: str, cells, labels, several: bool, classes: list[str]) -> S
     if unknown is not None:
         raise UserError(f"{where}: example {unknown} has no label, as in a test set of a contest.")
     names = [tuple(classes[place] for place in row) for row in listed]
-    return Encoded(
-        encode(names, classes, "multi" if several else "single"),
-        encoded,
-        np.array([_orientation(where, i, c) for i, c in enumerate(encoded)], "uint8"),
-    )
-
-
-def _orientation(where: str, index: int, contents: bytes) -> int:
-    try:
-        with opened(io.BytesIO(contents)) as image:
-            return orientation_of(image)
-    except UserError as error:
-        raise UserError(f"{where}: example {index} {str(error).partition(': ')[2]}") from error
+    return stored_split(where, encode(names, classes, "multi" if several else "single"), encoded)

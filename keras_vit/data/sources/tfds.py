@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.dataset import Encoded, Split
+from keras_vit.data.dataset import Split
+from keras_vit.data.sources.stored import stored_split
 from keras_vit.errors import UserError, unknown
 from keras_vit.progress import track
 
@@ -65,8 +66,8 @@ def _read(builder, split: str) -> Split:
     found = track(dataset.as_numpy_iterator(), f"reading tfds:{builder.name}", count)
     rows = [(row["image"], row["label"]) for row in found]
     encoded, labels = zip(*rows, strict=True) if rows else ((), ())
-    upright = np.ones(len(rows), "uint8")  # TFDS ignores EXIF too
-    return Encoded(np.asarray(labels, dtype="int64"), list(encoded), upright)
+    where = f"tfds:{builder.name}, {split}"
+    return stored_split(where, np.asarray(labels, dtype="int64"), encoded)
 
 
 def check_name(name: str, data_dir: str | None) -> None:
