@@ -28,7 +28,11 @@ NAMES = {
 }
 
 ROOMS = {
-    "analysis": "attention_maps attention_of_the_output reconstruct",
+    "analysis": (
+        "Grade artefacts attention_distance attention_entropy attention_maps "
+        "attention_of_the_output effective_rank examine explain patch_filters pointing "
+        "position_similarity reconstruct rollout token_norms token_similarity"
+    ),
     "data": (
         "Arrays Audit Encoded Files Finding ImageSet Preprocessing Split audit_files "
         "evaluation_batches from_arrays load read_image training_batches"

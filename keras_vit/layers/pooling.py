@@ -110,15 +110,29 @@ class AttentionPool(Composite):
         self.restore_quantization()
 
     def call(self, x, return_attention_scores=False):
-        probe = ops.cast(self.probe, x.dtype)
-        probe = ops.broadcast_to(probe, (ops.shape(x)[0], 1, x.shape[-1]))  # (B, 1, D)
-        if self.num_prefix_tokens:
-            x = x[:, self.num_prefix_tokens :]  # (B, T - prefix, D)
+        probe, x = self._query_and_tokens(x)
         y = self.attention(probe, x, return_attention_scores=return_attention_scores)
         y, scores = y if return_attention_scores else (y, None)
-        y = y + self.mlp(self.mlp_norm(y))
-        y = y[:, 0]  # (B, D)
+        y = self._output(y)
         return (y, scores) if return_attention_scores else y
+
+    def attention_weights(self, x):
+        """How much the probe reads of each token: `(batch, heads, 1, tokens)`, sums of 1."""
+        return self.attention.attention_weights(*self._query_and_tokens(x))
+
+    def read(self, weights, x):
+        """The output for such weights."""
+        return self._output(self.attention.read(weights, self._query_and_tokens(x)[1]))
+
+    def _query_and_tokens(self, x):
+        probe = ops.cast(self.probe, x.dtype)
+        probe = ops.broadcast_to(probe, (ops.shape(x)[0], 1, x.shape[-1]))  # (B, 1, D)
+        # The tokens that are read, (B, T - prefix, D)
+        return probe, x[:, self.num_prefix_tokens :] if self.num_prefix_tokens else x
+
+    def _output(self, y):
+        y = y + self.mlp(self.mlp_norm(y))
+        return y[:, 0]  # (B, D)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0], input_shape[-1]
