@@ -18,6 +18,7 @@ from keras_vit.apps.checkpoint_flags import add_checkpoint_flags, told
 from keras_vit.apps.cli import import_keras, run_script
 
 from keras_vit.config import ViTConfig
+from keras_vit.untrusted.text import visible
 from keras_vit.weights.inspection import Inspection, inspect
 from keras_vit.weights.registry import needs_keras
 
@@ -44,6 +45,7 @@ def _table(found: Inspection) -> str:
         f"dialect     {found.dialect}",
         f"parameters  {found.parameters:,}",
     ]
+    lines += [f"made of     {visible(str(origin))}" for origin in found.origins]
     if found.config:
         usual = ViTConfig()
         lines += ["", "configuration (* differs from B/16)"]

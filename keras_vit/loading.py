@@ -12,6 +12,7 @@ from keras_vit.errors import UserError
 from keras_vit.export.runner import format_of
 from keras_vit.model_file import ModelFile
 from keras_vit.models.keras_file import load_keras
+from keras_vit.origins import origins_of, say_restrictions
 from keras_vit.weights import load as checkpoints
 
 
@@ -51,9 +52,11 @@ def load_model(source: str | os.PathLike, **options: Any) -> keras.Model:
             ".keras file or a checkpoint; run this one with keras_vit.Predictor.open."
         )
     if format != "keras":
-        return _labelled(checkpoints.load_model(path, **{**told, **options}), None)
+        opened = zoo.open_located(source, path, **{**told, **options})
+        return _labelled(checkpoints.build(opened), None)
     file = ModelFile.find(source if Path(source).exists() else path)
     model = checkpoints.load_model(file.path, **options) if options else load_keras(file.path)
+    say_restrictions(origins_of(model))
     fitting = file.labels is not None and model.output_shape == (None, len(file.labels))
     return _labelled(model, file.labels if fitting else None)
 

@@ -11,6 +11,7 @@ from keras_vit.data.by_name import load_for_test
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import format_of
+from keras_vit.origins import origins_of
 from keras_vit.progress import step
 from keras_vit.run_folder import NamedSplit, RunFolder, untold
 from keras_vit.untrusted.text import visible
@@ -94,7 +95,8 @@ class ModelFile:
         print(visible(lone), file=sys.stderr)
         _, height, width, channels = model.input.shape
         labels = tuple(map(str, range(model.output.shape[-1])))
-        return Metadata(self.path.stem, labels, (height, width), channels)
+        size, origins = (height, width), origins_of(model)
+        return Metadata(self.path.stem, labels, size, channels, origins=origins)
 
     def load(self) -> "keras.Model":
         """Loads the Keras model of a run folder or `.keras` file."""

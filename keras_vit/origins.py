@@ -43,6 +43,11 @@ class Origin:
         return f"{words} ({self.terms})" if self.terms else words
 
 
+def origins_of(model: object) -> tuple[Origin, ...]:
+    """Those of a Keras model: none of one that keras_vit did not make."""
+    return getattr(model, "origins", ())
+
+
 Origins = Annotated[tuple[Origin, ...], Sized(0, _MOST)]
 
 

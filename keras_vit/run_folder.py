@@ -63,6 +63,13 @@ class _Data(TypedDict):
     notes: list[str]
 
 
+class _Origin(TypedDict):
+    weights: str
+    licence: str
+    terms: str
+    restriction: str
+
+
 class _Report(TypedDict):
     """What the report of every run has to hold."""
 
@@ -77,6 +84,7 @@ class _Report(TypedDict):
     precision: str
     keras: _ModelSize
     exports: list[_Export]
+    origins: NotRequired[list[_Origin]]
 
 
 class _Scored(_Report):

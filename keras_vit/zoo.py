@@ -9,8 +9,9 @@ from keras_vit.config import ViTConfig
 from keras_vit.config.variants import is_size, variant_names
 from keras_vit.errors import UserError
 from keras_vit.models import ViT, vit
+from keras_vit.origins import say_restrictions
 from keras_vit.run_folder import RunFolder
-from keras_vit.weights.catalog import catalog, check_named
+from keras_vit.weights.catalog import catalog, check_named, origin_of
 from keras_vit.weights.download import fetch
 from keras_vit.weights.hub import fetch_repository
 from keras_vit.weights.load import build
@@ -99,7 +100,15 @@ def open_weights(weights: str | os.PathLike, **options: Any) -> Source:
         UserError: for weights that cannot be had or read.
     """
     path, told = locate(weights)
-    return open_source(path, **{**told, **options})
+    return open_located(weights, path, **{**told, **options})
+
+
+def open_located(weights: str | os.PathLike, path: str | Path, **options: Any) -> Source:
+    """`open_weights` for weights that `locate` has found; says what their licence forbids."""
+    source = open_source(path, **options)
+    source.named = origin_of(os.fspath(weights))
+    say_restrictions(source.origins)
+    return source
 
 
 def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:

@@ -20,6 +20,7 @@ from keras_vit.export.quantization import MODES
 from keras_vit.export.runner import keras_runner
 from keras_vit.files import write_text
 from keras_vit.model_file import ModelFile
+from keras_vit.origins import say_restrictions
 from keras_vit.predictor import Predictor
 from keras_vit.run_folder import EXPORT_NAMES, QUANTIZATION_FILE, RunFolder
 
@@ -55,6 +56,7 @@ def export_run(
     file = ModelFile.find(target)
     model = file.load()
     metadata = file.numbered(model) if file.run is None else file.metadata()
+    say_restrictions(metadata.origins)
     original, split = Original(model, file.path, metadata), None
     if check is not None or file.run is not None:
         name, classes, split = file.test_split(check, data_dir)

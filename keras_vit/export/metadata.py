@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from keras_vit.origins import Origins
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json, read_bytes
@@ -40,6 +41,7 @@ class Metadata:
             every class whose logit is above 0.
         flops: floating-point operations of one image's forward pass in the trained model, two for
             each multiply-add, whatever numbers the file computes with; None where nobody said.
+        origins: weights that the model was made of, the oldest first, with their licences.
     """
 
     name: _Name
@@ -49,6 +51,7 @@ class Metadata:
     crop: Annotated[float, Between(0.01, 1)] = 1.0
     task: Literal["single", "multi"] = "single"
     flops: int | None = None
+    origins: Origins = ()
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -64,7 +67,10 @@ class Metadata:
 
     def to_json(self) -> str:
         """The text of `metadata.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        values = dataclasses.asdict(self)
+        if not self.origins:
+            del values["origins"]
+        return json.dumps(values, indent=2) + "\n"
 
     def answer(self, logits: np.ndarray) -> str:
         """What logits `(classes,)` say: a class, or of the task "multi" any number of them."""

@@ -2,6 +2,7 @@
 """The Vision Transformer of arXiv 2010.11929, as a Keras functional model."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from keras_vit.layers import TransformerBlock
 from keras_vit.layers.composite import quantized_parts
 from keras_vit.models.graph import forward, make_layers
 from keras_vit.models.reading import check_graph, read_config
+from keras_vit.origins import Origin, from_values
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -41,6 +43,7 @@ class ViT(keras.Model):
         outputs: the symbolic logits, or representation.
         name: name of the model.
         config: what `vit` would make this model of; or None.
+        origins: weights that it was made of, the oldest first, with their licences.
         **kwargs: `trainable`.
 
     Raises:
@@ -54,12 +57,15 @@ class ViT(keras.Model):
         name: str | None = None,
         *,
         config: ViTConfig | dict[str, Any] | None = None,
+        origins: Sequence[Origin] | list[dict[str, Any]] = (),
         **kwargs,
     ):
         # Keras copies and reads a model whose positional arguments are these three like any
         # functional one (`functional_like_constructor`), and passes on what else is in its file.
         super().__init__(inputs, outputs, name=name or "vit", **kwargs)
         self._config = ViTConfig.from_dict(config) if isinstance(config, dict) else config
+        read = isinstance(origins, list)  # from a file
+        self.origins = from_values(origins, f"{self.name}: origins") if read else tuple(origins)
         if self._config is not None:
             check_graph(self._config, self, super().get_config())
 
@@ -76,6 +82,8 @@ class ViT(keras.Model):
 
     def get_config(self):
         graph = super().get_config()
+        if self.origins:
+            graph = {**graph, "origins": [dataclasses.asdict(origin) for origin in self.origins]}
         try:
             config = dataclasses.asdict(self.config)
         except UserError:  # changed, and still an ordinary model

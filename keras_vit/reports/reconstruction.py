@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
+from keras_vit.reports.origins import origin_lines
 from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.npy import read_npz
@@ -57,6 +58,7 @@ def reconstruction_page(report: dict, name: str) -> str:
         f"{report['test_loss']:.4f} on {data['test']:,} test images. A loss tells how well hidden "
         "patches are painted, and not how good a classifier will be.",
         "",
+        *origin_lines(report),
         f"    keras-vit train DATA --init {visible(name)}",
         "",
         *[f"* {markdown(note)}" for note in data["notes"]],

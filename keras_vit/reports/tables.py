@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
+from keras_vit.reports.origins import origin_lines
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
 from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted.text import markdown, visible
@@ -71,6 +72,7 @@ def markdown_report(report: dict, name: str) -> str:
         "",
         *[f"* {markdown(note)}" for note in data["notes"]],
         "",
+        *origin_lines(report),
         "| " + " | ".join(map(markdown, _columns(report))) + " |",
         "|" + "---|" * len(_columns(report)),
         *["| " + " | ".join(map(markdown, row)) + " |" for row in _rows(report)],

@@ -15,6 +15,7 @@ from keras_vit.data import ImageSet
 from keras_vit.data.dataset import shows_colour, typical_side
 from keras_vit.errors import UserError
 from keras_vit.models import vit
+from keras_vit.origins import Origin
 from keras_vit.recipes import Recipe, model_for
 from keras_vit.run_folder import RunFolder
 from keras_vit.training.trained_part import choose_trained, in_head
@@ -36,11 +37,19 @@ class InitialWeights:
         self._init = recipe.init
         self._image_size = recipe.model.image_size if recipe.model else recipe.image_size
         self._source: Source | None = None
+        self._origins: tuple[Origin, ...] | None = None
 
     @property
     def config(self) -> ViTConfig:
         """Of the model in the checkpoint, at the recipe's image size."""
         return self._fitted()[0]
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """What its weights were made of, with their licences."""
+        if self._origins is None:
+            self._fitted()
+        return self._origins
 
     def take(self) -> Iterable[tuple[str, np.ndarray]]:
         """(path, array) for each of its variables at that size, read one at a time.
@@ -54,6 +63,7 @@ class InitialWeights:
     def _fitted(self) -> tuple[ViTConfig, Iterable[tuple[str, np.ndarray]]]:
         if self._source is None:
             self._source = zoo.open_weights(self._init, image_size=self._image_size)
+            self._origins = self._source.origins
         return self._source.fitted()
 
 
@@ -132,7 +142,8 @@ def make_initial_model(
     if recipe.progressive:
         model.input_spec = keras.layers.InputSpec(shape=(None, None, None, recipe.model.channels))
     if recipe.init is not None:
-        arrays = (weights or InitialWeights(recipe)).take()
+        weights = weights or InitialWeights(recipe)
+        model.origins, arrays = weights.origins, weights.take()
         if not _has_classes(recipe.init, classes):
             arrays = _with_head_of(model, arrays)
         fill(model, arrays)

@@ -24,7 +24,8 @@ def write_record(plan: Plan) -> None:
     write_text(run.command_file, shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
     write_text(run.environment_file, json.dumps(hardware.environment(), indent=2) + "\n")
     write_text(run.labels_file, "".join(f"{name}\n" for name in images.classes))
-    write_text(run.metadata_file, metadata_for(plan.recipe, images).to_json())
+    origins = plan.weights.origins if plan.weights else ()
+    write_text(run.metadata_file, metadata_for(plan.recipe, images, origins).to_json())
     run.write_data_records(images, plan.audit)
     run.write_recipe(plan.recipe)
 

@@ -16,6 +16,7 @@ from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
 from keras_vit.files import check_free, check_own, next_run_folder
 from keras_vit.models.keras_file import load_keras
+from keras_vit.origins import origins_of
 from keras_vit.recipes import Recipe
 from keras_vit.run_folder import RunFolder
 from keras_vit.training import record
@@ -224,6 +225,8 @@ def _finish(plan: Plan, checkpoints: Checkpoints, best: SaveBest) -> Run:
             f"{resume_command(plan.run.path)}"
         ) from error
     report = {**_facts(plan, best), **found}
+    if origins := origins_of(trained):
+        report["origins"] = [dataclasses.asdict(origin) for origin in origins]
     plan.run.write_report(report)
     checkpoints.prune(1)
     return Run(plan.run.path, plan.recipe, trained, report)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypedDict
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
+from keras_vit.origins import Origin, from_text, to_text
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json
 from keras_vit.untrusted.reading import read_json as read_untrusted_json
@@ -23,6 +24,7 @@ Side = int | list[int] | None  # of an image in a JSON file: pixels, or a pair o
 
 # The key under which our own files keep facts in the header of a .safetensors file.
 METADATA_KEY = "keras_vit"
+_ORIGINS_KEY = "keras_vit_origins"  # and the licences of what the weights were made of
 _KEPT = (
     *("num_heads", "activation", "norm_epsilon", "pool", "pool_includes_prefix", "image_size"),
     *("pixel_mean", "pixel_std"),
@@ -108,10 +110,17 @@ def preprocessor_facts(
     return facts
 
 
-def to_header(config: ViTConfig) -> dict[str, str]:
-    """The text that `header_facts` reads back; PyTorch's readers want the format too."""
+def to_header(config: ViTConfig, origins: Sequence[Origin] = ()) -> dict[str, str]:
+    """The text that `header_facts` and `header_origins` read back; PyTorch's readers want the
+    format too."""
     kept = {name: getattr(config, name) for name in _KEPT}
-    return {"format": "pt", METADATA_KEY: json.dumps(kept)}
+    header = {"format": "pt", METADATA_KEY: json.dumps(kept)}
+    return header | ({_ORIGINS_KEY: to_text(origins)} if origins else {})
+
+
+def header_origins(metadata: dict[str, str], source: str) -> tuple[Origin, ...]:
+    """Where weights come from, by the header of a .safetensors file of ours; else nothing."""
+    return from_text(metadata.get(_ORIGINS_KEY, "[]"), f"{source}: {_ORIGINS_KEY!r} in its header")
 
 
 def header_facts(metadata: dict[str, str], source: str) -> Facts:

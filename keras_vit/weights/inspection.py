@@ -12,6 +12,7 @@ from typing import Any
 from keras_vit.config import ViTConfig
 from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
+from keras_vit.origins import Origin
 from keras_vit.weights.formats import Spec
 from keras_vit.weights.options import LoadOptions
 from keras_vit.weights.source import Source, opened
@@ -47,6 +48,7 @@ class Inspection:
         parameters: weights of the model; without a configuration, numbers in the file.
         groups: the tensors of the file.
         remarks: what is unusual, most important first.
+        origins: weights that these were made of, with their licences, where the file says it.
     """
 
     path: str
@@ -55,6 +57,7 @@ class Inspection:
     parameters: int
     groups: tuple[Group, ...]
     remarks: tuple[str, ...]
+    origins: tuple[Origin, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -80,7 +83,8 @@ def inspect(path: str | os.PathLike, **options: Any) -> Inspection:
     else:
         parameters = sum(spec.size for spec in source.checkpoint.specs.values())
     groups = tuple(_groups(source.whole.specs))
-    return Inspection(str(path), source.dialect, config, parameters, groups, tuple(remarks))
+    dialect, origins = source.dialect, source.origins
+    return Inspection(str(path), dialect, config, parameters, groups, tuple(remarks), origins)
 
 
 def _configuration(source: Source) -> tuple[ViTConfig | None, list[str]]:

@@ -13,6 +13,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.files import replacing, write_text
+from keras_vit.origins import Origin, say_restrictions
 from keras_vit.progress import step, track
 from keras_vit.weights import registry
 from keras_vit.weights.adapter import Adapter
@@ -52,7 +53,8 @@ def save(
     """
     from keras_vit.models import config_of
 
-    save_arrays(config_of(model), _Variables(model), path, dialect, accept=accept)
+    config, origins = config_of(model), model.origins
+    save_arrays(config, _Variables(model), path, dialect, accept=accept, origins=origins)
 
 
 def save_arrays(
@@ -62,6 +64,7 @@ def save_arrays(
     dialect: str,
     *,
     accept: str | Sequence[str] = (),
+    origins: Sequence[Origin] = (),
 ) -> None:
     """`save` for a configuration and its variables by path, without a model.
 
@@ -71,6 +74,7 @@ def save_arrays(
         path: as in `save`.
         dialect: as in `save`.
         accept: as in `save`.
+        origins: what the weights were made of; an `.npz` file has no place for it.
     """
     adapter, path = registry.writer_of(dialect), Path(path)
     kind = _checked_kind(path, adapter)
@@ -88,7 +92,7 @@ def save_arrays(
         write_npz(path, tensors)
         return
     file = path / "model.safetensors" if kind == "folder" else path
-    write_safetensors(file, tensors, to_header(config))
+    write_safetensors(file, tensors, to_header(config, origins))
     for name, values in sidecars.items():
         write_text(path / name, json.dumps(values, indent=2) + "\n")
 
@@ -114,10 +118,12 @@ def convert(
         The configuration of the model that was written.
     """
     if to != "keras":
-        config, arrays = open_source(source, **options).fitted()
+        opened = open_source(source, **options)
+        say_restrictions(opened.origins)
+        config, arrays = opened.fitted()
         read = dict(track(arrays, f"reading {source}", len(shapes(config)), "tensors"))
         with step(f"writing {destination}"):
-            save_arrays(config, read, destination, to, accept=accept)
+            save_arrays(config, read, destination, to, accept=accept, origins=opened.origins)
         return config
     if Path(destination).suffix != ".keras":
         raise UserError(f"{destination}: expected a file that ends in .keras.")
@@ -125,6 +131,7 @@ def convert(
     from keras_vit.weights.load import load_model
 
     model = load_model(source, **options)
+    say_restrictions(model.origins)
     with step(f"writing {destination}"), replacing(destination) as temporary:
         model.save(temporary)
     return config_of(model)

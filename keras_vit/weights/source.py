@@ -14,10 +14,17 @@ from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
+from keras_vit.origins import UNKNOWN, Origin, joined
 from keras_vit.weights import registry
 from keras_vit.weights.adapter import Adapter
 from keras_vit.weights.binding import check, read
-from keras_vit.weights.config_files import Facts, config_file, header_facts, read_json
+from keras_vit.weights.config_files import (
+    Facts,
+    config_file,
+    header_facts,
+    header_origins,
+    read_json,
+)
 from keras_vit.weights.fit import Arrays, fitted, wanted
 from keras_vit.weights.formats import Checkpoint, open_checkpoint
 from keras_vit.weights.infer import Tensors
@@ -55,6 +62,7 @@ class Source:
         whole: all tensors of the file under their own names.
         prefix: what was taken off the names in the file.
         skipped: names in the file that are not part of the model.
+        named: where the weights come from by the name that somebody gave; None for a path.
     """
 
     path: Path
@@ -66,6 +74,14 @@ class Source:
     whole: Checkpoint
     prefix: str = ""
     skipped: tuple[str, ...] = ()
+    named: Origin | None = None
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Weights that the model was made of: what the file says, and what its name does."""
+        own = header_origins(self.whole.metadata, str(self.path))
+        told = self.named is not None and not (own and self.named.licence == UNKNOWN)
+        return joined(own, [self.named] if told else [])
 
     @functools.cached_property
     def config(self) -> ViTConfig:

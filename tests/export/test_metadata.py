@@ -8,8 +8,10 @@ import pytest
 
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
+from keras_vit.origins import Origin
 
-GOOD = Metadata("cats", ("cat", "dög"), (8, 9), 3, 0.9, "multi", 12)
+ORIGIN = Origin("mae", "CC-BY-NC-4.0", "https://example.org/terms", "no commercial use")
+GOOD = Metadata("cats", ("cat", "dög"), (8, 9), 3, 0.9, "multi", 12, (ORIGIN,))
 
 
 def tflite(path, members, model=b"TFL3" * 10):
@@ -55,6 +57,9 @@ def test_fields_of_a_newer_version_are_left_out():
         ("labels", ["cat\ndog"]),
         ("labels", ["x" * 2000]),
         ("image_size", 224),
+        ("origins", "mae"),
+        ("origins", [{"weights": "mae"}]),
+        ("origins", [{"weights": "a\x1b[2Jb", "licence": "MIT"}]),
         ("image_size", [60000, 60000]),
         ("image_size", [8.0, 8]),
         ("image_size", [8, 8, 8]),

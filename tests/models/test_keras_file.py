@@ -79,6 +79,7 @@ DAMAGES = {
         lambda values: values.update(module="os", class_name="system", registered_name="system")
     ),
     "no layers": config(lambda values: values["config"].pop("layers")),
+    "licences of text": config(lambda values: values["config"].update(origins=["MIT"])),
     "an optimizer": config(
         lambda values: values.update(
             module="keras.optimizers", class_name="SGD", config={}, registered_name="SGD"

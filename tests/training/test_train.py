@@ -18,12 +18,19 @@ from keras_vit.apps import cli
 from keras_vit.apps import train as app
 
 import keras_vit
-from keras_vit import UserError, ViTConfig, config_of, recipes
+from keras_vit import UserError, ViTConfig, config_of, load_model, origins, recipes, vit, zoo
 from keras_vit.data import by_name
+from keras_vit.deploy import export_run
+from keras_vit.export import Metadata
+from keras_vit.origins import Origin
+from keras_vit.reports import write_report
+from keras_vit.run_folder import RunFolder
 from keras_vit.training import NonFiniteLoss, RunOptions, TimeIsUp, resume, train
 from keras_vit.training.checkpoints import Checkpoints
 from keras_vit.training.objectives import labelled
 from keras_vit.training.train import run_name
+from keras_vit.untrusted.text import markdown
+from keras_vit.weights import save
 from tests.contracts import to_numpy
 
 
@@ -287,3 +294,34 @@ def test_a_path_is_trained_as_the_command_would(photos, tmp_path, monkeypatch):
 )
 def test_a_run_is_called_after_its_data(source, name):
     assert run_name(source) == name
+
+
+ORIGIN = Origin("theirs", "own", "https://example.org/own", "not on Mondays")
+
+
+def test_licences_of_weights_go_into_a_run_and_into_the_next(images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(labelled, "formats", tuple)
+    published = vit(small().model)
+    published.origins = (ORIGIN,)
+    save(published, tmp_path / "published", "timm")
+    origins._say.cache_clear()  # said once in a process
+    run = train(small(init=str(tmp_path / "published"), epochs=1), tmp_path / "run", images)
+    assert f"note: {ORIGIN}" in capsys.readouterr().err
+    folder = RunFolder.open(run.workdir)
+    assert folder.metadata.origins == run.model.origins == (ORIGIN,)
+    assert folder.report["origins"] == [dataclasses.asdict(ORIGIN)]
+    assert markdown(ORIGIN) in write_report(run.workdir).read_text(encoding="utf-8")
+    assert load_model(run.workdir).origins == zoo.open_weights(run.workdir).origins == (ORIGIN,)
+
+
+@pytest.mark.slow
+def test_licences_of_weights_go_into_every_file(images, tmp_path):
+    published = vit(small().model)
+    published.origins = (ORIGIN,)
+    published.save(tmp_path / "published.keras")
+    run = train(small(init=str(tmp_path / "published.keras")), tmp_path / "run", images)
+    export_run(run.workdir, tmp_path / "out", ("onnx",))
+    files = [run.workdir / export["path"] for export in run.report["exports"]]
+    assert len(files) == 2
+    for file in (*files, tmp_path / "out" / "model.onnx"):
+        assert Metadata.read(file).origins == (ORIGIN,)

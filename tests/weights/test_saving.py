@@ -3,11 +3,13 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
-from keras_vit import UserError, ViTConfig, config_of, vit
-from keras_vit.weights import Adapter, load_model, save
+from keras_vit import UserError, ViTConfig, config_of, origins, vit
+from keras_vit.origins import Origin
+from keras_vit.weights import Adapter, convert, inspect, load_model, save
 from keras_vit.weights.forms import in_form
 from keras_vit.weights.saving import save_arrays
 from tests.weights.fixtures import (
@@ -153,3 +155,39 @@ def test_the_same_function_in_another_form(tmp_path, changes):
         back = load_model(tmp_path / name, image_size=32)
         assert np.array_equal(run(back, pixels), expected), dialect
     assert written == (1 if config.register_tokens else 4)
+
+
+CHAIN = (
+    Origin("dinov2-small", "Apache-2.0", "https://example.org/apache"),
+    Origin("theirs", "own", "https://example.org/own", "not on Mondays"),
+)
+
+
+@pytest.mark.parametrize(
+    "destination, dialect", [("x", "timm"), ("x.safetensors", "timm"), ("x", "hf")]
+)
+def test_licences_go_with_the_weights(tmp_path, destination, dialect, capsys):
+    model = vit(ViTConfig.of("mu/16", image_size=32, num_classes=3, norm_epsilon=1e-6))
+    model.origins = CHAIN
+    first, second = tmp_path / destination, tmp_path / "again" / "x.safetensors"
+    second.parent.mkdir()
+    save(model, first, dialect)
+    origins._say.cache_clear()  # said once in a process
+    told = {"num_heads": 2}
+    assert load_model(first, **told).origins == inspect(first, **told).origins == CHAIN
+    convert(first, second, "timm", **told)
+    assert inspect(second, **told).origins == CHAIN
+    assert f"note: {CHAIN[1]}" in capsys.readouterr().err
+
+
+def test_licences_go_through_keras_files(tmp_path):
+    model = vit(ViTConfig.of("mu/16", image_size=32, num_classes=3))
+    model.origins = CHAIN
+    model.save(tmp_path / "x.keras")
+    convert(tmp_path / "x.keras", tmp_path / "x.safetensors", "timm")
+    convert(tmp_path / "x.safetensors", tmp_path / "y.keras", "keras")
+    back = keras.saving.load_model(tmp_path / "y.keras")
+    assert back.origins == CHAIN
+    assert back.config == model.config
+    convert(tmp_path / "y.keras", tmp_path / "y.npz", "flax", accept="activation")
+    assert inspect(tmp_path / "y.npz").origins == ()  # has no place for them

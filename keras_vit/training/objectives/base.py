@@ -12,6 +12,7 @@ from keras_vit.export import Metadata
 from keras_vit.files import replacing
 from keras_vit.models import config_of, vit
 from keras_vit.models.variables import variables_of
+from keras_vit.origins import Origin
 from keras_vit.recipes import Recipe
 from keras_vit.run_folder import RunFolder
 
@@ -81,6 +82,7 @@ def float32_copy(model: keras.Model) -> keras.Model:
     """A model of `vit` with the same weights, whatever precision it was trained in; LoRA adapters
     are merged into the kernels."""
     plain, values = vit(config_of(model)), variables_of(model)
+    plain.origins = model.origins
     for variable in plain.weights:
         variable.assign(values[variable.path])
     return plain
@@ -92,9 +94,15 @@ def save_whole(model: keras.Model, path: Path) -> None:
         model.save(temporary)
 
 
-def metadata_for(recipe: Recipe, images: ImageSet) -> Metadata:
-    """What the model files of a run say of themselves."""
+def metadata_for(recipe: Recipe, images: ImageSet, origins: tuple[Origin, ...] = ()) -> Metadata:
+    """What the model files of a run say of themselves.
+
+    Args:
+        recipe, images: what is trained, and on what.
+        origins: what its first weights were made of.
+    """
     seen = recipe.preprocessing
     channels: Any = seen.channels  # Metadata checks it, and the task
     task: Any = images.task
-    return Metadata(recipe.name, images.classes, seen.image_size, channels, seen.crop, task)
+    size, crop = seen.image_size, seen.crop
+    return Metadata(recipe.name, images.classes, size, channels, crop, task, origins=origins)

@@ -9,6 +9,7 @@ from keras_vit.data import ImageSet
 from keras_vit.data.dataset import split_batches
 from keras_vit.deploy import CheckImages, Original, Runners, export_model
 from keras_vit.errors import UserError
+from keras_vit.origins import origins_of
 from keras_vit.recipes import Classify, Distill, Recipe
 from keras_vit.run_folder import RunFolder
 from keras_vit.training.objectives.base import metadata_for
@@ -58,7 +59,7 @@ def deliver(
     """Measures a model and its exports on the test split; see `Objective.finish`."""
     test = images.test
     checked = export_model(
-        Original(model, run.model_file, metadata_for(recipe, images)),
+        Original(model, run.model_file, metadata_for(recipe, images, origins_of(model))),
         run.exports_folder,
         CheckImages(
             split_batches(test, recipe.preprocessing, recipe.part_size), test.labels, test.name_of

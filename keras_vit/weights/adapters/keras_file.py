@@ -8,6 +8,7 @@ from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.weights.adapter import Adapter
 from keras_vit.weights.binding import Binding
+from keras_vit.weights.config_files import to_header
 from keras_vit.weights.formats import IN_FOLDER, Checkpoint, Spec
 from keras_vit.weights.table import row
 
@@ -39,10 +40,14 @@ class KerasFile(Adapter):
             name: Spec(tuple(v.shape), keras.backend.standardize_dtype(v.dtype))
             for name, v in variables.items()
         }
+        config = config_of(model)
         checkpoint = Checkpoint(
-            str(path), specs, lambda name: keras.ops.convert_to_numpy(variables[name])
+            str(path),
+            specs,
+            lambda name: keras.ops.convert_to_numpy(variables[name]),
+            to_header(config, model.origins),
         )
-        return checkpoint, config_of(model)
+        return checkpoint, config
 
     def bind(self, dialect: str, config: ViTConfig) -> list[Binding]:
         return [
