@@ -141,6 +141,8 @@ def _entry(
     given = {**family, **row}
     fields = {**family.get("config", {}), **row.get("config", {})}
     fields |= {name: given[name] for name in ("image_size", "num_classes")}
+    if fields.get("head_bias") is False:  # the format has no None
+        fields["head_bias"] = None
     if "model" in given:
         fields["model"] = given["model"]
     options = dict(given.get("options", {}))

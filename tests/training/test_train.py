@@ -320,7 +320,8 @@ def test_licences_of_weights_go_into_every_file(images, tmp_path):
     published.origins = (ORIGIN,)
     published.save(tmp_path / "published.keras")
     run = train(small(init=str(tmp_path / "published.keras")), tmp_path / "run", images)
-    export_run(run.workdir, tmp_path / "out", ("onnx",))
+    lone = shutil.copy(run.workdir / "model.keras", tmp_path / "lone.keras")
+    export_run(lone, tmp_path / "out", ("onnx",))
     files = [run.workdir / export["path"] for export in run.report["exports"]]
     assert len(files) == 2
     for file in (*files, tmp_path / "out" / "model.onnx"):
