@@ -138,6 +138,7 @@ def _facts(entry: Entry) -> dict:
 def _short(row: dict) -> dict:
     """The columns of a line on a terminal."""
     what = "" if row["measures"] == "classes" else f" {row['measures']}"
+    row["licence"] += ", gated" if row["gated"] else ""
     row["top-1"] = None if row["top-1"] is None else f"{row['top-1']}{what}"
     return {
         name: row[name]

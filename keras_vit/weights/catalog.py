@@ -89,16 +89,37 @@ class Entry(NamedTuple):
 
 
 @functools.cache
+def _content() -> dict[str, Any]:
+    with _FILE.open("rb") as file:
+        return tomllib.load(file)
+
+
+@functools.cache
 def catalog() -> dict[str, Entry]:
     """Every public checkpoint by its name."""
-    with _FILE.open("rb") as file:
-        content = tomllib.load(file)
-    licences = {name: Licence(name, **row) for name, row in content["licences"].items()}
+    licences = _licences()
     return {
-        row["name"]: _entry(family, row, licences, content["pixels"])
-        for family in content["families"]
+        row["name"]: _entry(family, row, licences, _content()["pixels"])
+        for family in _content()["families"]
         for row in family["checkpoints"]
     }
+
+
+def _licences() -> dict[str, Licence]:
+    return {name: Licence(name, **row) for name, row in _content()["licences"].items()}
+
+
+def licensed(weights: str, licence: str, terms: str = "") -> Origin:
+    """Weights under a licence that is called so, in any case, by who publishes them.
+
+    Args:
+        weights: their name or address.
+        licence: its name.
+        terms: where to look where the catalog does not know the licence.
+    """
+    known = {name.lower(): row for name, row in _licences().items()}
+    found = known.get(licence.lower(), Licence(licence, terms))
+    return Origin(weights, found.name, found.terms, found.restriction)
 
 
 def select(

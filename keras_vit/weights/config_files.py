@@ -7,6 +7,7 @@ told them apart from guesses: the name of an architecture, a model type, or our 
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -129,6 +130,13 @@ def header_facts(metadata: dict[str, str], source: str) -> Facts:
     values = parse_json(text, f"{source}: {METADATA_KEY!r} in its header", _Header)
     kept = {name: value for name, value in values.items() if name in _KEPT}
     return {**kept, "named": "its own header"} if kept else {}
+
+
+def licence_in(config: dict[str, Any]) -> str:
+    """What a `config.json` of timm calls the licence of its weights; "" where it does not."""
+    told = config.get("pretrained_cfg")
+    licence = told.get("license") if isinstance(told, dict) else None
+    return licence if isinstance(licence, str) and re.fullmatch(r"[\w.+-]{1,80}", licence) else ""
 
 
 def translated(table: dict[str, str], value: Any, field: str, source: str) -> str:

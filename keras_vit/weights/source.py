@@ -18,11 +18,13 @@ from keras_vit.origins import UNKNOWN, Origin, joined
 from keras_vit.weights import registry
 from keras_vit.weights.adapter import Adapter
 from keras_vit.weights.binding import check, read
+from keras_vit.weights.catalog import licensed
 from keras_vit.weights.config_files import (
     Facts,
     config_file,
     header_facts,
     header_origins,
+    licence_in,
     read_json,
 )
 from keras_vit.weights.fit import Arrays, fitted, wanted
@@ -62,6 +64,7 @@ class Source:
         whole: all tensors of the file under their own names.
         prefix: what was taken off the names in the file.
         skipped: names in the file that are not part of the model.
+        licence: what the `config.json` next to the file calls its licence, or "".
         named: where the weights come from by the name that somebody gave; None for a path.
     """
 
@@ -74,14 +77,22 @@ class Source:
     whole: Checkpoint
     prefix: str = ""
     skipped: tuple[str, ...] = ()
+    licence: str = ""
     named: Origin | None = None
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """Weights that the model was made of: what the file says, and what its name does."""
         own = header_origins(self.whole.metadata, str(self.path))
-        told = self.named is not None and not (own and self.named.licence == UNKNOWN)
-        return joined(own, [self.named] if told else [])
+        named = self.named
+        if named is not None and named.licence != UNKNOWN:
+            return joined(own, [named])
+        if own:
+            return own
+        if self.licence:
+            known = named or Origin(self.path.name, self.licence)
+            return (licensed(known.weights, self.licence, known.terms),)
+        return () if named is None else (named,)
 
     @functools.cached_property
     def config(self) -> ViTConfig:
@@ -164,6 +175,7 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
         whole,
         prefix,
         tuple(name for name in whole if name not in kept),
+        licence_in(config),
     )
 
 

@@ -15,6 +15,11 @@ def test_the_page_is_as_it_would_be_written():
     assert models["written"](page, models["times_of"](page)) == page
 
 
+def test_the_readme_counts_them():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"the {len(catalog())} published checkpoints" in readme
+
+
 def test_the_page_shows_every_checkpoint():
     rows = models["rows_of"](models["PAGE"].read_text(encoding="utf-8"))
     assert set(rows) == set(catalog())

@@ -240,6 +240,29 @@ def test_some_of_the_catalog():
         select(max_parameters=10)
 
 
+@pytest.mark.parametrize(
+    "licence, expected",
+    [
+        ("cc-by-nc-4.0", ("CC-BY-NC-4.0", "no commercial use")),
+        ("own-words", ("own-words", "")),
+        (["MIT"], (UNKNOWN, "")),
+    ],
+)
+def test_a_licence_that_a_repository_tells(licence, expected, whole_web, tmp_path):
+    entry = catalog()["dinov2-small"]
+    write_hole(tmp_path / "model.safetensors", entry._replace(fields={"model": "mu/16"}))
+    told = {"architecture": "vit_base_patch16_224", "model_args": {"num_heads": 2}}
+    told["pretrained_cfg"] = {"input_size": [3, 224, 224], "license": licence}
+    files = {
+        "/a/b/resolve/main/config.json": json.dumps(told).encode(),
+        "/a/b/resolve/main/model.safetensors": (tmp_path / "model.safetensors").read_bytes(),
+    }
+    whole_web(files)
+    (origin,) = zoo.open_weights("hf:a/b").origins
+    assert (origin.licence, origin.restriction) == expected
+    assert origin.terms.startswith("https://")
+
+
 def test_where_weights_come_from():
     by_name = origin_of("mae-base")
     assert (by_name.licence, by_name.restriction) == ("CC-BY-NC-4.0", "no commercial use")
