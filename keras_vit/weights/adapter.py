@@ -167,12 +167,28 @@ class Adapter:
         `keras_vit.weights.infer.configured`."""
         raise NotImplementedError
 
+    def completed(self, tensors: Tensors, facts: Facts) -> Facts:
+        """All facts of a checkpoint: those that are known, and what its tensors tell of others."""
+        if "named" in facts:
+            return facts
+        known = {name: value for name, value in facts.items() if value is not None}
+        return {"named": "a file without a name", **self.unnamed(tensors, facts), **known}
+
     def config(self, tensors: Tensors, facts: Facts) -> ViTConfig:
         """What a checkpoint is."""
-        if "named" not in facts:
-            known = {name: value for name, value in facts.items() if value is not None}
-            facts = {**self.unnamed(tensors, facts), **known}
+        facts = self.completed(tensors, facts)
         return configured(self.fields(tensors, facts), facts, tensors.source)
+
+    def computed(self, checkpoint: Checkpoint, config: ViTConfig, facts: Facts) -> Checkpoint:
+        """A checkpoint under the names of the table, where some of these tensors are computed from
+        others of the file.
+
+        Args:
+            checkpoint: under the names of the file, without prefix and in today's spelling.
+            config: what it is.
+            facts: what `completed` found.
+        """
+        return checkpoint
 
     def placeholders(self, config: ViTConfig) -> dict[str, str]:
         """What stands in the names of the tables for `{...}` other than counters."""
@@ -191,6 +207,21 @@ class Adapter:
     def rows_for(self, config: ViTConfig) -> tuple[bool, bool]:
         """Whether the position table has rows for class tokens, and for registers, as written."""
         return config.class_token_in_positions, config.register_tokens_in_positions
+
+    def biases_for(self, config: ViTConfig) -> dict[str, Any]:
+        """Fields of a configuration that tell of biases, as written: those that are missing in the
+        model and not in the file are zeros."""
+        usual = {
+            "qkv_bias": "all",
+            "dense_bias": True,
+            "patch_bias": True,
+            "head_bias": 0.0 if config.head_bias is None else config.head_bias,
+        }
+        return {
+            name: value
+            for name, value in usual.items()
+            if getattr(config, name) not in self.says.get(name, ())
+        }
 
     def idle(self, config: ViTConfig) -> dict[str, np.ndarray]:
         """Tensors that the library expects in a file although the model does not compute with

@@ -17,7 +17,7 @@ from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.weights.formats import Checkpoint
 from keras_vit.weights.names import features_of, is_inside
-from keras_vit.weights.table import Rule
+from keras_vit.weights.table import Rule, Transform
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _SHOWN = 12  # names in an error message; the rest is counted
@@ -40,8 +40,13 @@ class Binding(NamedTuple):
 
     @property
     def stacked(self) -> bool:
-        """Whether the variables lie along a new first axis (else they are concatenated on it)."""
+        """Whether the variables lie along a new axis (else they are concatenated on the first)."""
         return "{block" in self.rule.ours[0] and "{block" not in self.rule.theirs
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The change of layout of each variable."""
+        return self.rule.transforms * (len(self.ours) // len(self.rule.ours))
 
 
 def bind(
@@ -151,13 +156,12 @@ def read(
                 yield path, np.zeros(ours[path], np.float32)
             continue
         tensor = checkpoint[binding.theirs].astype(np.float32, copy=False)
-        to_ours = binding.rule.transform.to_ours
         if binding.stacked:
-            parts = list(tensor)
+            parts = list(np.moveaxis(tensor, binding.rule.axis, 0))
         else:
             parts = np.split(tensor, len(binding.ours)) if len(binding.ours) > 1 else [tensor]
-        for path, part in zip(binding.ours, parts, strict=True):
-            yield path, to_ours(part, config)
+        for path, part, transform in zip(binding.ours, parts, binding.transforms, strict=True):
+            yield path, transform.to_ours(part, config)
 
 
 def write(
@@ -166,10 +170,12 @@ def write(
     """Yields every tensor of theirs as (name, shape, maker); the maker reads `arrays`."""
 
     def make(binding: Binding) -> np.ndarray:
-        to_theirs = binding.rule.transform.to_theirs
-        parts = [to_theirs(np.asarray(arrays[path]), config) for path in binding.ours]
+        parts = [
+            transform.to_theirs(np.asarray(arrays[path]), config)
+            for path, transform in zip(binding.ours, binding.transforms, strict=True)
+        ]
         if binding.stacked:
-            return np.stack(parts)
+            return np.stack(parts, axis=binding.rule.axis)
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     for binding in bindings:
@@ -177,12 +183,15 @@ def write(
 
 
 def _binding(theirs, rule, paths, config, ours) -> Binding:
-    to_theirs = rule.transform.to_theirs
+    binding = Binding(theirs, (), paths, rule)
     # The transform of a zero that pretends to be an array gives the shape without the numbers.
-    parts = [to_theirs(np.broadcast_to(np.False_, ours[path]), config).shape for path in paths]
-    binding = Binding(theirs, parts[0], paths, rule)
+    parts = [
+        transform.to_theirs(np.broadcast_to(np.False_, ours[path]), config).shape
+        for path, transform in zip(paths, binding.transforms, strict=True)
+    ]
     if binding.stacked:
-        return binding._replace(shape=(len(parts), *parts[0]))
+        before, after = parts[0][: rule.axis], parts[0][rule.axis :]
+        return binding._replace(shape=(*before, len(parts), *after))
     return binding._replace(shape=(sum(p[0] for p in parts), *parts[0][1:]) if parts[0] else ())
 
 

@@ -26,10 +26,13 @@ Side = int | list[int] | None  # of an image in a JSON file: pixels, or a pair o
 # The key under which our own files keep facts in the header of a .safetensors file.
 METADATA_KEY = "keras_vit"
 _ORIGINS_KEY = "keras_vit_origins"  # and the licences of what the weights were made of
-_KEPT = (
-    *("num_heads", "activation", "norm_epsilon", "pool", "pool_includes_prefix", "image_size"),
+# Fields of `ViTConfig` that neither shapes nor names of tensors show.
+UNSEEN = (
+    *("activation", "norm_epsilon", "norm_placement", "pool_includes_prefix", "pool_heads"),
+    *("rotary", "rotary_temperature", "rotary_reference_grid", "rotary_offset"),
     *("pixel_mean", "pixel_std"),
 )
+_KEPT = ("num_heads", "pool", "image_size", *UNSEEN)
 
 
 class _Header(TypedDict, total=False):

@@ -11,7 +11,7 @@ import numpy as np
 from keras_vit.config import ViTConfig
 from keras_vit.config.variables import shapes
 from keras_vit.weights.options import LoadOptions
-from keras_vit.weights.resample import Resampling, patch_kernel, position_grid
+from keras_vit.weights.resample import Resampling, offset_table, patch_kernel, position_grid
 
 Arrays = Iterator[tuple[str, np.ndarray]]  # (our path, array), each read when it is asked for
 
@@ -64,6 +64,8 @@ def fitted(
         elif path == "patch_encoder/projection/kernel":
             sizes = old.patch_size, new.patch_size
             array = patch_kernel(array, *sizes, old.stem_channels, method.patches)
+        elif path.endswith("/relative_position_bias/table"):
+            array = offset_table(array, old.grid, new.grid, method.offsets)
         if path in wanted and (keeps_head or not _is_new_head(path, new)):
             yield path, array
     if not keeps_head:

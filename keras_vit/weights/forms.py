@@ -35,8 +35,6 @@ _OPTIONS = {
     "norm": "RMS norms",
     "norm_placement": "norms after attention and MLP instead of before them",
 }
-# Biases that may be missing; as zeros they change nothing.
-_BIASES = {"qkv_bias": "all", "dense_bias": True, "patch_bias": True, "head_bias": 0.0}
 
 
 def in_form(
@@ -72,7 +70,8 @@ def _unsaid(config: ViTConfig, adapter: Adapter) -> list[str]:
     """The options of a model that a family does not know, in words."""
 
     def known(field: str, *usual: object) -> bool:
-        return getattr(config, field) in (*usual, *adapter.says.get(field, ()))
+        value = getattr(config, field)
+        return value in usual or value in adapter.says.get(field, ())
 
     words = [what for name, what in _OPTIONS.items() if not known(name, getattr(ViTConfig, name))]
     if not known("activation", "gelu", "gelu_tanh"):
@@ -84,13 +83,7 @@ def _unsaid(config: ViTConfig, adapter: Adapter) -> list[str]:
 
 def _with_biases(config: ViTConfig, adapter: Adapter, changed: dict[str, np.ndarray]) -> ViTConfig:
     """Writes out biases that the dialect always has."""
-    whole = {
-        name: value
-        for name, value in _BIASES.items()
-        if getattr(config, name) not in adapter.says.get(name, ())
-    }
-    if "head_bias" in whole and config.head_bias is not None:
-        del whole["head_bias"]
+    whole = adapter.biases_for(config)
     had, config = shapes(config), dataclasses.replace(config, **whole)
     for path, shape in shapes(config).items():
         if path not in had:

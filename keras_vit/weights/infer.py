@@ -13,6 +13,7 @@ from typing import Any
 
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.errors import UserError
+from keras_vit.weights.config_files import UNSEEN
 from keras_vit.weights.formats import Spec
 
 Specs = Mapping[str, Spec]
@@ -31,6 +32,11 @@ _WORDS = {
     "norm_epsilon": "the epsilon of the norms",
     "pool": "the pool",
     "pool_includes_prefix": "the tokens that the pool reads",
+    "rotary": "whether positions are rotary, and how",
+    "norm_placement": "whether norms stand before or after attention and MLP",
+    "pool_heads": "the heads of the pool",
+    "relative_mode": "the form of the relative positions",
+    "grid": "how positions are made for a grid",
 }
 _log = logging.getLogger(__name__)
 
@@ -117,7 +123,7 @@ def heads(width: int, head_dim: int | None, facts: Mapping[str, Any], source: st
 
 
 def in_words(fields: Iterable[str]) -> str:
-    """Some keys of `ARGUMENTS`, for a message."""
+    """Some fields that tensors do not show, for a message."""
     return ", ".join(_WORDS[field] for field in fields)
 
 
@@ -169,17 +175,7 @@ def configured(found: dict[str, Any], facts: Mapping[str, Any], source: str) -> 
                 f"{source}: the tensors have {name}={found[name]}, but the config.json next to "
                 f"them says {facts[name]}. One of them belongs to another model."
             )
-    told = {
-        name: facts[name]
-        for name in (
-            "activation",
-            "norm_epsilon",
-            "pool_includes_prefix",
-            "pixel_mean",
-            "pixel_std",
-        )
-        if name in facts
-    }
+    told = {name: facts[name] for name in UNSEEN if facts.get(name) is not None}
     found = dict(found)
     rows, prefix = found.pop("position_rows"), found.pop("prefix_tokens")
     found |= _sizes(rows, prefix, found, facts, source)

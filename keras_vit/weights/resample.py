@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Position tables for another grid, patch kernels for another patch size."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from keras_vit.errors import unknown
 from keras_vit.interpolation import matrix
 
 METHODS = ("zoom", "bilinear", "bicubic", "bilinear_antialias", "bicubic_antialias")
+OFFSET_METHODS = ("geometric", *METHODS)
 
 
 class Resampling(NamedTuple):
@@ -17,10 +19,12 @@ class Resampling(NamedTuple):
     Attributes:
         positions: of the table of positions.
         patches: of a patch, whose inverse is applied to the projection (see `patch_kernel`).
+        offsets: of a table of relative positions: one of these, or "geometric".
     """
 
     positions: str = "bicubic_antialias"
     patches: str = "bilinear_antialias"
+    offsets: str = "geometric"
 
 
 def position_grid(
@@ -50,6 +54,66 @@ def position_grid(
     grid = _both_axes(grid, matrix(old[0], new[0], method), matrix(old[1], new[1], method))
     grid = grid.reshape(1, new[0] * new[1], -1).astype(np.float32)
     return np.concatenate([table[:, :prefix], grid], axis=1)
+
+
+def offset_table(
+    table: np.ndarray, old: tuple[int, int], new: tuple[int, int], method: str = "geometric"
+) -> np.ndarray:
+    """Resamples a table of relative positions: a row for each offset of two patches.
+
+    "geometric" is the code of BEiT (arXiv 2106.08254), which timm has too: the old offsets are
+    spread over the new ones at distances that grow by a constant factor, so that small offsets keep
+    their values; between them it is linear.
+
+    Args:
+        table: `((2 * old rows - 1) * (2 * old columns - 1) + rest, heads)`.
+        old: rows and columns of the grid that the table was made for.
+        new: rows and columns wanted.
+        method: one of `OFFSET_METHODS`.
+
+    Returns:
+        float32 `((2 * new rows - 1) * (2 * new columns - 1) + rest, heads)`; the rest, of pairs
+        with the class token, stays as it is.
+    """
+    if method not in OFFSET_METHODS:
+        raise unknown("resampling method", method, OFFSET_METHODS)
+    if old == new:
+        return table
+    make = _geometric if method == "geometric" else partial(matrix, method=method)
+    (rows, columns), sizes = ([2 * side - 1 for side in grid] for grid in (old, new))
+    offsets, rest = np.split(table, [rows * columns])
+    grid = offsets.reshape(rows, columns, -1)  # (2 R - 1, 2 C - 1, heads)
+    grid = _both_axes(grid, make(rows, sizes[0]), make(columns, sizes[1]))
+    return np.concatenate([grid.reshape(-1, table.shape[-1]).astype(np.float32), rest])
+
+
+def _geometric(old: int, new: int) -> np.ndarray:
+    """The linear map from `old` values at growing distances to `new` at a distance of 1."""
+    if old == new or old == 1:
+        return np.ones((new, 1)) if old == 1 else np.eye(old)
+    factor = _factor(old // 2, new // 2)
+    distances = np.cumsum(factor ** np.arange(old // 2))  # 1, 1 + q, 1 + q + q^2, ...
+    where = np.concatenate([-distances[::-1], [0.0], distances])  # (old,)
+    wanted = np.arange(new) - new // 2.0
+    right = np.clip(np.searchsorted(where, wanted), 1, old - 1)
+    far = np.clip((wanted - where[right - 1]) / (where[right] - where[right - 1]), 0.0, 1.0)
+    weights = np.zeros((new, old))
+    weights[np.arange(new), right - 1] = 1 - far
+    weights[np.arange(new), right] += far
+    return weights
+
+
+def _factor(steps: int, reach: int) -> float:
+    """The factor between 1.01 and 1.5 with which so many growing steps come to a distance, to the
+    6 digits of the original."""
+    left, right = 1.01, 1.5
+    while right - left > 1e-6:
+        factor = (left + right) / 2
+        if (1 - factor**steps) / (1 - factor) > reach:
+            right = factor
+        else:
+            left = factor
+    return factor
 
 
 def patch_kernel(

@@ -61,6 +61,7 @@ class Source:
         checkpoint: the tensors of the model under the names of the dialect's table.
         options: what the caller said.
         find_config: makes `config`.
+        compute: makes `tensors` of `checkpoint` and `config`.
         whole: all tensors of the file under their own names.
         prefix: what was taken off the names in the file.
         skipped: names in the file that are not part of the model.
@@ -78,6 +79,7 @@ class Source:
     prefix: str = ""
     skipped: tuple[str, ...] = ()
     licence: str = ""
+    compute: Callable[[Checkpoint, ViTConfig], Checkpoint] = lambda checkpoint, config: checkpoint
     named: Origin | None = None
 
     @property
@@ -103,17 +105,23 @@ class Source:
         """
         return self.find_config()
 
+    @functools.cached_property
+    def tensors(self) -> Checkpoint:
+        """The tensors of `checkpoint` by the names of the table, those included that are computed
+        from others; each is read when it is asked for."""
+        return self.compute(self.checkpoint, self.config)
+
     def check(self) -> None:
         """Compares names, shapes and types of the tensors with what the model needs.
 
         Raises:
             UserError: with every name that is missing, left over or of another shape.
         """
-        check(self.adapter.bind(self.dialect, self.config), self.checkpoint)
+        check(self.adapter.bind(self.dialect, self.config), self.tensors)
 
     def arrays(self) -> Arrays:
         """Yields (our path, float32 array) for every variable, reading one tensor at a time."""
-        return read(self.adapter.bind(self.dialect, self.config), self.checkpoint, self.config)
+        return read(self.adapter.bind(self.dialect, self.config), self.tensors, self.config)
 
     def fitted(self, **changes: Any) -> tuple[ViTConfig, Arrays]:
         """The model that is wanted of this one: another image size, patch size or head.
@@ -161,9 +169,11 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
     file_names = tuple(name.removeprefix(prefix) for name in new_to_old.values())
     told = config if describer is adapter else {}
 
-    def find_config() -> ViTConfig:
-        facts = _facts(adapter, checkpoint, path, told, options)
-        return adapter.config(Tensors(checkpoint.specs, str(path), file_names), facts)
+    tensors = Tensors(checkpoint.specs, str(path), file_names)
+
+    @functools.cache
+    def facts() -> Facts:
+        return adapter.completed(tensors, _facts(adapter, checkpoint, path, told, options))
 
     return Source(
         path,
@@ -171,11 +181,12 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
         adapter.dialect_of(new_to_old),
         checkpoint,
         options,
-        find_config,
+        lambda: adapter.config(tensors, facts()),
         whole,
         prefix,
         tuple(name for name in whole if name not in kept),
         licence_in(config),
+        lambda checkpoint, config: adapter.computed(checkpoint, config, facts()),
     )
 
 

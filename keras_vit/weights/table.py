@@ -17,6 +17,8 @@ import numpy as np
 from keras_vit.config import ViTConfig
 
 Change = Callable[[np.ndarray, ViTConfig], np.ndarray]
+Count = Callable[[ViTConfig], int]
+Order = Callable[[ViTConfig], np.ndarray]
 
 
 class Transform(NamedTuple):
@@ -43,26 +45,53 @@ PATCHES_TORCH = Transform(
     lambda x, c: x.reshape(*c.patch_size, c.stem_channels, c.width).transpose(3, 2, 0, 1),
     lambda x, c: x.transpose(2, 3, 1, 0).reshape(c.patch_pixels, c.width),
 )
-# (D, heads, d) <-> (heads * d, D)
-HEADS_IN = Transform(
-    lambda x, c: x.reshape(c.width, c.width).T,
-    lambda x, c: x.T.reshape(c.width, c.num_heads, c.head_dim),
-)
-# (heads, d) <-> (heads * d,)
-HEADS_BIAS = Transform(
-    lambda x, c: x.reshape(c.width), lambda x, c: x.reshape(c.num_heads, c.head_dim)
-)
-# (heads, d, D) <-> (D, heads * d)
-HEADS_OUT = Transform(
-    lambda x, c: x.reshape(c.width, c.width).T,
-    lambda x, c: x.T.reshape(c.num_heads, c.head_dim, c.width),
-)
+
+
+def _heads(count: Count) -> tuple[Transform, Transform, Transform]:
+    """The layouts of an attention with so many heads: kernels of queries, keys and values, their
+    biases, and the kernel after them."""
+    return (
+        # (D, heads, d) <-> (heads * d, D)
+        Transform(
+            lambda x, c: x.reshape(x.shape[0], -1).T,
+            lambda x, c: x.T.reshape(x.shape[1], count(c), -1),
+        ),
+        # (heads, d) <-> (heads * d,)
+        Transform(lambda x, c: x.reshape(-1), lambda x, c: x.reshape(count(c), -1)),
+        # (heads, d, D) <-> (D, heads * d)
+        Transform(
+            lambda x, c: x.reshape(-1, x.shape[-1]).T,
+            lambda x, c: x.T.reshape(count(c), -1, x.shape[0]),
+        ),
+    )
+
+
+HEADS_IN, HEADS_BIAS, HEADS_OUT = _heads(lambda c: c.num_heads)
+# A pool may have heads of its own.
+POOL_HEADS_IN, POOL_HEADS_BIAS, POOL_HEADS_OUT = _heads(lambda c: c.pool_heads or c.num_heads)
 # (C,) <-> (1, 1, 1, C)
 CHANNELS_LAST = Transform(lambda x, c: x.reshape(1, 1, 1, -1), lambda x, c: x.reshape(x.shape[-1]))
 # (1, rows, D) <-> (rows, D)
 UNBATCHED = Transform(lambda x, c: x[0], lambda x, c: x[None])
 # (1, 1, D) <-> (D,)
 ONE_TOKEN = Transform(lambda x, c: x[0, 0], lambda x, c: x[None, None])
+
+
+def reordered(transform: Transform, order: Order) -> Transform:
+    """The same change of layout, and other places for the channels of a head.
+
+    Args:
+        transform: whose last axis with us is that of the channels.
+        order: of a configuration, for each of our channels the place where they have it.
+    """
+
+    def to_theirs(x: np.ndarray, config: ViTConfig) -> np.ndarray:
+        return transform.to_theirs(x[..., np.argsort(order(config))], config)
+
+    def to_ours(x: np.ndarray, config: ViTConfig) -> np.ndarray:
+        return transform.to_ours(x, config)[..., order(config)]
+
+    return Transform(to_theirs, to_ours)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +101,23 @@ class Rule:
     Attributes:
         ours: patterns of our paths, as `keras_vit.config.variables` has them.
         theirs: pattern of their name.
-        transform: how the numbers are laid out.
+        transform: how the numbers are laid out; one for each of `ours` where they differ.
         optional: whether a file may lack it in all blocks together, which means zeros.
+        axis: of their tensor, along which blocks are stacked.
     """
 
     ours: tuple[str, ...]
     theirs: str
-    transform: Transform = SAME
+    transform: Transform | tuple[Transform, ...] = SAME
     optional: bool = False
+    axis: int = 0
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """One for each of `ours`."""
+        if isinstance(self.transform, Transform):
+            return (self.transform,) * len(self.ours)
+        return self.transform
 
 
 def row(ours: str, theirs: str, transform: Transform = SAME) -> Rule:
@@ -108,7 +146,12 @@ def torch_norm(ours: str, theirs: str) -> list[Rule]:
 
 
 def torch_heads_in(
-    ours: str, parts: tuple[str, ...], theirs: str, optional: bool = False
+    ours: str,
+    parts: tuple[str, ...],
+    theirs: str,
+    optional: bool = False,
+    order: Order | None = None,
+    pool: bool = False,
 ) -> list[Rule]:
     """Linear layer of PyTorch that makes queries, keys or values: one of them, or several joined.
 
@@ -117,21 +160,29 @@ def torch_heads_in(
         parts: of "query", "key" and "value", those that their layer makes, in its order.
         theirs: name of their layer.
         optional: whether their biases may be missing.
+        order: of the channels of queries and keys, where theirs are not ours (see `reordered`).
+        pool: whether it is the attention of a pool, which may have heads of its own.
     """
+    kernel, bias = (POOL_HEADS_IN, POOL_HEADS_BIAS) if pool else (HEADS_IN, HEADS_BIAS)
 
     def of(leaf: str) -> tuple[str, ...]:
         return tuple(f"{ours}/{part}/{leaf}" for part in parts)
 
+    def each(transform: Transform) -> tuple[Transform, ...]:
+        turned = transform if order is None else reordered(transform, order)
+        return tuple(transform if part == "value" else turned for part in parts)
+
     return [
-        Rule(of("kernel"), f"{theirs}.weight", HEADS_IN),
-        Rule(of("bias"), f"{theirs}.bias", HEADS_BIAS, optional),
+        Rule(of("kernel"), f"{theirs}.weight", each(kernel)),
+        Rule(of("bias"), f"{theirs}.bias", each(bias), optional),
     ]
 
 
-def torch_heads_out(ours: str, theirs: str) -> list[Rule]:
+def torch_heads_out(ours: str, theirs: str, pool: bool = False) -> list[Rule]:
     """Linear layer of PyTorch after an attention."""
+    kernel = POOL_HEADS_OUT if pool else HEADS_OUT
     return [
-        row(f"{ours}/attention_output/kernel", f"{theirs}.weight", HEADS_OUT),
+        row(f"{ours}/attention_output/kernel", f"{theirs}.weight", kernel),
         row(f"{ours}/attention_output/bias", f"{theirs}.bias"),
     ]
 
