@@ -9,7 +9,6 @@ architecture does. Each is made here without memory for its weights, and describ
 """
 
 import json
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,29 +22,23 @@ OUT = ADAPTERS / "timm_architectures.json"
 
 # What a kind of module means in words, where ours has no such thing.
 BLOCKS = {
-    "ResPostBlock": "norms after each branch (post-norm)",
-    "ResPostRelPosBlock": "norms after each branch (post-norm)",
-    "EvaBlockPostNorm": "norms after each branch (post-norm)",
     "ParallelScalingBlock": "attention and MLP in parallel",
     "DiffParallelScalingBlock": "attention and MLP in parallel",
     "ParallelThingsBlock": "two blocks in parallel",
 }
 MODULE_WORDS = {
-    "QuickGELU": "quick GELU",
-    "SwiGLU": "SwiGLU",
-    "GluMlp": "a gated MLP (GLU)",
-    "RmsNorm": "RMSNorm",
     "BatchNorm2d": "BatchNorm",
     "DiffAttention": "differential attention",
-    "RelPosAttention": "relative position bias",
-    "RelPosBias": "relative position bias",
-    "RelPosMlp": "relative position bias",
 }
-FAMILIES = {
-    "NaFlexVit": "patches of any number (NaFlex)",
-    "VisionTransformerSAM": "attention in windows (SAM)",
-    "Beit": "relative position bias",
+FAMILIES = {"VisionTransformerSAM": "attention in windows (SAM)"}
+AFTER = ("ResPostBlock", "ResPostRelPosBlock", "EvaBlockPostNorm")
+ACTIVATIONS = {"GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu", "SiLU": "silu"}
+ROTARY = {
+    "RotaryEmbeddingCat": "axial",
+    "RotaryEmbeddingDinoV3": "dinov3",
+    "RotaryEmbeddingMixed": "mixed",
 }
+NORMS = ("LayerNorm", "RmsNorm")
 
 
 def main() -> None:
@@ -78,39 +71,94 @@ def row(model) -> dict[str, Any]:
     from keras_vit.weights.adapters.timm_architectures import names_digest
 
     block = model.blocks[0]
-    norms = [m for m in model.modules() if type(m).__name__ == "LayerNorm"]
+    norms = [m for m in model.modules() if type(m).__name__ in NORMS]
     heads = getattr(getattr(block, "attn", block), "num_heads", None)
     data = model.pretrained_cfg
-    hidden = getattr(getattr(block, "mlp", None), "fc1", None)
+    hidden = getattr(getattr(block, "mlp", None), "fc2", None)
+    pool = getattr(model, "attn_pool", None)
     found = {
         "names": names_digest(model.state_dict()),
+        "kind": type(model).__name__,
         "width": model.embed_dim,
         "depth": len(model.blocks),
-        "mlp_dim": getattr(hidden, "out_features", None),
+        "mlp_dim": getattr(hidden, "in_features", None),
         "num_heads": heads,
         "patch": patch_size(model),
         "image": list(data["input_size"][1:]),
         "activation": activation(model),
+        "gated": type(getattr(block, "mlp", None)).__name__ in ("GluMlp", "SwiGLU"),
         "norm_epsilon": norms[0].eps if norms else None,
+        "norm_placement": "after" if type(block).__name__ in AFTER else None,
         "pool": getattr(model, "global_pool", ""),
-        "pool_prefix_tokens": bool(getattr(model, "pool_include_prefix", False)),
+        "pool_prefix_tokens": pools_prefix(model),
+        "pool_heads": None if pool is None or pool.num_heads == heads else pool.num_heads,
+        **rotary(getattr(model, "rope", None)),
+        **relative(model),
+        **flexible(getattr(model, "embeds", None)),
         "unlike": sorted(set(unlike(model))),
     }
     return {name: value for name, value in found.items() if value not in (None, False, [])}
 
 
+def pools_prefix(model) -> bool:
+    """Whether a pool of patches reads the tokens before them too: a pool of attention always does
+    where the class has no word for it."""
+    if not hasattr(model, "pool_include_prefix"):
+        return getattr(model, "attn_pool", None) is not None
+    return bool(model.pool_include_prefix)
+
+
+def rotary(rope) -> dict[str, Any]:
+    """What the module of rotary positions computes, in the words of `ViTConfig`; `rotary_layout`:
+    which channels of a head it turns together."""
+    if rope is None:
+        return {}
+    swapped = ", x first" if rope.grid_indexing == "xy" else ""
+    grid = getattr(rope, "ref_feat_shape", None)
+    return {
+        "rotary": ROTARY[type(rope).__name__],
+        "rotary_temperature": float(rope.temperature),
+        "rotary_reference_grid": list(grid) if grid else None,
+        "rotary_offset": getattr(rope, "grid_offset", 0.0) or None,
+        "rotary_layout": ("halves" if getattr(rope, "rotate_half", False) else "pairs") + swapped,
+    }
+
+
+def relative(model) -> dict[str, Any]:
+    """How an MLP of relative positions takes offsets ("cr" or "swin")."""
+    modes = {m.mode for m in model.modules() if type(m).__name__ == "RelPosMlp"}
+    return {"relative_mode": modes.pop()} if modes else {}
+
+
+def flexible(embeds) -> dict[str, Any]:
+    """How NaFlexVit makes positions for a grid out of those that it learned."""
+    if embeds is None:
+        return {}
+    return {
+        "grid_method": embeds.pos_embed_interp_mode
+        + ("_antialias" if embeds.pos_embed_antialias else ""),
+        "grid_corners": embeds.pos_embed_align_corners,
+        "grid_square": embeds.pos_embed_ar_preserving,
+    }
+
+
 def patch_size(model) -> int | None:
-    size = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    embeds = getattr(model, "patch_embed", getattr(model, "embeds", None))
+    size = getattr(embeds, "patch_size", None)
     return size[0] if isinstance(size, tuple) else size
 
 
 def activation(model) -> str | None:
+    """That of the MLPs."""
     words = set()
-    for module in model.modules():
-        if type(module).__name__ == "GELUTanh":
-            words.add("gelu_tanh")
-        elif type(module).__name__ == "GELU":
-            words.add("gelu" if getattr(module, "approximate", "none") == "none" else "gelu_tanh")
+    for block in model.blocks:
+        for module in block.modules():
+            kind = type(module).__name__
+            if kind == "GELU":
+                exact = getattr(module, "approximate", "none") == "none"
+                words.add("gelu" if exact else "gelu_tanh")
+            elif kind in ACTIVATIONS:
+                words.add(ACTIVATIONS[kind])
     return words.pop() if len(words) == 1 else None
 
 
@@ -124,38 +172,27 @@ def unlike(model):
         yield FAMILIES[type(model).__name__]
     if type(block).__name__ in BLOCKS:
         yield BLOCKS[type(block).__name__]
-    if getattr(model, "rope", None) is not None or getattr(model, "rope_mixed", False):
-        yield "rotary positions (RoPE)"
-    if type(getattr(model, "norm_pre", None)).__name__ not in ("Identity", "NoneType"):
-        yield "a norm before the encoder"
-    final = [getattr(model, n, None) for n in ("norm", "fc_norm")]
-    if all(type(norm).__name__ in ("Identity", "NoneType") for norm in final):
-        yield "no norm after the last block"
-    if len({m.eps for m in model.modules() if type(m).__name__ == "LayerNorm"}) > 1:
+    if len({m.eps for m in model.modules() if type(m).__name__ in NORMS}) > 1:
         yield "norms of different epsilon"
-    if len(kinds & {"GELU", "GELUTanh", "QuickGELU", "SiLU"}) > 1:
+    if len({type(m).__name__ for m in model.modules()} & set(NORMS)) > 1:
+        yield "norms of several kinds"
+    if len(kinds & {"GELU", *ACTIVATIONS}) > 1:
         yield "activations of several kinds"
-    if "patch_embed.proj.weight" in names and "patch_embed.proj.bias" not in names:
-        yield "a projection of the patches without bias"
-    if any(re.search(r"attn\.(q_bias|v_bias)$", name) for name in names):
-        yield "biases of queries and values without keys"
-    if any(re.search(r"blocks\.0\.(attn|mlp)\.norm\.", name) for name in names):
-        yield "a norm inside the attention or the MLP"
-    if any(".attn.q_proj." in name or ".attn.q.weight" in name for name in names):
-        yield "separate queries, keys and values"
+    if getattr(block, "gamma_1", None) is not None and getattr(block, "gamma_2", None) is None:
+        yield "LayerScale after the attention alone"
+    if any(getattr(getattr(b, "attn", None), "num_kv_groups", 1) > 1 for b in model.blocks):
+        yield "queries in groups (GQA)"
+    if any(".attn.gate." in name for name in names):
+        yield "a gate on the attention"
     if any(".backbone.conv1." in name for name in names) or "BatchNormAct2d" in kinds:
         yield "a ResNet stem of another form (ResNet-D)"
-    if type(getattr(model, "patch_embed", None)).__name__ not in ("PatchEmbed", "HybridEmbed"):
-        yield "another projection of the patches"
     if "ConvNormAct" in kinds:
         yield "a convolutional stem"
-    pool = getattr(model, "attn_pool", None)
-    if pool is not None and pool.num_heads != block.attn.num_heads:
-        yield "attention pooling with heads of its own"
-    if pool is not None and hasattr(pool, "mlp") and hasattr(pool.mlp, "fc1"):
-        mlp = getattr(getattr(block, "mlp", None), "fc1", None)
-        if mlp is None or pool.mlp.fc1.out_features != mlp.out_features:
-            yield "attention pooling with an MLP of its own"
+    rope = getattr(model, "rope", None)
+    if rope is not None and type(rope).__name__ not in ROTARY:
+        yield f"rotary positions of another form ({type(rope).__name__})"
+    if getattr(rope, "normalize_coords", "separate") != "separate":
+        yield "rotary positions of another form (one scale for both sides)"
 
 
 if __name__ == "__main__":

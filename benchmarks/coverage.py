@@ -275,18 +275,45 @@ def read_cases(cases: Path, only: str) -> list[tuple[str, str, str, str, str]]:
             if (case / "unmade.txt").is_file():
                 found.append((module.name, case.name, "folder", "unmade", ""))
                 continue
+            computed: dict = {}
             for form in FORMS:
                 if form in ("folder", "bare") or (case / "hub").is_dir():
-                    verdict, reason = judge(case, form)
+                    verdict, reason = judge(case, form, computed)
                     found.append((module.name, case.name, form, verdict, reason))
         keras.utils.clear_session()
     return found
 
 
-def judge(case: Path, form: str) -> tuple[str, str]:
-    """Whether one form of one case is exact, refused or silent, and why."""
-    from keras_vit import UserError, config_of
-    from keras_vit.weights import load_model
+def judge(case: Path, form: str, computed: dict | None = None) -> tuple[str, str]:
+    """Whether one form of one case is exact, refused or silent, and why.
+
+    Args:
+        case: its folder.
+        form: one of `FORMS`.
+        computed: verdicts of other forms of the case, by what the model is: the tensors are the
+            same, so that the same configuration computes the same.
+    """
+    from keras_vit import UserError
+    from keras_vit.weights import open_source
+
+    path, known = _prepared(case, form)
+    try:
+        source = open_source(path, **known)
+        source.check()
+    except UserError as error:
+        return "refused", " ".join(str(error).replace(str(case), "").split())
+    if not (case / "io.npz").is_file():
+        return "silent", "takes no images, but was loaded"
+    computed = {} if computed is None else computed
+    # How tensors are computed from others is not in the configuration.
+    key = source.config if source.tensors is source.checkpoint else form
+    if key not in computed:
+        computed[key] = _compared(case, path, known)
+    return computed[key]
+
+
+def _prepared(case: Path, form: str) -> tuple[Path, dict]:
+    """The path of a form, and what `load_model` is told besides."""
     from keras_vit.weights.adapters.timm_architectures import table
 
     known: dict = {}
@@ -304,12 +331,18 @@ def judge(case: Path, form: str) -> tuple[str, str]:
         path = bare / "weights.safetensors"
         if not path.exists():
             os.link(case / "folder" / "model.safetensors", path)
+    return path, known
+
+
+def _compared(case: Path, path: Path, known: dict) -> tuple[str, str]:
+    """Loads a case, and compares what it computes with what its library did."""
+    from keras_vit import UserError, config_of
+    from keras_vit.weights import load_model
+
     try:
         model = load_model(path, **known)
     except UserError as error:
         return "refused", " ".join(str(error).replace(str(case), "").split())
-    if not (case / "io.npz").is_file():
-        return "silent", "takes no images, but was loaded"
     with np.load(case / "io.npz") as io:
         images, expected = io["images"].transpose(0, 2, 3, 1), io["logits"]
     config = config_of(model)

@@ -129,7 +129,7 @@ def _write_keras_hub(config, folder: Path) -> None:
 def _write_timm(config, path: Path) -> None:
     import torch
 
-    from keras_vit.weights.parity.references import timm_model
+    from keras_vit.weights.parity.timm_reference import timm_model
 
     images = torch.zeros(1, config.channels, *config.image_size)
     torch.onnx.export(timm_model(config).eval(), (images,), path)

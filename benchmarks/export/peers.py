@@ -75,7 +75,7 @@ def torch_compile(frozen: bool):
         import torch._inductor.config
 
         from keras_vit import ViTConfig
-        from keras_vit.weights.parity.references import timm_model
+        from keras_vit.weights.parity.timm_reference import timm_model
 
         torch.set_num_threads(threads)
         torch._inductor.config.freezing = frozen  # weights become constants, packed in advance

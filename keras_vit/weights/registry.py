@@ -16,6 +16,7 @@ from keras_vit.weights.adapters.keras_hub import KerasHub
 from keras_vit.weights.adapters.open_clip import OpenClip
 from keras_vit.weights.adapters.siglip import Siglip, Siglip2
 from keras_vit.weights.adapters.timm import Timm
+from keras_vit.weights.adapters.timm_flexible import TimmFlexible
 from keras_vit.weights.adapters.transformers import Transformers
 from keras_vit.weights.names import features_of
 
@@ -24,6 +25,7 @@ from keras_vit.weights.names import features_of
 _ADAPTERS: list[Adapter] = [
     Flax(),
     BigVision(),
+    TimmFlexible(),
     Timm(),
     OpenClip(),
     Clip(),

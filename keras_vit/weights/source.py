@@ -168,7 +168,6 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
     checkpoint = whole.renamed(new_to_old)
     file_names = tuple(name.removeprefix(prefix) for name in new_to_old.values())
     told = config if describer is adapter else {}
-
     tensors = Tensors(checkpoint.specs, str(path), file_names)
 
     @functools.cache

@@ -28,8 +28,25 @@ _UNTELLING = re.compile(r"blocks\.[1-9]|head|patch_embed\.backbone\.stages\.|mas
 
 # What timm computes unless it is told otherwise.
 _USUAL = {"activation": "gelu", "norm_epsilon": 1e-6}
-# Visible in the shapes of the tensors, which are compared anyway.
-_SHAPED = {"a gated MLP (GLU)"}
+# Facts that tensors do not show, and that only a name tells: each with what it is in a row that has
+# no word on it.
+_ROTARY = {
+    "rotary": "none",
+    "rotary_temperature": None,
+    "rotary_reference_grid": None,
+    "rotary_offset": 0.0,
+    "rotary_layout": None,
+}
+_GRID = {"grid_method": None, "grid_corners": False, "grid_square": False, "grid_patch": None}
+_UNSEEN = {
+    "rotary": _ROTARY,
+    "norm_placement": {"norm_placement": "before"},
+    "pool_heads": {"pool_heads": 0},
+    "relative_mode": {"relative_mode": None},
+    "grid": _GRID,
+}
+# Parts of names that only classes with such options use.
+_OPTIONAL = re.compile(r".*(\.gamma_1|\.q_bias|\.q_proj|\.fc1_g|^rope)")
 _log = logging.getLogger(__name__)
 
 
@@ -37,9 +54,9 @@ _log = logging.getLogger(__name__)
 def table() -> dict[str, Row]:
     """Every architecture by its name in timm.
 
-    A row has `names` (see `names_digest`), `width`, `depth`, `mlp_dim`, `num_heads`, `patch`,
-    `image`, `activation`, `norm_epsilon`, `pool`, `pool_prefix_tokens`, and `unlike`: the features
-    that the model here lacks, in words. What is not in a row is unknown, none or false.
+    A row has `names` (see `names_digest`), `kind` (its class in timm), `width`, `depth`, `mlp_dim`,
+    `num_heads`, `patch`, `image`, `gated`, what `row_facts` tells, and `unlike`: the features that
+    the model here lacks, in words. What is not in a row is unknown, none or false.
     """
     return _content()["architectures"]
 
@@ -62,14 +79,21 @@ def architecture_row(name: str) -> Row:
 
 
 def row_facts(row: Row) -> dict[str, Any]:
-    """What a row tells of a `ViTConfig`, but for the heads of another width."""
-    return {
+    """What a row tells of a `ViTConfig`, but for the heads of another width; and `rotary_layout`,
+    `relative_mode` and `grid_*`, which say how tensors are to be read."""
+    facts = {
         "num_heads": row.get("num_heads"),
         "activation": row.get("activation"),
         "norm_epsilon": row.get("norm_epsilon"),
         "pool": POOLS.get(row.get("pool", "")),
         "pool_includes_prefix": bool(row.get("pool_prefix_tokens")),
     }
+    for group in _UNSEEN.values():
+        facts |= {field: row.get(field, usual) for field, usual in group.items()}
+    if row.get("kind") == "NaFlexVit":
+        facts["grid_patch"] = row.get("patch")  # its projection reads flat patches
+    grid = facts["rotary_reference_grid"]
+    return {**facts, "rotary_reference_grid": tuple(grid) if grid else None}
 
 
 def names_digest(names: Iterable[str]) -> str:
@@ -88,13 +112,19 @@ def _content() -> dict[str, Any]:
 
 
 def facts_by_names(
-    names: Iterable[str], sizes: tuple[int, int, int], known: Mapping[str, Any], source: str
+    spellings: Iterable[Iterable[str]],
+    sizes: tuple[int, int, int],
+    gated: bool,
+    known: Mapping[str, Any],
+    source: str,
 ) -> dict[str, Any]:
     """Facts about a file of timm without a configuration.
 
     Args:
-        names: of its tensors, without a prefix.
+        spellings: the names of its tensors, without a prefix: as the file has them, and as timm has
+            them today.
         sizes: width, depth and width of the MLP.
+        gated: whether the MLP is.
         known: facts that the caller told.
         source: what to call the file in messages.
 
@@ -102,18 +132,14 @@ def facts_by_names(
         UserError: when the tensors are those of architectures that the model here cannot be, or of
             several that compute differently.
     """
-    names = list(names)
-    digest = names_digest(names)
-    rows = {name: row for name, row in table().items() if row["names"] == digest}
-    plain = {name: row for name, row in rows.items() if not set(row.get("unlike", ())) - _SHAPED}
+    names, *_ = spellings = [list(names) for names in spellings]
+    digests = {names_digest(names) for names in spellings}
+    rows = {name: row for name, row in table().items() if row["names"] in digests}
+    plain = {n: r for n, r in rows.items() if not r.get("unlike")}
     if rows and not plain:
         raise _unlike(rows, source)
-    if not rows and "pos_embed" not in names:
-        raise UserError(
-            f"{source}: has no table of positions, and nothing in the file tells whether they are "
-            "rotary or missing. Name the architecture of timm, e.g. "
-            "architecture='vit_base_patch16_224'."
-        )
+    plain = {n: r for n, r in plain.items() if bool(r.get("gated")) == gated}
+    _check_known(plain, names, source)
     of_size = {n: r for n, r in plain.items() if _sizes(r) == sizes}
     facts, open_fields = {}, []
     for field in ARGUMENTS:
@@ -129,9 +155,28 @@ def facts_by_names(
             facts[field] = answers.pop()
         elif answers or field == "num_heads":
             open_fields.append(field)
+    for word, group in _UNSEEN.items():
+        found = [{f: row_facts(row)[f] for f in group} for row in (of_size or plain).values()]
+        if any(each != found[0] for each in found):
+            open_fields.append(word)
+        elif found:
+            facts |= found[0]
     if open_fields and not _told_by_norms(open_fields, names):
         raise _ask(open_fields, of_size or plain, source)
     return facts
+
+
+def _check_known(rows: Mapping[str, Row], names: list[str], source: str) -> None:
+    """Refuses tensors of no architecture that may be of a model with rotary positions, or others
+    that tensors do not show."""
+    odd = [name for name in names if _OPTIONAL.match(name)]
+    if rows or ("pos_embed" in names and not odd):
+        return
+    has = f"has the tensor {odd[0]}" if odd else "has no table of positions"
+    raise UserError(
+        f"{source}: {has}, and nothing in the file tells whether positions are rotary or missing. "
+        "Name the architecture of timm, e.g. architecture='vit_base_patch16_224'."
+    )
 
 
 def _told_by_norms(open_fields: list[str], names: list[str]) -> bool:
@@ -152,7 +197,7 @@ def _unlike(rows: Mapping[str, Row], source: str) -> UserError:
 
 
 def _ask(fields: list[str], rows: Mapping[str, Row], source: str) -> UserError:
-    arguments = [f"{ARGUMENTS[field]}=" for field in fields if ARGUMENTS[field]]
+    arguments = [f"{ARGUMENTS[field]}=" for field in fields if ARGUMENTS.get(field)]
     example = next(iter(rows), "vit_base_patch16_224")
     also = f", or give {', '.join(arguments)}" if len(arguments) == len(fields) else ""
     has = f" It has the tensors of {_listed(rows)}." if rows else ""

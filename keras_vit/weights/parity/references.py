@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.adapter import Taps
 from keras_vit.weights.formats import write_safetensors
@@ -61,70 +60,6 @@ def import_torchvision() -> None:
         for name in _TORCHVISION_OPERATORS.split():
             library.define(f"{name}(Tensor x) -> Tensor")
         _DECLARED.append(library)  # the names live as long as this object
-
-
-def timm_model(config: ViTConfig):
-    """The timm model of a configuration, with random weights."""
-    timm = import_timm()
-    import torch
-    from timm.models.vision_transformer import VisionTransformer
-
-    kind = timm.models.deit.VisionTransformerDistilled
-    kind = kind if config.distillation_token else VisionTransformer
-    embed = {}
-    if config.resnet_stages is not None:
-        embed = {"embed_layer": partial(_timm_hybrid_embed, config)}
-    return kind(
-        img_size=config.image_size,
-        patch_size=config.patch_size,
-        in_chans=config.channels,
-        num_classes=config.num_classes,
-        embed_dim=config.width,
-        depth=config.depth,
-        num_heads=config.num_heads,
-        mlp_ratio=(config.mlp_dim + 0.5) / config.width,  # timm rounds down
-        class_token=config.class_token,
-        global_pool={"token": "token", "average": "avg", "map": "map"}[config.pool],
-        pool_include_prefix=config.pool_includes_prefix,
-        fc_norm=config.norm_after_pool,
-        reg_tokens=config.register_tokens,
-        no_embed_class=config.num_prefix_positions == 0,
-        pos_embed="none" if config.position == "none" else "learn",
-        init_values=config.layer_scale,
-        qk_norm=config.qk_norm,
-        norm_layer=partial(torch.nn.LayerNorm, eps=config.norm_epsilon),
-        act_layer=partial(
-            torch.nn.GELU, approximate="none" if config.activation == "gelu" else "tanh"
-        ),
-        **embed,
-    )
-
-
-def _timm_hybrid_embed(config: ViTConfig, img_size, patch_size, in_chans, embed_dim, **kwargs):
-    from timm.layers import StdConv2dSame
-    from timm.models.resnetv2 import ResNetV2, create_resnetv2_stem
-    from timm.models.vision_transformer_hybrid import HybridEmbed
-
-    convolution = partial(StdConv2dSame, eps=1e-8)
-    width = config.resnet_width
-    if config.resnet_stages:
-        stem = ResNetV2(
-            layers=config.resnet_stages,
-            channels=[4 * width * 2**stage for stage in range(len(config.resnet_stages))],
-            stem_chs=width,
-            in_chans=in_chans,
-            num_classes=0,
-            global_pool="",
-            preact=False,
-            stem_type="same",
-            conv_layer=convolution,
-        )
-    else:
-        stem = create_resnetv2_stem(
-            in_chans, width, stem_type="same", preact=False, conv_layer=convolution
-        )
-    kwargs = {name: kwargs[name] for name in ("bias", "dynamic_img_pad") if name in kwargs}
-    return HybridEmbed(stem, img_size, patch_size, in_chans=in_chans, embed_dim=embed_dim, **kwargs)
 
 
 def run_torch(

@@ -30,7 +30,7 @@ def test_raw_names_of_deit3_and_dinov2(tmp_path):
     }
     path = write(tmp_path / "x.safetensors", tensors)
     # timm calls LayerScale so in the models with rotary positions, whose other tensors are these.
-    with pytest.raises(UserError, match="rotary positions"):
+    with pytest.raises(UserError, match="whether positions are rotary"):
         load_model(path, num_heads=2)
     assert reproduces(path, fixture, num_heads=2, architecture="deit3_base_patch16_224")
     tensors = tensors_of(TIMM)
@@ -58,6 +58,7 @@ def heads_of(width, depth, mlp_dim, names=None, **facts):
         "pos_embed": (1, 197, width),
         "cls_token": (1, 1, width),
         "blocks.0.mlp.fc1.weight": (mlp_dim, width),
+        "blocks.0.mlp.fc2.weight": (width, mlp_dim),
     }
     specs |= {f"blocks.{i}.norm1.weight": (width,) for i in range(depth)}
     specs = {name: Spec(shape, "float32") for name, shape in specs.items()}

@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError
+from keras_vit.config import ViTConfig
 from keras_vit.weights import load_model, open_source
-from keras_vit.weights.adapters.timm_architectures import architecture_row, names_digest, table
+from keras_vit.weights.adapters.timm_architectures import (
+    architecture_row,
+    names_digest,
+    row_facts,
+    table,
+)
+from keras_vit.weights.adapters.timm_arguments import ACTIVATIONS
+from keras_vit.weights.adapters.timm_tables import rotary_layout
 from keras_vit.weights.formats import open_checkpoint
 from tests.weights.fixtures import FOLDER, TIMM, close, folder_of, stored, write
 
@@ -23,27 +31,29 @@ def tensors(fixture, left_out=(), **renamed):
     return found
 
 
-# Of each the tensors are those of a model that computes something else.
-SAME_TENSORS = {
-    "norms after each branch (post-norm)": (
-        FOLDER / "timm_avg_fc_norm.safetensors",
-        {"left_out": ("qkv.bias",)},
-    ),
-    "rotary positions (RoPE)": (
-        FOLDER / "timm_layer_scale.safetensors",
-        {"ls1.gamma": "gamma_1", "ls2.gamma": "gamma_2"},
-    ),
-}
+def test_tensors_of_one_architecture_alone_are_read_as_it(tmp_path):
+    """Without biases of queries, keys and values, an average has its norms after the branches."""
+    found = tensors(FOLDER / "timm_avg_fc_norm.safetensors", ["qkv.bias"])
+    path = write(tmp_path / "x.safetensors", found)
+    assert open_source(path, num_heads=2).config.norm_placement == "after"
 
 
-@pytest.mark.parametrize("feature", SAME_TENSORS)
-def test_tensors_that_only_another_model_has_are_refused_by_its_feature(tmp_path, feature):
-    fixture, change = SAME_TENSORS[feature]
-    left_out = change.pop("left_out", ()) if "left_out" in change else ()
-    path = write(tmp_path / "x.safetensors", tensors(fixture, left_out, **change))
-    with pytest.raises(UserError) as error:
+def test_tensors_of_architectures_that_compute_differently_are_asked_about(tmp_path):
+    """DeiT-3 was released with the names that rotary models of timm have."""
+    renamed = {"ls1.gamma": "gamma_1", "ls2.gamma": "gamma_2"}
+    found = tensors(FOLDER / "timm_layer_scale.safetensors", **renamed)
+    path = write(tmp_path / "x.safetensors", found)
+    with pytest.raises(UserError, match=r"whether positions are rotary.*architecture="):
         open_source(path, num_heads=2)
-    assert feature in str(error.value)
+    config = open_source(path, num_heads=2, architecture="deit3_base_patch16_224").config
+    assert config.rotary == "none"
+
+
+def test_tensors_of_no_architecture_with_parts_of_rotary_models_are_asked_about(tmp_path):
+    found = tensors(FOLDER / "timm_layer_scale.safetensors", ["ls2"], **{"ls1.gamma": "gamma_1"})
+    path = write(tmp_path / "x.safetensors", found)
+    with pytest.raises(UserError, match=r"gamma_1, and nothing in the file tells.*rotary"):
+        open_source(path, num_heads=2)
 
 
 def test_a_bare_file_without_positions_is_asked_about(tmp_path):
@@ -64,14 +74,12 @@ def test_a_pool_of_attention_comes_with_either_form_of_gelu():
 @pytest.mark.parametrize(
     ("name", "feature"),
     [
-        ("vit_base_patch16_dinov3", "rotary positions"),
-        ("vit_small_patch16_rope_ape_224", "rotary positions"),
-        ("vit_base_patch16_rpn_224", "post-norm"),
-        ("vit_base_patch16_clip_224.openai", "a norm before the encoder"),
-        ("vit_base_patch16_clip_quickgelu_224", "quick GELU"),
         ("vit_base_patch16_xp_224", "attention and MLP in parallel"),
-        ("beit_base_patch16_224", "relative position bias"),
+        ("vit_base_patch16_18x2_224", "two blocks in parallel"),
+        ("vit_large_patch16_sapiens2", r"queries in groups \(GQA\)"),
         ("vit_dlittle_patch16_reg1_gap_256", "differential attention"),
+        ("vit_base_mci_224", "a convolutional stem"),
+        ("vit_base_resnet50d_224", "BatchNorm"),
         ("samvit_base_patch16", "attention in windows"),
     ],
 )
@@ -110,14 +118,11 @@ def test_the_heads_of_an_architecture_stay_when_only_its_width_is_changed(tmp_pa
         ({"architecture": "test_vit", "model_args": [1]}, "model_args: expected"),
         ({"architecture": "test_vit", "model_args": {"mlp_layer": "glu"}}, "mlp_layer='glu'"),
         ({"architecture": "test_vit", "model_args": {"pos_embed": "rope"}}, "pos_embed='rope'"),
-        ({"architecture": "test_vit", "model_args": {"act_layer": "silu"}}, "act_layer is 'silu'"),
+        ({"architecture": "test_vit", "model_args": {"act_layer": "elu"}}, "act_layer is 'elu'"),
         ({"architecture": "test_vit", "global_pool": "max"}, "global_pool is 'max'"),
         ({"architecture": "test_vit", "global_pool": "map"}, "tensors have the pool 'token'"),
-        ({"model_type": "dinov3_vit"}, "rotary positions"),
-        ({"model_type": "clip_vision_model"}, "a norm before the encoder and quick GELU"),
         ({"model_type": "something_new"}, "what is not known here"),
         ({"model_type": ["vit"]}, "model_type"),
-        ({"model_type": "beit", "use_relative_position_bias": True}, "relative position bias"),
     ],
 )
 def test_what_a_configuration_says_is_believed_or_refused(tmp_path, config, said):
@@ -139,8 +144,19 @@ def test_the_table_of_architectures_is_whole():
     assert len(table()) == 297
     for name, row in table().items():
         assert {"names", "width", "depth", "num_heads"} <= set(row) or row["unlike"], name
-        assert row.get("unlike") or (
-            row["activation"] in ("gelu", "gelu_tanh") and row["norm_epsilon"] > 0
-        )
+        assert row.get("unlike") or (row["activation"] in ACTIVATIONS and row["norm_epsilon"] > 0)
     assert architecture_row("vit_tiny_patch16_224_in21k") == table()["vit_tiny_patch16_224"]
     assert names_digest(open_checkpoint(TIMM)) == table()["vit_base_patch16_224"]["names"]
+
+
+def test_the_channels_that_an_architecture_turns_follow_from_its_other_options():
+    rotary = {name: row for name, row in table().items() if row.get("rotary")}
+    assert len(rotary) == 60
+    for name, row in rotary.items():
+        facts = row_facts(row)
+        config = ViTConfig(
+            rotary=facts["rotary"],
+            rotary_reference_grid=facts["rotary_reference_grid"],
+            embedding_norm=name.startswith("vit_pe_"),
+        )
+        assert rotary_layout(config) == facts["rotary_layout"], name
