@@ -5,14 +5,18 @@
     pip install -e '.[parity]'
     python benchmarks/catalog.py
     python benchmarks/catalog.py --only clip     # names that contain a text
+    python benchmarks/catalog.py --macs benchmark-infer-amp-nchw-pt291-cu128-4090.csv
 
 timm knows of each repository the size of the images, their statistics, the classes and the licence,
 and makes its model without numbers, whose tensors are counted. A file with their names and shapes,
 and a config.json as those repositories have it, is then inspected here: it has to be what the
-catalog says. Nothing is downloaded. The exit code is 1 where something differs.
+catalog says. Nothing is downloaded. With a table of timm's repository (`results/`), operations of a
+forward pass are compared as well: it counts a multiply-add once and leaves some of the least out,
+so that half a per cent may differ. The exit code is 1 where something differs.
 """
 
 import argparse
+import csv
 import dataclasses
 import json
 import math
@@ -26,20 +30,43 @@ from keras_vit.weights.catalog import Entry, catalog
 from keras_vit.weights.inspection import inspect
 
 _HUB = "hf:timm/"
+_NEAR = 0.005  # of the operations
+Macs = dict[tuple[str, int], float]  # 10^9 multiply-adds by architecture and pixels
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="", help="a text in the names to compare")
+    parser.add_argument("--macs", metavar="FILE", help="a table with infer_gmacs of timm")
     flags = parser.parse_args()
+    macs = read_macs(flags.macs) if flags.macs else {}
     entries = [e for e in catalog().values() if e.at.startswith(_HUB) and flags.only in e.name]
     wrong = 0
     for entry in entries:
-        differences = list(compared(entry))
+        differences = [*compared(entry), *compared_macs(entry, macs)]
         wrong += bool(differences)
         print(f"{entry.name}: {'; '.join(differences) or 'as in timm'}", flush=True)
     print(f"{len(entries) - wrong} of {len(entries)} are as in timm")
     return 1 if wrong else 0
+
+
+def read_macs(path: str) -> Macs:
+    with Path(path).open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["infer_gmacs"]]
+    return {(row["model"], int(row["infer_img_size"])): float(row["infer_gmacs"]) for row in rows}
+
+
+def compared_macs(entry: Entry, macs: Macs):
+    """Yields a count of operations that is another than timm's."""
+    config = entry.config
+    theirs = macs.get((_architecture(entry), config.image_size[0]))
+    ours = config.forward_flops() / 2e9
+    if theirs is not None and abs(ours / theirs - 1) > _NEAR:
+        yield f"multiply-adds: {theirs} 10^9, here {ours:.2f}"
+
+
+def _architecture(entry: Entry) -> str:
+    return entry.options.get("architecture", entry.at.removeprefix(_HUB).partition(".")[0])
 
 
 def compared(entry: Entry):
@@ -50,7 +77,7 @@ def compared(entry: Entry):
 
     tag = entry.at.removeprefix(_HUB)
     name, _, variant = tag.partition(".")
-    cfg = get_pretrained_cfg(f"{entry.options.get('architecture', name)}.{variant}")
+    cfg = get_pretrained_cfg(f"{_architecture(entry)}.{variant}")
     config = entry.config
     told = {
         "image_size": (cfg.input_size[1:], config.image_size),

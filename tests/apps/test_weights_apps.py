@@ -2,6 +2,7 @@
 """`convert`, `inspect` and `parity`, called in this process; `inspect` also in one of its own."""
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from apps import convert, inspect_weights, parity
-from keras_vit import config_of
+from keras_vit import UserError, config_of
+from keras_vit.origins import Origin, to_text
 from keras_vit.weights import load_model
-from keras_vit.weights.formats import write_safetensors
+from keras_vit.weights.formats import open_checkpoint, write_safetensors
 from tests.weights.fixtures import FOLDER
 
 
@@ -41,6 +43,21 @@ def test_inspect_prints_json(capsys):
 def test_inspect_says_what_must_be_given(capsys):
     assert run(inspect_weights, FOLDER / "timm_token.safetensors") == 1
     assert "or give num_heads=" in capsys.readouterr().out
+
+
+def test_inspect_tells_the_licence(tmp_path, capsys):
+    tensors = open_checkpoint(FOLDER / "timm_token.safetensors")
+    origin = Origin("mae", "CC-BY-NC-4.0", "https://example.org/terms", "no commercial use")
+    path = tmp_path / "x.safetensors"
+    made = [(name, array.shape, lambda array=array: array) for name, array in tensors.items()]
+    write_safetensors(path, made, {"keras_vit_origins": to_text([origin])})
+    assert run(inspect_weights, path, "--num_heads", 2) == 0
+    assert f"made of     {origin}\n" in capsys.readouterr().out
+    assert run(inspect_weights, path, "--num_heads", 2, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["origins"] == [dataclasses.asdict(origin)]
+    write_safetensors(path, made, {"keras_vit_origins": "MIT"})
+    with pytest.raises(UserError, match=r"x\.safetensors: 'keras_vit_origins' in its header"):
+        run(inspect_weights, path, "--num_heads", 2)
 
 
 def test_inspect_needs_neither_keras_nor_memory(tmp_path):
