@@ -11,22 +11,23 @@ def finetune() -> Recipe:
         keras-vit train photos/ --init B_16.npz
         keras-vit train photos/
 
-    AdamW with rates that fall by a quarter from layer to layer towards the pixels, as in the
-    fine-tuning of BEiT (arXiv 2106.08254) and MAE (arXiv 2111.06377, table 9: layer decay 0.75,
-    weight decay 0.05, betas 0.9 and 0.999, warm-up of 5 %, stochastic depth left to the
-    checkpoint); our own are the smaller batch and what goes with it. The run ends after 100
-    epochs or 10,000 updates, whichever comes first. Without a checkpoint `model_for` chooses the
-    model and the layers learn at one rate. No published result.
+    AdamW with rates that fall from layer to layer towards the pixels, as in the fine-tuning of BEiT
+    (arXiv 2106.08254) and MAE (arXiv 2111.06377, table 9: weight decay 0.05, betas 0.9 and 0.999,
+    warm-up of 5 %, stochastic depth left to the checkpoint). Image size, learning rate, layer
+    decay, epochs and how long the head learns alone follow from the checkpoint and the images, by
+    the rule of `keras_vit.recipes.fitting`; each is said when the run begins, and what you set
+    stays. Without a checkpoint `model_for` chooses the model and the layers learn at one rate. No
+    published result.
     """
     return Recipe(
         name="finetune",
         model=None,
-        epochs=100,
-        steps=10_000,
+        epochs=None,
+        by_rule=True,
         batch_size=32,
         augmentation=Augmentation(crop="inception", min_area=0.3, flip=True),
         objective=Classify(label_smoothing=0.1),
-        optimizer=Optimizer(learning_rate=5e-4, weight_decay=0.05, layer_decay=0.75),
+        optimizer=Optimizer(learning_rate=None, weight_decay=0.05),
         schedule=Schedule(warmup="0.05"),
     )
 
@@ -37,7 +38,8 @@ def linear_probe() -> Recipe:
         keras-vit train photos/ --recipe linear_probe --init B_16.npz
 
     The head alone is trained: how good is the representation as it is? AdamW without decay at a
-    constant batch and a cosine; the numbers are our own, no published result belongs to them.
+    constant batch and a cosine; the numbers are our own, no published result belongs to them. The
+    image size is the one that `finetune` would choose.
     """
     return Recipe(
         name="linear_probe",
@@ -47,9 +49,13 @@ def linear_probe() -> Recipe:
         batch_size=32,
         augmentation=Augmentation(crop="inception", min_area=0.3, flip=True),
         optimizer=Optimizer(
-            learning_rate=1e-3, weight_decay=0.0, freeze="^(?!head/|distillation_head/)"
+            learning_rate=1e-3,
+            weight_decay=0.0,
+            layer_decay=1.0,
+            freeze="^(?!head/|distillation_head/)",
         ),
-        schedule=Schedule(warmup="0 steps"),
+        schedule=Schedule(warmup="0 steps", head_first="0 steps"),
+        by_rule=True,
     )
 
 

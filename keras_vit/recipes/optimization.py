@@ -35,7 +35,7 @@ class Optimizer:
             added to the gradient), "sgd" with momentum, "lamb" (arXiv 1904.00962), "lion" (arXiv
             2302.06675), "muon" (arXiv 2502.16982: the kernels of the blocks, each as one matrix;
             AdamW elsewhere) or "adafactor" (arXiv 1804.04235).
-        learning_rate: the peak, after warm-up.
+        learning_rate: the peak, after warm-up; None where a rule chooses it (`Recipe.by_rule`).
         weight_decay: what is multiplied by the learning rate and the weight and subtracted at each
             step. It acts on kernels only: no bias, norm, token, probe or position. big_vision
             writes the product: its 1e-4 at a rate of 1e-3 is 0.1 here.
@@ -51,8 +51,9 @@ class Optimizer:
         ema: momentum of an average of the weights that is evaluated and saved instead of them, or
             None. After the first step the average equals the weights.
         layer_decay: factor of the learning rate from each layer to the one before it, counted from
-            the head (arXiv 2106.08254, appendix); None for none. It protects what a checkpoint
-            knows: without `init` it is dropped.
+            the head (arXiv 2106.08254, appendix); 1 for one rate, and so None, but where a rule
+            chooses it (`Recipe.by_rule`). It protects what a checkpoint knows: without `init` it is
+            dropped.
         learning_rate_factors: pairs of a pattern and a factor; the first pattern found in a path
             counts.
         weight_decay_factors: pairs of a pattern and a factor, instead of 1 for kernels and 0 for
@@ -61,7 +62,7 @@ class Optimizer:
     """
 
     name: str = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: float | None = 1e-3
     weight_decay: float = 0.1
     beta_1: float | None = None
     beta_2: float | None = None
@@ -117,6 +118,9 @@ class Schedule:
             there in the cool-down alone.
         cooldown: length of the straight line at the end, from where the way down arrives to
             `final`. Cosine and linear have arrived by then, and stay.
+        head_first: length for which the head alone is trained, from the first step on; then the
+            rates of all else grow linearly from 0 to the schedule's over as long again. None for no
+            such part, or where a rule chooses it (`Recipe.by_rule`).
         overlap: whether the way down counts from the first step, its beginning hidden by the
             warm-up (timm, DeiT), or from the end of the warm-up (big_vision, the paper).
     """
@@ -127,13 +131,15 @@ class Schedule:
     final: float = 0.0
     cooldown: str = "0 steps"
     overlap: bool = False
+    head_first: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("warmup", "cooldown"):
+        for name in ("warmup", "cooldown", "head_first"):
             if isinstance(getattr(self, name), int | float):
                 object.__setattr__(self, name, str(getattr(self, name)))
         check_fields(self, _SCHEDULE_BOUNDS, {"kind": SCHEDULES}, "schedule.")
-        for name in ("warmup", "cooldown"):
+        lengths = ("warmup", "cooldown", *(["head_first"] if self.head_first is not None else []))
+        for name in lengths:
             _amount_and_unit(f"schedule.{name}", getattr(self, name))
         if self.kind == "rsqrt" and not _amount_and_unit("warmup", self.warmup)[0]:
             raise UserError("schedule.warmup: kind='rsqrt' needs a warm-up, it sets its scale.")

@@ -86,7 +86,7 @@ class Recipe:
         name: of the recipe.
         model: sizes and options; `num_classes` is replaced by the number of classes in the data.
             None for the model of `init`, or without one for a small model chosen by the images.
-        epochs: passes over the training split, at most.
+        epochs: passes over the training split, at most; None with `by_rule` alone.
         batch_size: examples in an update of the weights.
         steps: updates of the weights, at most, rounded to whole epochs (at least one); None where
             `epochs` alone decides.
@@ -122,11 +122,14 @@ class Recipe:
         skip_bad_updates: leaves out (and counts) updates with a gradient that is NaN or infinite;
             the run ends after 100 of them in a row. Without, it ends at the first loss that is not
             finite.
+        by_rule: whether `image_size`, `epochs`, `optimizer.learning_rate`, `optimizer.layer_decay`
+            and `schedule.head_first`, where they are None, follow from the checkpoint and the
+            images; see `keras_vit.recipes.fitting`.
     """
 
     name: Annotated[str, Line(), Sized(1, limits.NAME)]
     model: ViTConfig | None
-    epochs: int
+    epochs: int | None
     batch_size: int
     steps: int | None = None
     accumulate: int = 1
@@ -145,13 +148,20 @@ class Recipe:
     precision: str = "auto"
     jit_compile: bool | None = None
     skip_bad_updates: bool = False
+    by_rule: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "progressive", progressive_of(self.progressive))
         if self.image_size is not None:
             object.__setattr__(self, "image_size", pair("image_size", self.image_size))
         check_fields(self, _BOUNDS, {"precision": PRECISIONS})
-        if self.epochs <= sum(self.extensions):
+        for name, value in (
+            ("epochs", self.epochs),
+            ("optimizer.learning_rate", self.optimizer.learning_rate),
+        ):
+            if value is None and not self.by_rule:
+                raise UserError(f"{name}: expected a number; none goes with by_rule=true.")
+        if self.epochs is not None and self.epochs <= sum(self.extensions):
             raise UserError(
                 f"extensions: expected less than the {self.epochs} epochs in all, received "
                 f"{sum(self.extensions)}."
@@ -181,7 +191,7 @@ class Recipe:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """Which epochs see which image size, once the recipe has a model.
+        """Which epochs see which image size, once the recipe has a model and epochs.
 
         Raises:
             UserError: for a size of `progressive` that does not fit the model.

@@ -14,6 +14,7 @@ from keras_vit.data.pipeline.decoding import undecodable
 from keras_vit.errors import UserError
 from keras_vit.progress import say
 from keras_vit.recipes import Phase
+from keras_vit.recipes.optimization import steps_of
 from keras_vit.training.bad_updates import skip_bad_updates
 from keras_vit.training.best_weights import SaveBest
 from keras_vit.training.callbacks import make_callbacks
@@ -94,7 +95,11 @@ def _make_optimizer(plan: Plan, model: keras.Model) -> keras.optimizers.Optimize
         plan.steps_per_epoch / recipe.accumulate,
         recipe.cycles,
     )
-    optimizer = make_optimizer(recipe.optimizer, schedule, variables, recipe.accumulate)
+    updates = plan.steps_per_epoch / recipe.accumulate
+    first = steps_of(
+        recipe.schedule.head_first or "0 steps", updates, int(updates * recipe.cycles[0])
+    )
+    optimizer = make_optimizer(recipe.optimizer, schedule, variables, recipe.accumulate, first)
     return skip_bad_updates(optimizer) if recipe.skip_bad_updates else optimizer
 
 

@@ -17,6 +17,7 @@ from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.origins import Origin
 from keras_vit.recipes import Recipe, model_for
+from keras_vit.recipes.fitting import Situation, fit
 from keras_vit.run_folder import RunFolder
 from keras_vit.training.trained_part import choose_trained, in_head
 from keras_vit.weights.load import fill
@@ -40,15 +41,24 @@ class InitialWeights:
         self._origins: tuple[Origin, ...] | None = None
 
     @property
+    def own_config(self) -> ViTConfig:
+        """Of the model in the checkpoint, at the size that it was made for."""
+        return self._opened().config
+
+    @property
     def config(self) -> ViTConfig:
-        """Of the model in the checkpoint, at the recipe's image size."""
-        return self._fitted()[0]
+        """Of the model in the checkpoint, at the wanted image size."""
+        return self._opened().fitted(image_size=self._image_size)[0]
+
+    def resize(self, image_size: tuple[int, int] | None) -> None:
+        """Says which image size is wanted; None for the checkpoint's own."""
+        self._image_size = image_size
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """What its weights were made of, with their licences."""
         if self._origins is None:
-            self._fitted()
+            self._opened()
         return self._origins
 
     def take(self) -> Iterable[tuple[str, np.ndarray]]:
@@ -56,15 +66,15 @@ class InitialWeights:
 
         A run goes on for hours: the file is opened anew should they be wanted again.
         """
-        _, arrays = self._fitted()
+        _, arrays = self._opened().fitted(image_size=self._image_size)
         self._source = None
         return arrays
 
-    def _fitted(self) -> tuple[ViTConfig, Iterable[tuple[str, np.ndarray]]]:
+    def _opened(self) -> Source:
         if self._source is None:
             self._source = zoo.open_weights(self._init, image_size=self._image_size)
             self._origins = self._source.origins
-        return self._source.fitted()
+        return self._source
 
 
 def complete(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = None) -> Recipe:
@@ -84,6 +94,8 @@ def complete(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = 
     classes = len(images.classes)
     if recipe.init is not None:
         weights = weights or InitialWeights(recipe)
+        recipe = _fitted(recipe, images, weights)
+        weights.resize(recipe.model.image_size if recipe.model else recipe.image_size)
         config = _config_from(recipe, images.classes, weights.config)
     elif recipe.optimizer.freeze is not None or recipe.lora is not None:
         kept = f"optimizer.freeze={recipe.optimizer.freeze!r}"
@@ -94,12 +106,39 @@ def complete(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = 
             "hf:owner/name."
         )
     else:
-        recipe = _from_scratch(recipe)
+        recipe = _fitted(_from_scratch(recipe), images)
         config = recipe.model or _chosen(recipe, images)
         config = dataclasses.replace(config, num_classes=classes)
-    part = min(recipe.part_size, len(images.train))
-    epochs = recipe.epochs_of(len(images.train) // part / recipe.accumulate)
+    epochs = recipe.epochs_of(_updates_per_epoch(recipe, images))
     return dataclasses.replace(recipe, model=config, image_size=None, epochs=epochs)
+
+
+def _updates_per_epoch(recipe: Recipe, images: ImageSet) -> float:
+    count = len(images.train)
+    return count // min(recipe.part_size, count) / recipe.accumulate
+
+
+def _fitted(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = None) -> Recipe:
+    """The recipe with what a rule chooses for a checkpoint and these images; says what it chose."""
+    situation = Situation(
+        weights and weights.own_config,
+        len(images.train),
+        typical_side(images.train) if recipe.by_rule else 0,
+        _updates_per_epoch(recipe, images),
+        new_head=bool(images.classes) and not _has_classes(recipe.init, images.classes),
+    )
+    recipe, chosen = fit(recipe, situation)
+    if chosen and weights is not None:
+        values = ", ".join(f"{name}={_written(value)}" for name, value in chosen.items())
+        print(f"{recipe.name}: {situation}\nchosen (--set changes it): {values}", file=sys.stderr)
+    return recipe
+
+
+def _written(value: object) -> str:
+    """A value without spaces, as `--set` takes it."""
+    if isinstance(value, tuple):
+        return f"({','.join(map(str, value))})"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def check_view(recipe: Recipe, images: ImageSet, intended: Collection[str] = ()) -> None:
@@ -161,9 +200,9 @@ def _config_from(recipe: Recipe, classes: Sequence[str], found: ViTConfig) -> Vi
     return dataclasses.replace(found, **changes)
 
 
-def _has_classes(init: str, classes: Sequence[str]) -> bool:
+def _has_classes(init: str | None, classes: Sequence[str]) -> bool:
     """Whether a checkpoint is a run with just these classes."""
-    return RunFolder(Path(init)).labels == tuple(classes)
+    return init is not None and RunFolder(Path(init)).labels == tuple(classes)
 
 
 def _with_head_of(

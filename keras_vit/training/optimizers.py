@@ -16,6 +16,8 @@ from keras import ops
 from keras_vit.errors import UserError
 from keras_vit.recipes import Optimizer
 
+HEADS = ("pre_logits", "head", "distillation_head")
+
 
 class PerVariable:
     """What goes before a Keras optimizer among the base classes, so that variables may differ.
@@ -26,22 +28,40 @@ class PerVariable:
     Args:
         scales: for the path of each variable, the factor of its learning rate and its weight decay.
         l2: whether the decay is added to the gradient (an L2 penalty) or taken from the weight.
+        head_first: updates in which the head alone moves; the rates of all else then grow from 0
+            over as many more. Moments are kept from the first update on.
         **kwargs: those of the Keras optimizer.
     """
 
-    def __init__(self, *, scales: dict[str, tuple[float, float]], l2: bool = False, **kwargs):
+    def __init__(
+        self,
+        *,
+        scales: dict[str, tuple[float, float]],
+        l2: bool = False,
+        head_first: int = 0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.scales = scales
         self.l2 = l2
+        self.head_first = head_first
 
     def build(self, variables):
         super().build(variables)
         self.scale_of_index = [tuple(self.scales[variable.path]) for variable in variables]
+        self.waits = [self.head_first and not in_head(variable.path) for variable in variables]
 
     def rate_and_decay(self, variable, learning_rate):
         """The learning rate of a variable in this step, and its weight decay."""
-        factor, decay = self.scale_of_index[self._get_variable_index(variable)]
-        return ops.cast(learning_rate, variable.dtype) * factor, decay
+        index = self._get_variable_index(variable)
+        factor, decay = self.scale_of_index[index]
+        rate = ops.cast(learning_rate, variable.dtype) * factor
+        if self.waits[index]:
+            # A factor and not a switch: the step is traced once, and a run that goes on knows it
+            # from the number of the update.
+            grown = ops.cast(self.iterations, variable.dtype) / self.head_first - 1.0
+            rate = rate * ops.clip(grown, 0.0, 1.0)
+        return rate, decay
 
     def update_step(self, gradient, variable, learning_rate):
         rate, decay = self.rate_and_decay(variable, learning_rate)
@@ -83,6 +103,7 @@ class PerVariable:
             **super().get_config(),
             "scales": {path: list(pair) for path, pair in self.scales.items()},
             "l2": self.l2,
+            "head_first": self.head_first,
         }
 
 
@@ -216,6 +237,7 @@ def make_optimizer(
     learning_rate,
     variables: Sequence[keras.Variable],
     accumulate: int = 1,
+    head_first: int = 0,
 ) -> keras.optimizers.Optimizer:
     """Makes and builds the optimizer of a recipe.
 
@@ -224,20 +246,24 @@ def make_optimizer(
         learning_rate: a schedule over updates, or a number.
         variables: the trainable variables, in the model's order.
         accumulate: batches whose gradients are averaged into one update.
+        head_first: updates in which the head alone moves; see `PerVariable`.
 
     Returns:
         The optimizer, built: `fit` then traces the train step once and not twice, which halves the
         time to the first step.
 
     Raises:
-        UserError: for a pattern that is found in no path.
+        UserError: for a pattern that is found in no path, and where no head could be first.
     """
+    if head_first and not any(in_head(variable.path) for variable in variables):
+        raise UserError("schedule.head_first: this model has no head. Set it to none.")
     settings = wanted.settings
     if wanted.name == "muon":
         settings = {_MUON_NAMES.get(name, name): value for name, value in settings.items()}
     optimizer = _CLASSES[wanted.name](
         scales=scales_of(wanted, [variable.path for variable in variables]),
         l2=wanted.name == "adam",
+        head_first=head_first,
         learning_rate=learning_rate,
         weight_decay=wanted.weight_decay,
         global_clipnorm=wanted.clip_norm,
@@ -270,6 +296,11 @@ def scales_of(wanted: Optimizer, paths: Sequence[str]) -> dict[str, tuple[float,
         decay = _first_match(wanted.weight_decay_factors, path, float(path.endswith("/kernel")))
         scales[path] = (factor, decay * wanted.weight_decay)
     return scales
+
+
+def in_head(path: str) -> bool:
+    """Whether a variable is part of what a new task replaces."""
+    return path.partition("/")[0] in HEADS
 
 
 def found(pattern: str, paths: Iterable[str]) -> list[str]:

@@ -10,20 +10,14 @@ from keras_vit.config import ViTConfig
 from keras_vit.config.variables import Shapes, shapes
 from keras_vit.errors import UserError
 from keras_vit.recipes import Recipe
-from keras_vit.training.optimizers import found
+from keras_vit.training.optimizers import found, in_head
 
-_HEADS = ("pre_logits", "head", "distillation_head")
 # The matrices of the blocks: all of them, as in section 7.2 of the paper the same number of trained
 # weights is worth more when it is spread over more kinds of matrices.
 _ADAPTED = re.compile(
     r"block_\d+/(attention/(query|key|value|attention_output)|mlp/(gate|hidden|output_projection))"
     r"/kernel"
 )
-
-
-def in_head(path: str) -> bool:
-    """Whether a variable is part of what a new task replaces."""
-    return path.partition("/")[0] in _HEADS
 
 
 def choose_trained(model: keras.Model, recipe: Recipe) -> None:

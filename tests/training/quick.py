@@ -25,7 +25,14 @@ def recipe(**changes):
     small = recipes.debug(recipes.get("digits"))  # with mixup, clipping and shifted crops
     model = dataclasses.replace(small.model, dropout=0.1, stochastic_depth=0.2)
     optimizer = recipes.Optimizer(learning_rate=1e-2, ema=0.9)
-    values = {"model": model, "optimizer": optimizer, "epochs": EPOCHS, "batch_size": 16}
+    schedule = dataclasses.replace(small.schedule, head_first="4 steps")
+    values = {
+        "model": model,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "epochs": EPOCHS,
+        "batch_size": 16,
+    }
     return dataclasses.replace(small, **{**values, "precision": "float32", **changes})
 
 

@@ -50,6 +50,31 @@ def test_a_checkpoint_brings_its_sizes_and_loses_its_head(checkpoint, images):
         np.testing.assert_array_equal(to_numpy(mine), expected, err_msg=mine.path)
 
 
+def test_a_rule_chooses_and_says_so(checkpoint, images, capsys):
+    path, _ = checkpoint
+    recipe = dataclasses.replace(recipes.get("finetune"), init=str(path))
+    found = complete(recipe, images)
+    assert (found.epochs, found.optimizer.learning_rate, found.optimizer.layer_decay) == (
+        100,
+        5e-4,
+        0.75,
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        "finetune: 46 images of about 16 pixels, and a checkpoint of 1 blocks of width 32 for 32 x "
+        "32",
+        "chosen (--set changes it): image_size=(32,32), optimizer.learning_rate=0.0005, "
+        "optimizer.layer_decay=0.75, schedule.head_first=0.1, epochs=100",
+    ]
+    assert complete(found, images) == found
+    assert capsys.readouterr().err == ""
+    told = ("image_size=16", "optimizer.learning_rate=0.01", "optimizer.layer_decay=1")
+    told = recipes.override(recipe, *told, "schedule.head_first=3 steps", "epochs=7")
+    mine = complete(told, images)
+    assert (mine.optimizer, mine.schedule, mine.epochs) == (told.optimizer, told.schedule, 7)
+    assert mine.model.image_size == (16, 16)
+    assert capsys.readouterr().err == ""
+
+
 def test_positions_are_resampled_and_rates_come_from_the_recipe(checkpoint, images):
     path, source = checkpoint
     plan = ViTConfig.of("B/16", image_size=48, stochastic_depth=0.2)
@@ -122,11 +147,14 @@ def test_frozen_random_weights_are_an_error(images):
 
 
 def test_without_a_checkpoint_the_images_choose(images, capsys):
-    recipe = complete(quick("finetune"), images)
+    decaying = recipes.override(quick("finetune"), "optimizer.layer_decay=0.75")
+    recipe = complete(decaying, images)
     err = capsys.readouterr().err
     assert "warning: finetune starts from random weights" in err
     assert "layer_decay is dropped" in err
     assert recipe.optimizer.layer_decay is None
+    assert recipe.optimizer.learning_rate == 5e-4 and recipe.schedule.head_first == "0 steps"
+    assert "chosen" not in err
     assert (recipe.model.num_classes, recipe.model.image_size) == (2, (32, 32))
     assert complete(quick("finetune", image_size=(48, 64)), images).model.image_size == (48, 64)
 

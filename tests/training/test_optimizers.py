@@ -214,6 +214,25 @@ def test_factors_replace_the_decay_and_scale_it_with_the_rate():
     assert [round(float(to_numpy(v)[0]), 6) for v in variables] == [1.0, 1 - 0.5 * 0.2, 0.9]
 
 
+@pytest.mark.parametrize("name", ["sgd", "lamb"])  # lamb has a step of its own
+def test_the_head_moves_first(name):
+    plan = Optimizer(name=name, weight_decay=0.0, clip_norm=None)
+    variables = [variable(f"{path}/kernel", np.ones(2)) for path in ("block_00/mlp/hidden", "head")]
+    optimizer = make_optimizer(plan, 1e-3, variables, head_first=2)
+    moved = []
+    for _ in range(6):
+        before = [to_numpy(v) for v in variables]
+        optimizer.apply([keras.ops.ones(2) for _ in variables])
+        block, head = (float((b - to_numpy(v))[0]) for b, v in zip(before, variables, strict=True))
+        moved.append(block / head)
+        assert head > 0
+    # Weights near 1 in float32 hold a difference of 1e-3 to 1e-4 of itself.
+    np.testing.assert_allclose(moved, [0, 0, 0, 0.5, 1, 1], atol=1e-3 if name == "sgd" else 5e-3)
+    assert moved[:3] == [0, 0, 0]
+    with pytest.raises(UserError, match="this model has no head"):
+        make_optimizer(plan, 1e-3, variables[:1], head_first=2)
+
+
 def test_clipping_looks_at_all_variables_together():
     plan = Optimizer(name="sgd", momentum=0.0, weight_decay=0.0, clip_norm=1.0)
     variables = [variable("a/kernel", [0.0]), variable("b/bias", [0.0])]
