@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.config.variables import shapes
 from keras_vit.errors import UserError
 from keras_vit.files import replacing, write_text
 from keras_vit.origins import Origin, say_restrictions
-from keras_vit.progress import step, track
+from keras_vit.progress import step
 from keras_vit.weights import registry
 from keras_vit.weights.adapter import Adapter
 from keras_vit.weights.binding import write
@@ -120,10 +119,9 @@ def convert(
     if to != "keras":
         opened = open_source(source, **options)
         say_restrictions(opened.origins)
-        config, arrays = opened.fitted()
-        read = dict(track(arrays, f"reading {source}", len(shapes(config)), "tensors"))
+        config, arrays = opened.streamed()
         with step(f"writing {destination}"):
-            save_arrays(config, read, destination, to, accept=accept, origins=opened.origins)
+            save_arrays(config, arrays, destination, to, accept=accept, origins=opened.origins)
         return config
     if Path(destination).suffix != ".keras":
         raise UserError(f"{destination}: expected a file that ends in .keras.")

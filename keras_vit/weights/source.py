@@ -32,6 +32,8 @@ from keras_vit.weights.formats import Checkpoint, open_checkpoint
 from keras_vit.weights.infer import Tensors
 from keras_vit.weights.names import check_skipped, matches, own_names
 from keras_vit.weights.options import LoadOptions
+from keras_vit.weights.resample import Resampling
+from keras_vit.weights.streamed import Streamed
 
 
 def open_source(path: str | os.PathLike, **options: Any) -> "Source":
@@ -135,10 +137,20 @@ class Source:
         """
         options = dataclasses.replace(self.options, **changes)
         new = wanted(self.config, options)
+        return new, fitted(self.arrays(), self.config, new, self._method(options))
+
+    def streamed(self) -> tuple[ViTConfig, Streamed]:
+        """`fitted`, with the variables by path, each read when it is asked for."""
+        new = wanted(self.config, self.options)
+        bindings = self.adapter.bind(self.dialect, self.config)
+        method = self._method(self.options)
+        return new, Streamed(bindings, self.tensors, self.config, new, method)
+
+    def _method(self, options: LoadOptions) -> Resampling:
         method = self.adapter.resampling
-        if options.resample is not None:
-            method = method._replace(positions=options.resample)
-        return new, fitted(self.arrays(), self.config, new, method)
+        if options.resample is None:
+            return method
+        return method._replace(positions=options.resample)
 
 
 def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
