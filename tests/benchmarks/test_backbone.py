@@ -79,6 +79,7 @@ def test_a_pretraining_is_packed_as_float16_without_its_head(script, tmp_path):
     expected = keras.Model(model.input, model.get_layer("pool").output)(pixels)
     # A float16 has 11 bits: each weight is off by 2^-12 of itself at most.
     np.testing.assert_allclose(load_model(file)(pixels), expected, atol=5e-3)
+    assert load_model(file, image_size=24).output.shape == (None, 16)
 
 
 def test_the_table_of_small_folders_trains_every_start(script, tmp_path, monkeypatch, capsys):
