@@ -7,6 +7,7 @@ os.environ["KERAS_VIT_PROGRESS"] = "off"
 import contextlib
 import dataclasses
 import fcntl
+import gc
 import io
 import json
 import subprocess
@@ -19,6 +20,12 @@ import pytest
 # The same examples in every run, and no folder of its own.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_finish(session):
+    """Garbage is looked for again and again, by Keras too: never among what the imports made."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +81,38 @@ def in_process():
         return Result(code, out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture
+def no_exports(monkeypatch):
+    """Runs end without exports, which have tests of their own."""
+    from keras_vit.training.objectives import labelled
+
+    monkeypatch.setattr(labelled, "formats", tuple)
+
+
+@contextlib.contextmanager
+def untraced_models():
+    """Trains operation by operation: to trace a graph takes seconds, and a short run has few steps.
+
+    `digits_run` and the runs of `test_resume` are those of graphs.
+    """
+    import keras
+
+    def compile(model, *args, **kwargs):
+        return traced(model, *args, **{**kwargs, "run_eagerly": True, "jit_compile": False})
+
+    traced = keras.Model.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "compile", compile)
+        yield
+
+
+@pytest.fixture
+def untraced():
+    """See `untraced_models`."""
+    with untraced_models():
+        yield
 
 
 @pytest.fixture(scope="session")

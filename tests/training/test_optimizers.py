@@ -303,7 +303,13 @@ def fitted(plan, batch_size, accumulate, epochs=5, callbacks=(), jit_compile=Fal
 
 @pytest.mark.parametrize(
     ("name", "clip", "jit_compile"),
-    [("sgd", None, False), ("sgd", 0.1, True), ("adamw", None, True), ("adamw", 0.1, False)],
+    [
+        ("sgd", None, False),
+        ("adamw", 0.1, False),
+        # XLA takes seconds.
+        pytest.param("sgd", 0.1, True, marks=pytest.mark.slow),
+        pytest.param("adamw", None, True, marks=pytest.mark.slow),
+    ],
 )
 def test_four_parts_of_16_equal_a_batch_of_64(name, clip, jit_compile):
     """Ten updates with warm-up, weight decay and an average of the weights."""

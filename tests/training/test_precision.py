@@ -56,7 +56,8 @@ def test_a_trial_is_made_once_for_a_machine_and_a_shape(monkeypatch, capsys, tmp
     assert len(calls) == 5
 
 
-def test_both_formats_are_tried():
+def test_both_formats_are_tried(monkeypatch):
+    monkeypatch.setattr(precision, "_STEPS", 1)
     config = ViTConfig(image_size=32, width=192, num_heads=3, mlp_dim=384)
     images = precision.images_of_a_trial(config, 4)
     assert images == 4 and precision.images_of_a_trial(ViTConfig.of("L/16"), 512) == 1

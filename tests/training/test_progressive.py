@@ -189,7 +189,7 @@ def test_at_the_full_size_nothing_changes(images):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_rehearsal_shows_the_sizes_and_what_they_cost(images):
+def test_the_rehearsal_shows_the_sizes_and_what_they_cost(images, untraced):
     dry = dry_run(recipe(epochs=1000), images)
     assert dry.images.shape == (16, 4, 4, 1)
     assert "epochs 301 to 600 at 8 x 8 pixels; epochs 601 to 1000 at 16 x 16" in dry.text
@@ -200,7 +200,7 @@ def test_the_rehearsal_shows_the_sizes_and_what_they_cost(images):
     assert round(gflops) != round(3 * 80 * 1000 * forward[2] / 1e9)
 
 
-def test_a_teacher_sees_the_smaller_images_too(images):
+def test_a_teacher_sees_the_smaller_images_too(images, untraced):
     config = tiny(image_size=16, channels=1, num_classes=2, distillation_token=True)
     student, seen = model_of(config), []
 

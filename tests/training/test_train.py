@@ -27,7 +27,6 @@ from keras_vit.reports import write_report
 from keras_vit.run_folder import RunFolder
 from keras_vit.training import NonFiniteLoss, RunOptions, TimeIsUp, resume, train
 from keras_vit.training.checkpoints import Checkpoints
-from keras_vit.training.objectives import labelled
 from keras_vit.training.train import run_name
 from keras_vit.untrusted.text import markdown
 from keras_vit.weights import save
@@ -116,10 +115,10 @@ def test_the_way_to_fit_is_short(tmp_path, monkeypatch):
     assert way == ["main", "_train", "train", "fit"]
 
 
-def test_ema_weights_are_what_is_evaluated_and_saved(images, tmp_path, monkeypatch):
+def test_ema_weights_are_what_is_evaluated_and_saved(images, tmp_path, no_exports, untraced):
     """With momentum 1 the average stays at the initial weights, whatever is learned."""
-    monkeypatch.setattr(labelled, "formats", tuple)  # exports have tests of their own
     recipe = small(optimizer=recipes.Optimizer(learning_rate=1e-2, ema=1.0))
+    recipe = dataclasses.replace(recipe, batch_size=40)
     run = train(recipe, tmp_path / "run", images)
     head = to_numpy(run.model.get_layer("head").kernel)
     assert np.abs(head).max() == 0  # what it starts from
@@ -138,7 +137,7 @@ def test_mixed_precision_trains_and_delivers_float32(images, tmp_path):
     assert run.ok
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path, untraced):
     recipe = small(optimizer=recipes.Optimizer(learning_rate=1e-2))
 
     class Poison(keras.callbacks.Callback):
@@ -299,8 +298,9 @@ def test_a_run_is_called_after_its_data(source, name):
 ORIGIN = Origin("theirs", "own", "https://example.org/own", "not on Mondays")
 
 
-def test_licences_of_weights_go_into_a_run_and_into_the_next(images, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(labelled, "formats", tuple)
+def test_licences_of_weights_go_into_a_run_and_into_the_next(
+    images, tmp_path, capsys, no_exports, untraced
+):
     published = vit(small().model)
     published.origins = (ORIGIN,)
     save(published, tmp_path / "published", "timm")

@@ -13,7 +13,7 @@ from keras_vit.predictor import Predictor
 from keras_vit.reports import export_table, write_report
 from keras_vit.training import RunOptions, TimeIsUp, dry_run, resume, train
 from keras_vit.training.history import read_history
-from keras_vit.training.objectives import labelled, objective_of
+from keras_vit.training.objectives import objective_of
 from keras_vit.training.state import to_array
 from tests.contracts import to_numpy
 
@@ -80,15 +80,14 @@ def test_the_encoder_is_what_was_trained(run):
         np.testing.assert_array_equal(to_numpy(mine), to_numpy(theirs))
 
 
-def test_fine_tuning_starts_from_every_variable_of_the_encoder(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(labelled, "formats", tuple)  # exports have tests of their own
+def test_fine_tuning_starts_from_every_variable_of_the_encoder(run, tmp_path, no_exports, untraced):
     recipe = dataclasses.replace(
         recipes.get("finetune"),
         init=str(run.workdir),
         data=run.recipe.data,
         augmentation=recipes.Augmentation(),
         epochs=1,
-        batch_size=64,
+        batch_size=2000,  # one step
         optimizer=recipes.Optimizer(learning_rate=0.0, weight_decay=0.0),
     )
     tuned = train(recipe, tmp_path / "run")
@@ -132,7 +131,7 @@ def test_an_encoder_names_no_classes(run):
         Predictor.open(run.workdir)
 
 
-def test_the_rehearsal_counts_visible_patches_and_the_decoder():
+def test_the_rehearsal_counts_visible_patches_and_the_decoder(untraced):
     recipe = pretraining()
     dry = dry_run(recipe)
     assert "chance" not in dry.text
