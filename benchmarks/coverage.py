@@ -27,7 +27,6 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +64,7 @@ def write_cases(out: Path, only: str) -> int:
     import torch
     import transformers
 
+    from benchmarks import hugging_face_cases
     from benchmarks.architectures import MODULES
 
     torch.set_num_threads(1)
@@ -75,7 +75,7 @@ def write_cases(out: Path, only: str) -> int:
         for name in timm.list_models(module=module):
             if re.search(only, name):
                 _write_timm(out / module / name, name)
-    for label, model, forward in _hugging_face():
+    for label, model, forward in hugging_face_cases.cases():
         if re.search(only, label):
             _write_hf(out / "transformers" / label, model(), forward)
     return 0
@@ -155,107 +155,6 @@ def _write_hf(out: Path, model, forward) -> None:
     model.save_pretrained(out / "folder")
     known = {"num_heads": getattr(config, "num_attention_heads", 2), "image_size": [size, size]}
     (out / "known.json").write_text(json.dumps(known))
-
-
-def _hugging_face() -> Iterator[tuple[str, object, object]]:
-    """(label, maker of a tiny model, its forward pass) for each model and option."""
-    import transformers as hf
-
-    def pooled(model, x):
-        found = model(pixel_values=x)
-        if getattr(found, "logits", None) is not None:
-            return found.logits
-        if getattr(found, "pooler_output", None) is not None:
-            return found.pooler_output
-        return found.last_hidden_state[:, 0]
-
-    def unmasked(model, x):
-        import torch
-
-        side = (x.shape[-1] // model.config.patch_size) ** 2
-        order = torch.arange(side).float().expand(len(x), -1)
-        return model(pixel_values=x, noise=order).last_hidden_state[:, 0]
-
-    tiny = {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "image_size": 32,
-        "patch_size": 8,
-    }
-    options = {
-        "ViT": ["ViTModel", "ViTForImageClassification"],
-        "DeiT": [
-            "DeiTModel",
-            "DeiTForImageClassification",
-            "DeiTForImageClassificationWithTeacher",
-        ],
-        "ViTMAE": ["ViTMAEModel", "ViTMAEForPreTraining"],
-        "ViTMSN": ["ViTMSNModel", "ViTMSNForImageClassification"],
-        "Dinov2": ["Dinov2Model", "Dinov2ForImageClassification"],
-        "Dinov2WithRegisters": [
-            "Dinov2WithRegistersModel",
-            "Dinov2WithRegistersForImageClassification",
-        ],
-        "DINOv3ViT": ["DINOv3ViTModel"],
-        "CLIPVision": ["CLIPVisionModel", "CLIPVisionModelWithProjection"],
-        "MetaClip2Vision": ["MetaClip2VisionModel", "MetaClip2VisionModelWithProjection"],
-        "ChineseCLIPVision": ["ChineseCLIPVisionModel"],
-        "SiglipVision": ["SiglipVisionModel"],
-        "Siglip2Vision": ["Siglip2VisionModel"],
-        "Beit": ["BeitModel", "BeitForImageClassification"],
-        "Data2VecVision": ["Data2VecVisionModel", "Data2VecVisionForImageClassification"],
-        "IJepa": ["IJepaModel", "IJepaForImageClassification"],
-        "Aimv2Vision": ["Aimv2VisionModel"],
-        "Pixio": ["PixioModel"],
-        "InternVLVision": ["InternVLVisionModel"],
-    }
-    variants = {
-        "plain": {},
-        "tanh": {"hidden_act": "gelu_pytorch_tanh"},
-        "quick": {"hidden_act": "quick_gelu"},
-        "epsilon": {"layer_norm_eps": 1e-3},
-        "no_qkv_bias": {"qkv_bias": False},
-    }
-    more = {
-        "Beit": {
-            "absolute": {"use_absolute_position_embeddings": True, "use_mean_pooling": False},
-            "absolute_flat": {
-                "use_absolute_position_embeddings": True,
-                "use_mean_pooling": False,
-                "layer_scale_init_value": 0.0,
-            },
-            "absolute_flat_mean": {
-                "use_absolute_position_embeddings": True,
-                "layer_scale_init_value": 0.0,
-            },
-            "relative": {"use_relative_position_bias": True},
-        },
-        "Dinov2": {"swiglu": {"use_swiglu_ffn": True}},
-        "Dinov2WithRegisters": {"swiglu": {"use_swiglu_ffn": True}},
-        "DINOv3ViT": {"gated": {"use_gated_mlp": True}},
-    }
-    many = ("ViT", "DeiT", "ViTMSN", "ViTMAE")
-    for family, models in options.items():
-        config_class = getattr(hf, f"{family}Config", None)
-        if config_class is None:
-            continue
-        chosen = variants if family in many else {"plain": {}}
-        for variant, change in {**chosen, **more.get(family, {})}.items():
-            for name in models:
-                if not hasattr(hf, name):
-                    continue
-                values = {**tiny, **change, **({"num_labels": 7} if "Classif" in name else {})}
-                if family == "ViTMAE":
-                    values |= {"mask_ratio": 0.0}  # it hides patches in evaluation too
-                    values |= {"decoder_hidden_size": 32, "decoder_num_attention_heads": 2}
-                    values |= {"decoder_num_hidden_layers": 1, "decoder_intermediate_size": 64}
-                forward = unmasked if name == "ViTMAEModel" else pooled
-                if name == "ViTMAEForPreTraining":
-                    forward = lambda model, x: unmasked(model.vit, x)  # noqa: E731
-                make = lambda n=name, v=values, c=config_class: getattr(hf, n)(c(**v))  # noqa: E731
-                yield f"{name}-{variant}", make, forward
 
 
 # With Keras.

@@ -12,7 +12,9 @@ def matrix(old: int, new: int, method: str) -> np.ndarray:
         new: values to make.
         method: "zoom" aligns the corners (`scipy.ndimage.zoom(order=1)`, the official code for
             `.npz`); "bilinear" and "bicubic" align the edges of the cells, the second with a cubic
-            of a = -0.75 (PyTorch's `interpolate`, as in transformers); "bilinear_antialias" and
+            of a = -0.75 (PyTorch's `interpolate`, as in transformers); "bicubic_dinov2" is that for
+            a line of new + 0.1 (DINOv2's own code);
+            "bilinear_antialias" and
             "bicubic_antialias" are widened when they shrink, the cubic with a = -0.5 (PyTorch's
             `antialias=True`, as in timm; `jax.image.resize`).
 
@@ -23,8 +25,9 @@ def matrix(old: int, new: int, method: str) -> np.ndarray:
         where = np.linspace(0, old - 1, new) if new > 1 else np.zeros(1)
         weights = _triangle(where[:, None] - np.arange(old))
     else:
-        where = (np.arange(new) + 0.5) * old / new - 0.5
-        if method == "bicubic":
+        length = new + 0.1 if method == "bicubic_dinov2" else new
+        where = (np.arange(new) + 0.5) * old / length - 0.5
+        if method in ("bicubic", "bicubic_dinov2"):
             return _repeating_edges(where, old)
         widening = max(1.0, old / new) if method.endswith("_antialias") else 1.0
         kernel = _cubic if method == "bicubic_antialias" else _triangle

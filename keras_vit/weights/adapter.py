@@ -49,7 +49,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.binding import Binding, bind
 from keras_vit.weights.config_files import Facts
-from keras_vit.weights.formats import Checkpoint
+from keras_vit.weights.formats import Checkpoint, Spec
 from keras_vit.weights.infer import Tensors, configured
 from keras_vit.weights.resample import Resampling
 from keras_vit.weights.table import Rule
@@ -123,7 +123,7 @@ class Adapter:
         """
         return next(iter(self.dialects))
 
-    def unused(self, names: Collection[str]) -> set[str]:
+    def unused(self, specs: Mapping[str, Spec]) -> set[str]:
         """Those of the names that are not part of the model although they look so."""
         return set()
 
@@ -197,6 +197,10 @@ class Adapter:
     def bind(self, dialect: str, config: ViTConfig) -> list[Binding]:
         """The tensors that a model of this configuration has in a dialect."""
         return bind(dialect, self.dialects[dialect], config, self.placeholders(config))
+
+    def resampling_of(self, config: ViTConfig) -> Resampling:
+        """How its library fits a checkpoint of this configuration to another size."""
+        return self.resampling
 
     # From a model to a file.
 

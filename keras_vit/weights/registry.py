@@ -8,24 +8,36 @@ from typing import Any
 
 from keras_vit.errors import UserError, unknown
 from keras_vit.weights.adapter import Adapter
+from keras_vit.weights.adapters.aimv2 import Aimv2
+from keras_vit.weights.adapters.beit import Beit, Data2Vec
 from keras_vit.weights.adapters.big_vision import BigVision
 from keras_vit.weights.adapters.clip import ChineseClip, Clip, MetaClip2
+from keras_vit.weights.adapters.dinov2 import Dinov2
+from keras_vit.weights.adapters.dinov3 import Dinov3
 from keras_vit.weights.adapters.flax import Flax
+from keras_vit.weights.adapters.ijepa import IJepa
 from keras_vit.weights.adapters.keras_file import KerasFile
 from keras_vit.weights.adapters.keras_hub import KerasHub
 from keras_vit.weights.adapters.open_clip import OpenClip
+from keras_vit.weights.adapters.pixio import Pixio
+from keras_vit.weights.adapters.releases import Dinov2Release, Dinov3Release, MaeRelease
 from keras_vit.weights.adapters.siglip import Siglip, Siglip2
 from keras_vit.weights.adapters.timm import Timm
 from keras_vit.weights.adapters.timm_flexible import TimmFlexible
+from keras_vit.weights.adapters.tipsv2 import Tipsv2
 from keras_vit.weights.adapters.transformers import Transformers
 from keras_vit.weights.names import features_of
 
 # The first that says yes is taken, so that a special family stands before a general one: big_vision
-# takes every Transformer of Flax, transformers every `model_type`.
+# takes every Transformer of Flax, timm every file with the names of a release and no others,
+# transformers every `model_type`.
 _ADAPTERS: list[Adapter] = [
     Flax(),
     BigVision(),
     TimmFlexible(),
+    Dinov2Release(),
+    Dinov3Release(),
+    MaeRelease(),
     Timm(),
     OpenClip(),
     Clip(),
@@ -33,6 +45,14 @@ _ADAPTERS: list[Adapter] = [
     ChineseClip(),
     Siglip(),
     Siglip2(),
+    Dinov2(),
+    Dinov3(),
+    Beit(),
+    Data2Vec(),
+    IJepa(),
+    Aimv2(),
+    Pixio(),
+    Tipsv2(),
     Transformers(),
     KerasHub(),
     KerasFile(),

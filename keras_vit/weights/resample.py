@@ -9,7 +9,10 @@ import numpy as np
 from keras_vit.errors import unknown
 from keras_vit.interpolation import matrix
 
-METHODS = ("zoom", "bilinear", "bicubic", "bilinear_antialias", "bicubic_antialias")
+METHODS = (
+    *("zoom", "bilinear", "bicubic", "bilinear_antialias", "bicubic_antialias"),
+    "bicubic_dinov2",
+)
 OFFSET_METHODS = ("geometric", *METHODS)
 
 

@@ -147,7 +147,7 @@ class Source:
         return new, Streamed(bindings, self.tensors, self.config, new, method)
 
     def _method(self, options: LoadOptions) -> Resampling:
-        method = self.adapter.resampling
+        method = self.adapter.resampling_of(self.config)
         if options.resample is None:
             return method
         return method._replace(positions=options.resample)
@@ -174,7 +174,7 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
     if options.skip:
         check_skipped(whole, options.skip, prefix)
     new_to_old = own_names(whole, names, prefix, adapter.beside, adapter.older)
-    unused = adapter.unused(new_to_old)
+    unused = adapter.unused({new: whole.specs[old] for new, old in new_to_old.items()})
     new_to_old = {new: old for new, old in new_to_old.items() if new not in unused}
     kept = set(new_to_old.values())
     checkpoint = whole.renamed(new_to_old)

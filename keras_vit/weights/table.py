@@ -140,9 +140,22 @@ def torch_dense(ours: str, theirs: str) -> list[Rule]:
     return [row(f"{ours}/kernel", f"{theirs}.weight", DENSE), row(f"{ours}/bias", f"{theirs}.bias")]
 
 
+def optional(rules: Iterable[Rule]) -> list[Rule]:
+    """The same rows, of which a file may lack the biases."""
+    return [dataclasses.replace(r, optional=r.theirs.endswith(".bias")) for r in rules]
+
+
 def torch_norm(ours: str, theirs: str) -> list[Rule]:
     """Weight and bias of a norm of PyTorch."""
     return [row(f"{ours}/gamma", f"{theirs}.weight"), row(f"{ours}/beta", f"{theirs}.bias")]
+
+
+def torch_gated(ours: str, theirs: str) -> list[Rule]:
+    """Linear layer of PyTorch that makes the gate of an MLP and what it multiplies, in one."""
+    return [
+        Rule((f"{ours}/gate/kernel", f"{ours}/hidden/kernel"), f"{theirs}.weight", DENSE),
+        Rule((f"{ours}/gate/bias", f"{ours}/hidden/bias"), f"{theirs}.bias"),
+    ]
 
 
 def torch_heads_in(

@@ -17,6 +17,7 @@ from keras_vit.weights.formats import open_checkpoint, write_npz, write_safetens
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "parity"
 LANGUAGE = Path(__file__).parents[1] / "fixtures" / "language"  # with tests of their own
+VISION = Path(__file__).parents[1] / "fixtures" / "vision"  # likewise
 _MORE = os.environ.get("KERAS_VIT_PARITY_FIXTURES")
 FLAX, BIG_VISION = FOLDER / "vit_jax_token.npz", FOLDER / "bv_map_learn.npz"
 TIMM, HF = FOLDER / "timm_token.safetensors", FOLDER / "hf_vit"

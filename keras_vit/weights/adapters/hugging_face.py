@@ -25,6 +25,14 @@ from keras_vit.weights.config_files import (
 )
 from keras_vit.weights.infer import Tensors, check_told
 from keras_vit.weights.resample import Resampling
+from keras_vit.weights.table import (
+    PATCHES_TORCH,
+    Rule,
+    row,
+    torch_dense,
+    torch_heads_in,
+    torch_heads_out,
+)
 
 if TYPE_CHECKING:
     from keras_vit.weights.source import Source
@@ -49,6 +57,61 @@ class _Config(TypedDict, total=False):
     model_type: str
     hidden_act: str | None
     image_size: Side | dict[str, Any]
+
+
+def bert_attention(theirs: str) -> list[Rule]:
+    """The attention of a block under the names that BERT gave it, which many families keep.
+
+    Args:
+        theirs: name of their block.
+    """
+    ours = "block_{block}/attention"
+    return [
+        *[
+            rule
+            for part in ("query", "key", "value")
+            for rule in torch_heads_in(ours, (part,), f"{theirs}.attention.attention.{part}")
+        ],
+        *torch_heads_out(ours, f"{theirs}.attention.output.dense"),
+    ]
+
+
+def bert_mlp(theirs: str) -> list[Rule]:
+    """The MLP of a block, likewise."""
+    return [
+        *torch_dense("block_{block}/mlp/hidden", f"{theirs}.intermediate.dense"),
+        *torch_dense("block_{block}/mlp/output_projection", f"{theirs}.output.dense"),
+    ]
+
+
+def patch_projection(theirs: str) -> list[Rule]:
+    """The convolution of PyTorch that makes tokens of patches."""
+    return [
+        row("patch_encoder/projection/kernel", f"{theirs}.weight", PATCHES_TORCH),
+        row("patch_encoder/projection/bias", f"{theirs}.bias"),
+    ]
+
+
+def qkv_bias(tensors: Tensors, query: str, key: str, value: str) -> str:
+    """Which of queries, keys and values have a bias.
+
+    Args:
+        tensors: of the file.
+        query: name of the bias of the first block's queries.
+        key: of its keys.
+        value: of its values.
+
+    Raises:
+        UserError: for a combination that the model here has not.
+    """
+    has = tuple(name in tensors for name in (query, key, value))
+    words = {(True,) * 3: "all", (True, False, True): "query_value", (False,) * 3: "none"}
+    if has not in words:
+        raise UserError(
+            f"{tensors.source}: of queries, keys and values, {has.count(True)} have biases; the "
+            "model here can have them for all, for queries and values, or for none."
+        )
+    return words[has]
 
 
 class HuggingFace(Adapter):
@@ -154,7 +217,7 @@ class HuggingFace(Adapter):
         """What of the outputs of their model ours returns: the logits, or the representation."""
         if getattr(outputs, "logits", None) is not None:
             return outputs.logits
-        pooled = outputs.pooler_output
+        pooled = getattr(outputs, "pooler_output", None)
         return outputs.last_hidden_state[:, 0] if pooled is None else pooled
 
 

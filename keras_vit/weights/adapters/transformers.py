@@ -1,52 +1,45 @@
 # SPDX-License-Identifier: MIT
-"""Hugging Face transformers: ViT and DeiT, and models with the same names (MAE, MSN, BEiT)."""
+"""Hugging Face transformers: ViT and DeiT, and models with the same names (MAE, MSN)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.untrusted.schema import check
-from keras_vit.weights.adapters.hugging_face import HuggingFace, Settings, common_json, refuse
+from keras_vit.weights.adapters.hugging_face import (
+    HuggingFace,
+    Settings,
+    bert_attention,
+    bert_mlp,
+    common_json,
+    patch_projection,
+    qkv_bias,
+)
 from keras_vit.weights.config_files import Facts, translated
+from keras_vit.weights.formats import Spec
 from keras_vit.weights.infer import Tensors, head, heads
 from keras_vit.weights.table import (
-    PATCHES_TORCH,
     Rule,
     renamed,
     row,
     torch_dense,
-    torch_heads_in,
-    torch_heads_out,
     torch_norm,
 )
 
 # The names in files. They stand after `vit.` or `deit.`, but for those of the heads.
 _BLOCK = "encoder.layer.{block}"
 _RULES: tuple[Rule, ...] = (
-    row(
-        "patch_encoder/projection/kernel",
-        "embeddings.patch_embeddings.projection.weight",
-        PATCHES_TORCH,
-    ),
-    row("patch_encoder/projection/bias", "embeddings.patch_embeddings.projection.bias"),
+    *patch_projection("embeddings.patch_embeddings.projection"),
     row("patch_encoder/class_embedding", "embeddings.cls_token"),
     row("patch_encoder/distillation_embedding", "embeddings.distillation_token"),
     # DeiT without the second head: its second token is one that nothing reads, a register.
     row("patch_encoder/register_embedding", "embeddings.distillation_token"),
     row("patch_encoder/position_embedding", "embeddings.position_embeddings"),
     *torch_norm("block_{block}/attention_norm", f"{_BLOCK}.layernorm_before"),
-    *[
-        rule
-        for part in ("query", "key", "value")
-        for rule in torch_heads_in(
-            "block_{block}/attention", (part,), f"{_BLOCK}.attention.attention.{part}", True
-        )
-    ],
-    *torch_heads_out("block_{block}/attention", f"{_BLOCK}.attention.output.dense"),
+    *bert_attention(_BLOCK),
     *torch_norm("block_{block}/mlp_norm", f"{_BLOCK}.layernorm_after"),
-    *torch_dense("block_{block}/mlp/hidden", f"{_BLOCK}.intermediate.dense"),
-    *torch_dense("block_{block}/mlp/output_projection", f"{_BLOCK}.output.dense"),
+    *bert_mlp(_BLOCK),
     *torch_norm("encoder_norm", "layernorm"),
     *torch_dense("pre_logits", "pooler.dense"),
     *torch_dense("head", "{classifier}"),
@@ -68,21 +61,7 @@ _V5 = (
 
 # What their config classes say where a config.json does not.
 _USUAL = {"num_attention_heads": 12, "layer_norm_eps": 1e-12}
-# Fields of BEiT and Data2Vec that have to be off, and what they mean.
-_BEIT = {
-    "use_relative_position_bias": "relative position bias",
-    "use_shared_relative_position_bias": "relative position bias",
-}
 _UNLIKE = {
-    "dinov2": "LayerScale and a head on the class token and the mean, under names of its own",
-    "dinov2_with_registers": "registers and a head on the class token and the mean",
-    "dinov3_vit": "rotary positions",
-    "ijepa": "no class token, and an average after the last norm, under names of its own",
-    "aimv2": "RMSNorm and a gated MLP",
-    "aimv2_vision_model": "RMSNorm and a gated MLP",
-    "tipsv2": "registers and LayerScale under names of its own",
-    "tipsv2_vision_model": "registers and LayerScale under names of its own",
-    "pixio": "several class tokens",
     "radio": "no norm after the last block",
     "internvl_vision": "LayerScale and norms of queries and keys under names of its own",
 }
@@ -97,15 +76,13 @@ class Transformers(HuggingFace):
         "deit": _USUAL,
         "vit_mae": _USUAL,
         "vit_msn": {**_USUAL, "layer_norm_eps": 1e-6},
-        "beit": _USUAL,
-        "data2vec-vision": _USUAL,
     }
     dialects = {"hf": _RULES, "hf_v5": renamed(_RULES, *_V5)}
     landmarks = ("embeddings.patch_embeddings.projection.weight",)
     prefixes = ("", "vit.", "deit.")
     # Of masked-image pre-training; the decoder is another model.
     beside = ("*embeddings.mask_token", "*position_ids", "decoder.*")
-    says = {"activation": ("quick_gelu", "silu", "relu")}
+    says = {"activation": ("quick_gelu", "silu", "relu"), "qkv_bias": ("none",)}
     cannot = {
         "LayerScale": lambda c: c.layer_scale is not None,
         "QK-norm": lambda c: c.qk_norm,
@@ -128,10 +105,10 @@ class Transformers(HuggingFace):
     def dialect_of(self, names: Collection[str]) -> str:
         return "hf_v5" if any(name.startswith("layers.") for name in names) else "hf"
 
-    def unused(self, names: Collection[str]) -> set[str]:
+    def unused(self, specs: Mapping[str, Spec]) -> set[str]:
         # The class head reads the token itself; the pooler next to it was never trained.
-        if any("classifier." in name for name in names):
-            return {name for name in names if name.startswith("pooler.")}
+        if any("classifier." in name for name in specs):
+            return {name for name in specs if name.startswith("pooler.")}
         return set()
 
     def describes(self, config: Settings) -> bool:
@@ -149,7 +126,6 @@ class Transformers(HuggingFace):
                 f"{source}: model_type {kind!r} has {has}; the models of transformers that can be "
                 f"read are {known}."
             )
-        refuse(config, _BEIT, source)
         facts = super().described(config, source)
         translated({"tanh": "tanh"}, config.get("pooler_act", "tanh"), "pooler_act", source)
         return facts
@@ -166,6 +142,8 @@ class Transformers(HuggingFace):
         width, channels, *patch_size = tensors.shape(self.landmarks[0], 4)
         v5 = "layers.0.layernorm_before.weight" in tensors
         hidden = "layers.0.mlp.fc1.weight" if v5 else "encoder.layer.0.intermediate.dense.weight"
+        parts = ("q_proj", "k_proj", "v_proj") if v5 else ("query", "key", "value")
+        attention = "layers.0.attention" if v5 else "encoder.layer.0.attention.attention"
         mlp_dim = tensors.shape(hidden, 2)[0]
         if "embeddings.position_embeddings" not in tensors:
             raise UserError(
@@ -187,6 +165,7 @@ class Transformers(HuggingFace):
             # Without its head, DeiT's second token is one that nothing reads: a register.
             "register_tokens": int(two_tokens and not two_heads),
             "register_tokens_in_positions": two_tokens and not two_heads,
+            "qkv_bias": qkv_bias(tensors, *(f"{attention}.{part}.bias" for part in parts)),
             "representation_size": tensors.shape("pooler.dense.weight", 2)[0] if pooled else 0,
             "activation": "gelu",
             "norm_epsilon": 1e-12,
@@ -228,7 +207,7 @@ def _config_json(config: ViTConfig) -> dict[str, Any]:
     return {
         "architectures": [architecture],
         "model_type": kind.lower(),
-        "qkv_bias": True,
+        "qkv_bias": config.qkv_bias == "all",
         **pooler,
         **common_json(config),
     }

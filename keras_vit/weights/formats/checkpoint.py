@@ -75,6 +75,21 @@ class Checkpoint(Mapping[str, np.ndarray]):
             self.metadata,
         )
 
+    def with_computed(
+        self, made: Mapping[str, tuple[tuple[int, ...], Callable[[], np.ndarray]]]
+    ) -> "Checkpoint":
+        """The same file with tensors that are computed from its own, when they are asked for.
+
+        Args:
+            made: shape and maker of each; it takes the place of a tensor of that name.
+        """
+        specs = self.specs | {name: Spec(shape, "float32") for name, (shape, _) in made.items()}
+
+        def read(name: str) -> np.ndarray:
+            return made[name][1]() if name in made else self._read(name)
+
+        return Checkpoint(self.source, specs, read, self.metadata)
+
 
 def merged(source: str, parts: Iterable[Checkpoint]) -> Checkpoint:
     """One checkpoint of several files; a name in two of them is an error."""
