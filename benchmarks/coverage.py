@@ -19,7 +19,6 @@ PyTorch runs in a process of its own: it and TensorFlow do not always live in on
 
 import argparse
 import collections
-import contextlib
 import json
 import os
 import re
@@ -144,16 +143,16 @@ def _write_io(out: Path, model, images, forward) -> None:
 def _write_hf(out: Path, model, forward) -> None:
     import torch
 
+    from benchmarks import hugging_face_cases
+
     model = model.eval()
     randomize(model)
     config = getattr(model.config, "vision_config", model.config)
-    size = config.image_size
-    size = size if isinstance(size, int) else size[0]
+    side = hugging_face_cases.TINY["image_size"]
     channels = getattr(config, "num_channels", 3)
-    with contextlib.suppress(TypeError):  # NaFlex models take packed patches: to be refused
-        _write_io(out, model, torch.randn(2, channels, size, size), forward)
+    _write_io(out, model, torch.randn(2, channels, side, side), forward)
     model.save_pretrained(out / "folder")
-    known = {"num_heads": getattr(config, "num_attention_heads", 2), "image_size": [size, size]}
+    known = {"num_heads": getattr(config, "num_attention_heads", 2), "image_size": [side, side]}
     (out / "known.json").write_text(json.dumps(known))
 
 

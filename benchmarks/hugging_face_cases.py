@@ -41,6 +41,23 @@ CLASSES = {
     "Pixio": ["PixioModel"],
     "InternVLVision": ["InternVLVisionModel"],
     "Radio": ["RadioModel"],
+    # With an encoder of texts, or settings of one.
+    "CLIP": ["CLIPModel", "CLIPForImageClassification"],
+    "MetaClip2": ["MetaClip2Model", "MetaClip2ForImageClassification"],
+    "Siglip": ["SiglipModel", "SiglipForImageClassification"],
+    "Siglip2": ["Siglip2Model", "Siglip2ForImageClassification"],
+    "Aimv2": ["Aimv2Model"],
+    "Tipsv2": ["Tipsv2Model"],
+}
+WITH_TEXT = ("CLIP", "MetaClip2", "Siglip", "Siglip2", "Aimv2", "Tipsv2")
+TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 64,
+    "max_position_embeddings": 8,
+    "eos_token_id": 2,
 }
 PLAIN = {"plain": {}}
 # For the families that are ViT under its own names.
@@ -99,16 +116,25 @@ def cases() -> Iterator[tuple[str, Callable, Callable]]:
         for variant, change in {**variants, **MORE.get(family, {})}.items():
             for name in names:
                 if config_class is not None and hasattr(hf, name):
-                    values = {**TINY, **change, **_own(family, name)}
+                    values = _values(family, name, change)
                     yield f"{name}-{variant}", _maker(name, config_class, values), _forward(name)
 
 
-def _own(family: str, name: str) -> dict[str, Any]:
-    """Settings that a family or class needs to be small, or to compute the same each time."""
-    found: dict[str, Any] = {"num_labels": 7} if "Classif" in name else {}
-    if family == "ViTMAE":
-        found |= {"mask_ratio": 0.0, **_DECODER}  # it hides patches in evaluation too
-    return found
+def _values(family: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a tiny model."""
+    labels: dict[str, Any] = {"num_labels": 7} if "Classif" in name else {}
+    images = {**TINY, **change}
+    if family.startswith("Siglip2"):
+        del images["image_size"]
+        images["num_patches"] = 16
+    if family == "Aimv2":
+        images["use_head"] = False
+    if family == "ViTMAE":  # it hides patches in evaluation too
+        images |= {"mask_ratio": 0.0, **_DECODER}
+    if family in WITH_TEXT:
+        projection = {} if family in ("Siglip", "Siglip2", "Tipsv2") else {"projection_dim": 24}
+        return {"text_config": TEXT, "vision_config": images, **projection, **labels}
+    return {**images, **labels}
 
 
 def _maker(name: str, config_class: type, values: dict[str, Any]) -> Callable:
@@ -123,21 +149,50 @@ def _forward(name: str) -> Callable:
     if name == "ViTMAEForPreTraining":
         return lambda model, images: _unmasked(model.vit, images)
     if name in ("IJepaModel", "Aimv2VisionModel"):
-        return lambda model, images: _pooled(model, images, first=0)
+        return lambda model, images: _pooled(model(pixel_values=images), first=0)
     if name == "Data2VecVisionModel":
-        return lambda model, images: _pooled(model, images, first=1)
-    return _pooled
+        return lambda model, images: _pooled(model(pixel_values=images), first=1)
+    if name in ("CLIPModel", "MetaClip2Model"):
+        return lambda model, images: _features(model.get_image_features(pixel_values=images))
+    if name == "Aimv2Model":
+        return lambda model, images: _pooled(model.vision_model(pixel_values=images), first=0)
+    if name in ("SiglipModel", "Tipsv2Model"):
+        return lambda model, images: _pooled(model.vision_model(pixel_values=images))
+    if name == "Siglip2Model":
+        return lambda model, images: _pooled(model.vision_model(**_packed(images)))
+    if name.startswith("Siglip2"):
+        return lambda model, images: _pooled(model(**_packed(images)))
+    return lambda model, images: _pooled(model(pixel_values=images))
 
 
-def _pooled(model, images, first: int | None = None):
+def _pooled(found, first: int | None = None):
     """Logits, or the pooled tokens; where nothing pools, the average from `first` on, or the class
     token."""
-    found = model(pixel_values=images)
     for name in ("logits", "image_embeds", "pooler_output"):
         if getattr(found, name, None) is not None:
             return getattr(found, name)
     hidden = found.last_hidden_state
     return hidden[:, 0] if first is None else hidden[:, first:].mean(1)
+
+
+def _features(found):
+    return getattr(found, "pooler_output", found)
+
+
+def _packed(images) -> dict[str, Any]:
+    """Images as SigLIP 2 takes them: a row for each patch, rows of the grid after one another."""
+    import torch
+
+    side = TINY["patch_size"]
+    batch, channels, height, width = images.shape
+    rows, columns = height // side, width // side
+    cells = images.reshape(batch, channels, rows, side, columns, side)
+    patches = cells.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, -1)
+    return {
+        "pixel_values": patches,
+        "pixel_attention_mask": torch.ones(batch, rows * columns, dtype=torch.int32),
+        "spatial_shapes": torch.tensor([[rows, columns]] * batch),
+    }
 
 
 def _unmasked(model, images):

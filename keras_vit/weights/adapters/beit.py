@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """BEiT and Data2Vec-vision of Hugging Face transformers."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,7 +139,7 @@ class Beit(HuggingFace):
         projection = "embeddings.patch_embeddings.projection.weight"
         width, channels, *patch_size = tensors.shape(projection, 4)
         positions = "embeddings.position_embeddings"
-        relative = any(name.endswith(_TABLE) for name in tensors.specs)
+        tables = [name for name in tensors.specs if name.endswith(_TABLE)]
         hidden = "encoder.layer.0.intermediate.dense.weight"
         found = {
             "channels": channels,
@@ -150,16 +151,19 @@ class Beit(HuggingFace):
             "qkv_bias": qkv_bias(tensors, *(f"{_QKV}.{p}.bias" for p in ("query", "key", "value"))),
             "layer_scale": None,
             "position": "learned" if positions in tensors else "none",
-            "relative_position_bias": relative,
-            "position_rows": tensors.shape(positions, 3)[1] if positions in tensors else None,
-            "prefix_tokens": 1,
+            "relative_position_bias": bool(tables),
+            "position_rows": None,
+            "prefix_tokens": 0,
             **_pool(tensors, facts),
             **head(tensors, "classifier.weight", "classifier.bias", outputs_first=True),
         }
         if "encoder.layer.0.lambda_1" in tensors:
             found["layer_scale"] = facts.get("layer_scale") or 0.1
-        if relative:
+        if tables:
             _check_square(facts.get("image_size"), tensors.source)
+            found["position_rows"] = _patches(tensors.shape(tables[0], 2)[0])
+        if positions in tensors:
+            found |= {"position_rows": tensors.shape(positions, 3)[1], "prefix_tokens": 1}
         return found
 
     def placeholders(self, config: ViTConfig) -> dict[str, str]:
@@ -217,6 +221,12 @@ def _pool(tensors: Tensors, facts: Facts) -> dict[str, Any]:
         return {"pool": "average", "norm_after_pool": True}
     mean = facts.get("settings", {}).get("use_mean_pooling", False)
     return {"pool": "average" if mean else "token", "final_norm": "layernorm.weight" in tensors}
+
+
+def _patches(offsets: int) -> int:
+    """Patches of a square grid for which a table has so many rows: (2R - 1)^2, and 3 of the class
+    token."""
+    return ((math.isqrt(max(0, offsets - 3)) + 1) // 2) ** 2
 
 
 def _check_square(size, source: str) -> None:

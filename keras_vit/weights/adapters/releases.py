@@ -82,7 +82,7 @@ class Release(Adapter):
     gated: tuple[Rule, ...] = _JOINED
     prefixes = ("", "module.", "backbone.", "teacher.backbone.", "student.backbone.")
     # Parts of the training; blocks in chunks, which are counted on.
-    beside = ("mask_token", "local_cls_norm.*", "*dino_head.*", "*ibot_head.*", "projectors.*")
+    beside = ("*mask_token", "*local_cls_norm.*", "*dino_head.*", "*ibot_head.*", "projectors.*")
     older = ((r"blocks\.\d+\.(\d+\..*)", r"blocks.\1"),)
 
     def recognise(self, names: Collection[str]) -> str | None:
@@ -164,7 +164,7 @@ class MaeRelease(Release):
     landmarks = ("decoder_embed.weight",)
     needs = (("decoder_embed.weight",), ("pos_embed",), ("blocks.0.mlp.fc2.weight",))
     head_counts = {(768, 12): 12, (1024, 24): 16, (1280, 32): 16}
-    beside = ("mask_token", "decoder_*")
+    beside = ("*mask_token", "*decoder_*")
     resampling = Resampling("bicubic")
 
 
