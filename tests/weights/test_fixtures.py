@@ -20,22 +20,23 @@ GAINS_ZEROS = ("timm_no_qkv_bias",)
 
 # The families of dialects that can say what each fixture is.
 _FLAX, _BIG_VISION, _TIMM, _HF = {"flax"}, {"big_vision"}, {"timm"}, {"hf"}
-_SIGLIP = {"hf_siglip", "hf_siglip2"}  # classifiers, which average normalised patches
+# Classifiers that average normalised patches, and a class token alone.
+_AVERAGE, _TOKEN = {"hf_siglip", "hf_siglip2", "hf_ijepa"}, {"hf_pixio"}
 SAID_BY = {
-    "bv_gap_sincos2d": _FLAX | _BIG_VISION | _TIMM | _SIGLIP,
+    "bv_gap_sincos2d": _FLAX | _BIG_VISION | _TIMM | _AVERAGE,
     "bv_map_learn": _BIG_VISION | _TIMM,
     "hf_deit": _TIMM | _HF,
     "hf_deit_teacher": _TIMM | _HF,
     "hf_v5_names": _TIMM | _HF,
     "hf_vit": _TIMM | _HF,
     "hf_vit_epsilon_tanh": _TIMM | _HF,
-    "hf_vit_model": _TIMM | _HF,
+    "hf_vit_model": _TIMM | _HF | _TOKEN,
     "hf_vit_model_pooler": _HF,
-    "hf_vit_no_qkv_bias": _TIMM | _HF,
+    "hf_vit_no_qkv_bias": _TIMM | _HF | {"hf_beit", "hf_data2vec"},  # no biases of keys
     "hf_vit_not_square": _TIMM | _HF,
     "timm_avg_all_tokens": _TIMM,
     "timm_avg_fc_norm": _TIMM,
-    "timm_avg_norm": _TIMM | _SIGLIP,
+    "timm_avg_norm": _TIMM | _AVERAGE,
     "timm_avg_norm_with_class_token": _TIMM,
     "timm_avg_with_class_token": _TIMM,
     "timm_distilled": _TIMM | _HF,
@@ -46,7 +47,7 @@ SAID_BY = {
     "timm_map_all_tokens": _TIMM,
     "timm_map_with_registers": _TIMM,
     "timm_no_embed_class": _TIMM | _HF,
-    "timm_no_head": _TIMM | _HF,
+    "timm_no_head": _TIMM | _HF | _TOKEN,
     "timm_no_positions": _TIMM | _HF,
     "timm_no_qkv_bias": _TIMM | _HF,
     "timm_not_square": _TIMM | _HF,
@@ -55,7 +56,7 @@ SAID_BY = {
     "timm_registers_no_embed": _TIMM,
     "timm_tanh": _FLAX | _BIG_VISION | _TIMM | _HF,
     "timm_token": _TIMM | _HF,
-    "vit_jax_gap": _FLAX | _BIG_VISION | _TIMM | _SIGLIP,
+    "vit_jax_gap": _FLAX | _BIG_VISION | _TIMM | _AVERAGE,
     "vit_jax_token": _FLAX | _BIG_VISION | _TIMM | _HF,
     "vit_jax_token_prelogits_published_names": _FLAX | _BIG_VISION,
 }

@@ -177,6 +177,10 @@ class Beit(HuggingFace):
     def rows_for(self, config: ViTConfig) -> tuple[bool, bool]:
         return True, False
 
+    def biases_for(self, config: ViTConfig) -> dict[str, Any]:
+        found = super().biases_for(config)
+        return found | ({"qkv_bias": "query_value"} if config.qkv_bias == "none" else {})
+
     def config_json(self, config: ViTConfig) -> Settings:
         ending = "ForImageClassification" if config.num_classes else "Model"
         return {

@@ -121,6 +121,7 @@ def test_the_heads_of_an_architecture_stay_when_only_its_width_is_changed(tmp_pa
         ({"architecture": "test_vit", "model_args": {"act_layer": "elu"}}, "act_layer is 'elu'"),
         ({"architecture": "test_vit", "global_pool": "max"}, "global_pool is 'max'"),
         ({"architecture": "test_vit", "global_pool": "map"}, "tensors have the pool 'token'"),
+        ({"model_type": "radio"}, "no norm after the last block"),
         ({"model_type": "something_new"}, "what is not known here"),
         ({"model_type": ["vit"]}, "model_type"),
     ],

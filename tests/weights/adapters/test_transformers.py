@@ -36,7 +36,7 @@ def test_statistics_and_form_of_a_hugging_face_folder(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "feature"),
     [
-        ("dinov3_vit", "rotary positions"),
+        ("internvl_vision", "norms of queries and keys"),
         ("llama", "not known"),
     ],
 )
