@@ -20,6 +20,7 @@ GAINS_ZEROS = ("timm_no_qkv_bias",)
 
 # The families of dialects that can say what each fixture is.
 _FLAX, _BIG_VISION, _TIMM, _HF = {"flax"}, {"big_vision"}, {"timm"}, {"hf"}
+_NO_KEY_BIASES = {"hf_beit", "hf_data2vec"}
 # Classifiers that average normalised patches, and a class token alone.
 _AVERAGE, _TOKEN = {"hf_siglip", "hf_siglip2", "hf_ijepa"}, {"hf_pixio"}
 SAID_BY = {
@@ -32,7 +33,7 @@ SAID_BY = {
     "hf_vit_epsilon_tanh": _TIMM | _HF,
     "hf_vit_model": _TIMM | _HF | _TOKEN,
     "hf_vit_model_pooler": _HF,
-    "hf_vit_no_qkv_bias": _TIMM | _HF | {"hf_beit", "hf_data2vec"},  # no biases of keys
+    "hf_vit_no_qkv_bias": _TIMM | _HF | _NO_KEY_BIASES,
     "hf_vit_not_square": _TIMM | _HF,
     "timm_avg_all_tokens": _TIMM,
     "timm_avg_fc_norm": _TIMM,
@@ -49,7 +50,7 @@ SAID_BY = {
     "timm_no_embed_class": _TIMM | _HF,
     "timm_no_head": _TIMM | _HF | _TOKEN,
     "timm_no_positions": _TIMM | _HF,
-    "timm_no_qkv_bias": _TIMM | _HF,
+    "timm_no_qkv_bias": _TIMM | _HF | _NO_KEY_BIASES,
     "timm_not_square": _TIMM | _HF,
     "timm_qk_norm": _TIMM,
     "timm_registers_in_table": _TIMM,
