@@ -28,6 +28,34 @@ MORE = {
     },
     "map with all tokens": {"pool": "map", "register_tokens": 2, "pool_includes_prefix": True},
     "one block": {"depth": 1, "layer_scale": 0.1, "distillation_token": True},
+    "norms everywhere": {
+        **{"patch_norm": True, "embedding_norm": True, "attention_inner_norm": True},
+        **{"mlp_inner_norm": True, "gated_mlp": True, "activation": "quick_gelu"},
+    },
+    "relative positions of the class token": {
+        **{"relative_position_bias": True, "qkv_bias": "none", "dense_bias": False},
+        **{"mlp_inner_norm": True, "activation": "quick_gelu"},
+    },
+    "Perception Encoder": {
+        **{"rotary": "axial", "rotary_offset": 1.0, "embedding_norm": True},
+        **{"pool": "map", "pool_heads": 4},
+    },
+    "turned after a norm": {"rotary": "axial", "qk_norm": True, "distillation_token": True},
+    "RMS norms after the branches": {
+        **{"norm": "rms", "norm_placement": "after", "layer_scale": 0.1},
+        "relative_position_bias": True,
+    },
+    "one more after the pool": {
+        "norm_placement": "after",
+        "pool": "average",
+        "norm_after_pool": True,
+        "layer_scale": 0.1,
+    },
+    "map without a norm": {"pool": "map", "final_norm": False, "register_tokens": 1},
+    "both pools, RMS": {
+        **{"norm": "rms", "embedding_norm": True, "pool": "token_and_average"},
+        **{"final_norm": False, "representation_size": 12},
+    },
 }
 ALL = {**OPTIONS, **MORE}
 
