@@ -18,7 +18,7 @@ DEVICE = gpu.find_gpu()
 on_a_gpu = pytest.mark.skipif(
     DEVICE is None, reason="no Vulkan device, and so no GPU for LiteRT: see .ci/swiftshader"
 )
-_QUICK = ("average", "map", "hybrid")
+_QUICK = ("average", "map", "hybrid", "EVA-02")
 SLOW = [n if n in _QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ALL]
 
 
@@ -55,10 +55,13 @@ FORMS = {
 }
 
 
+_FORMED = ("registers", "average", "map", "distillation", "hybrid", "EVA-02", "BEiT")
+
+
 @on_a_gpu
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["registers", "average", "map", "distillation", "hybrid"])
+@pytest.mark.parametrize("name", _FORMED)
 def test_every_form_is_the_same_on_a_gpu(name, form, tmp_path):
     path, images = exported(tmp_path, ALL[name], **FORMS[form])
     if form == "a batch of two":  # the interpreter takes exactly two
@@ -82,7 +85,7 @@ def _on_the_cpu(path, images):
 @on_a_gpu
 @pytest.mark.slow
 @pytest.mark.parametrize("quantize", ["dynamic_int8", "static_int8", "int8_io"])
-@pytest.mark.parametrize("name", ["plain", "average", "map", "hybrid"])
+@pytest.mark.parametrize("name", ["plain", "average", "map", "hybrid", "EVA-02", "BEiT"])
 def test_int8_on_a_gpu(name, quantize, tmp_path):
     path, images = exported(tmp_path, ALL[name], quantize=quantize)
     found = gpu.run_on_gpu(path, images)

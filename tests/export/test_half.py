@@ -26,7 +26,19 @@ def model_of(**options):
     return model
 
 
-@pytest.mark.parametrize("name", ["plain", "average", "map", "distillation", "representation_size"])
+NAMES = (
+    "plain",
+    "average",
+    "map",
+    "distillation",
+    "representation_size",
+    "CLIP",
+    "EVA-02",
+    "AIMv2",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_float16_is_near_float32(name):
     model = model_of(**ALL[name])
     found = half_logits(fold(model), IMAGES)

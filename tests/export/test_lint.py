@@ -39,6 +39,7 @@ WRONG = {
     "not finite": (lambda x: x + np.array([1, np.nan], "float32"), [(8, 2)], "not finite"),
     "an operator nobody compared": (tf.math.cos, [(8, 6)], "uses COS, which has not"),
 }
+COS, SIN = constant(1, 1, 5, 4), constant(1, 1, 5, 4)
 RIGHT = {
     "a row of constants": (lambda x: x + constant(6), [(8, 6)]),
     "one matrix for a batch": (lambda x: x + constant(8, 6), [(4, 8, 6)]),
@@ -47,6 +48,15 @@ RIGHT = {
         lambda x: tf.pad(x, [[0, 0], [2, 0], [0, 0], [0, 0]]),
         [(2, 8, 1, 6)],
     ),
+    "halves turned against each other": (
+        lambda x: tf.concat(
+            [a * COS - b * SIN for a, b in [tf.split(x, 2, 3)]]
+            + [b * COS + a * SIN for a, b in [tf.split(x, 2, 3)]],
+            3,
+        ),
+        [(1, 2, 5, 8)],
+    ),
+    "SiLU": (lambda x: x * tf.sigmoid(x), [(8, 6)]),
     "a sum of two matrices": (lambda x, y: x + y, [(8, 6), (8, 6)]),
 }
 
