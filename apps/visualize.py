@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Draw what a trained model looks at: the attention of its last block over each image.
+"""Draw what speaks for a model's answers, and what the model itself is like.
 
 examples:
   keras-vit visualize runs/digits-1 --out pictures/                 images of the run's test split
   keras-vit visualize runs/photos-1 cat.jpg 'new/*.jpg' --out pictures/
+  keras-vit visualize runs/photos-1 --what relevance,heads,distance,positions,filters --out all/
 
-Each picture shows the input, the attention of the class token to each patch, averaged over heads,
-and both over each other; contact-sheet.png has the first 64 of them together. The true class is
-known in the test split, and for a file in a folder that is named like a class; the name of the
-picture begins with it.
+Without --what, several maps are examined on the images: their patches are taken away, the most
+important first, and put back. The one that foretells best what that does to the answer is drawn,
+with its score. Each picture shows the input, the map, and both over each other; contact-sheet.png
+has the first 64 of them together. The true class is known in the test split, and for a file in a
+folder that is named like a class; the name of the picture begins with it.
 """
 
 import sys
@@ -21,9 +23,15 @@ from keras_vit.untrusted.text import visible
 
 
 def add_flags(parser):
-    parser.add_argument("model", help="run folder, or the .keras file in it")
+    parser.add_argument("model", help="run folder, .keras file, checkpoint, or a catalog name")
     parser.add_argument(
         "images", nargs="*", help="files, folders or patterns; default: test images"
+    )
+    parser.add_argument(
+        "--what",
+        default="",
+        help="several with commas: relevance, legrad, gradient, rollout, attention, heads (maps); "
+        "distance, positions, filters (of the model); default: the best map",
     )
     parser.add_argument("--out", required=True, help="folder for the pictures")
     parser.add_argument(
@@ -36,12 +44,13 @@ def main(args) -> int:
         raise UserError(f"--count: expected a whole number of at least 1, received {args.count}.")
     import_keras()
     from keras_vit.data.sources.folder import find_images
-    from keras_vit.reports import draw_attention, draw_test_attention
+    from keras_vit.reports import draw_images, draw_test_images
 
+    what, out = [kind for kind in args.what.split(",") if kind], Path(args.out)
     if args.images:
-        failed = draw_attention(args.model, find_images(args.images), Path(args.out))
+        failed = draw_images(args.model, find_images(args.images), out, what)
     else:
-        failed = draw_test_attention(args.model, args.count, Path(args.out))
+        failed = draw_test_images(args.model, args.count, out, what)
     for problem in failed:
         print(visible(f"keras-vit visualize: {problem}"), file=sys.stderr)
     return 1 if failed else 0

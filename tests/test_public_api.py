@@ -63,7 +63,7 @@ ROOMS = {
         "paper_imagenet21k paper_of to_dict vit_cifar"
     ),
     "reports": (
-        "audit_table draw_attention draw_reconstruction draw_samples draw_test_attention "
+        "audit_table draw_images draw_reconstruction draw_samples draw_test_images "
         "evaluation_table export_table latency_table markdown_report pipeline_table probe_table "
         "quantization_table write_report"
     ),

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from keras_vit.lazy import attributes
 
 if TYPE_CHECKING:
-    from keras_vit.reports.attention import draw_attention as draw_attention
-    from keras_vit.reports.attention import draw_test_attention as draw_test_attention
     from keras_vit.reports.audit import audit_table as audit_table
     from keras_vit.reports.benchmark import latency_table as latency_table
     from keras_vit.reports.benchmark import pipeline_table as pipeline_table
     from keras_vit.reports.evaluation import evaluation_table as evaluation_table
     from keras_vit.reports.evaluation import probe_table as probe_table
+    from keras_vit.reports.explanations import draw_images as draw_images
+    from keras_vit.reports.explanations import draw_test_images as draw_test_images
     from keras_vit.reports.quantization import quantization_table as quantization_table
     from keras_vit.reports.reconstruction import draw_reconstruction as draw_reconstruction
     from keras_vit.reports.samples import draw_samples as draw_samples
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 _HOME = {
     "audit_table": "audit",
-    "draw_attention": "attention",
+    "draw_images": "explanations",
     "draw_reconstruction": "reconstruction",
     "draw_samples": "samples",
-    "draw_test_attention": "attention",
+    "draw_test_images": "explanations",
     "evaluation_table": "evaluation",
     "export_table": "tables",
     "latency_table": "benchmark",
@@ -36,5 +36,5 @@ _HOME = {
     "write_report": "tables",
 }
 if not TYPE_CHECKING:  # a type checker tells who misspells a name
-    # Attention pictures bring Keras, tables do not.
+    # Pictures of what speaks for an answer bring Keras, tables do not.
     __getattr__, __dir__ = attributes(__name__, _HOME)

@@ -13,6 +13,13 @@ from keras_vit.reports.samples import short
 
 SHEET = 64  # images of a contact sheet
 _COLUMNS = 8
+_TITLES = {
+    "attention": "attention of the last block",
+    "rollout": "attention rollout",
+    "relevance": "relevance for the prediction",
+    "legrad": "LeGrad for the prediction",
+    "gradient": "gradient times input",
+}
 
 
 class Sight(NamedTuple):
@@ -20,17 +27,19 @@ class Sight(NamedTuple):
 
     Attributes:
         image: `(height, width, channels)`, 0 to 255.
-        attention: float `(rows, columns)` over the grid of patches, 0 to 1.
+        map: float `(rows, columns)` over the grid of patches, at least 0.
         predicted: name of the predicted class.
         score: its probability, 0 to 1.
         true: name of the true class, where it is known.
+        method: by which the map was made, of `keras_vit.analysis.explain`.
     """
 
     image: np.ndarray
-    attention: np.ndarray
+    map: np.ndarray
     predicted: str
     score: float
     true: str | None = None
+    method: str = "attention"
 
     @property
     def colour(self) -> str:
@@ -39,9 +48,21 @@ class Sight(NamedTuple):
             return "black"
         return "darkgreen" if self.true == self.predicted else "firebrick"
 
+    @property
+    def title(self) -> str:
+        """What the model said, and what is true."""
+        mark = "" if self.true is None else f"     true: {self.true}"
+        return f"predicted: {self.predicted} ({self.score:.0%}){mark}"
+
+    @property
+    def times_mean(self) -> np.ndarray:
+        """The map in multiples of its mean, which is what each patch of a level map has."""
+        mean = float(self.map.mean())
+        return self.map / mean if mean > 0 else np.zeros_like(self.map)
+
 
 def contact_sheet(path: str | os.PathLike, sights: Sequence[Sight]) -> Path:
-    """Draws the attention over each of the first 64 images, in rows of 8, as PNG.
+    """Draws the map over each of the first 64 images, in rows of 8, as PNG.
 
     Args:
         path: the file to write.
@@ -65,8 +86,8 @@ def contact_sheet(path: str | os.PathLike, sights: Sequence[Sight]) -> Path:
     return Path(path)
 
 
-def attention_figure(path: str | os.PathLike, sight: Sight) -> Path:
-    """Draws an image, the attention to its patches, and both over each other, as PNG.
+def map_figure(path: str | os.PathLike, sight: Sight) -> Path:
+    """Draws an image, the map of its patches, and both over each other, as PNG.
 
     Args:
         path: the file to write.
@@ -77,23 +98,50 @@ def attention_figure(path: str | os.PathLike, sight: Sight) -> Path:
     figure = Figure(figsize=(9.6, 3.7), dpi=100)
     panels = figure.subplots(1, 3)
     figure.subplots_adjust(left=0.01, right=0.93, bottom=0.02, top=0.8, wspace=0.05)
-    for panel, title in zip(panels, ("input", "attention of the last block", "both"), strict=True):
+    titles = ("input", _TITLES[sight.method], "both")
+    for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title, fontsize=10)
         panel.set_xticks([])
         panel.set_yticks([])
     extent = _draw_image(panels[0], sight.image)
-    # Share of the attention that goes to patches; one cell is one patch, so it is not smoothed
-    # here.
-    drawn = panels[1].imshow(100 * sight.attention, extent=extent, cmap="magma", vmin=0)
+    # One cell is one patch, so it is not smoothed here.
+    drawn = panels[1].imshow(sight.times_mean, extent=extent, cmap="magma", vmin=0)
     _draw_both(panels[2], sight)
     bar = figure.colorbar(drawn, ax=panels.tolist(), fraction=0.02, pad=0.01)
-    bar.set_label("% of the attention", fontsize=8)
+    bar.set_label("times the mean of all patches", fontsize=8)
+    bar.ax.plot([0, 1], [1, 1], color="white", linewidth=2.5)  # the level of a map of equals
+    bar.ax.plot([0, 1], [1, 1], color="black", linewidth=1)
     bar.ax.tick_params(labelsize=8)
+    figure.suptitle(sight.title, fontsize=12, color=sight.colour, y=0.97, parse_math=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return Path(path)
 
-    text = f"predicted: {sight.predicted} ({sight.score:.0%})"
-    if sight.true is not None:
-        text += f"     true: {sight.true}"
-    figure.suptitle(text, fontsize=12, color=sight.colour, y=0.97, parse_math=False)
+
+def heads_figure(path: str | os.PathLike, sight: Sight, heads: np.ndarray) -> Path:
+    """Draws an image and the attention of each head to its patches, as PNG.
+
+    Args:
+        path: the file to write.
+        sight: the image, and what the model says of it.
+        heads: float `(heads, rows, columns)`.
+    """
+    from matplotlib.figure import Figure
+
+    rows = -(-(len(heads) + 1) // _COLUMNS)
+    columns = min(_COLUMNS, len(heads) + 1)
+    figure = Figure(figsize=(max(4.8, 1.6 * columns), 1.9 * rows + 0.5), dpi=100)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    top = 1 - 0.65 / (1.9 * rows + 0.5)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=top, wspace=0.05, hspace=0.2)
+    for panel in panels:
+        panel.set_axis_off()
+    extent = _draw_image(panels[0], sight.image)
+    panels[0].set_title("input", fontsize=8, pad=3)
+    for number, (panel, head) in enumerate(zip(panels[1:], heads, strict=False), 1):
+        panel.imshow(head, extent=extent, cmap="magma", vmin=0)
+        panel.set_title(f"head {number}", fontsize=8, pad=3)
+    figure.suptitle(sight.title, fontsize=10, color=sight.colour, y=0.98, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)
@@ -110,7 +158,7 @@ def _draw_image(panel, image: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _draw_both(panel, sight: Sight) -> None:
-    """Draws an image, and the attention to its patches over it."""
+    """Draws an image, and the map of its patches over it."""
     extent = _draw_image(panel, sight.image)
     colours = {"cmap": "magma", "vmin": 0, "alpha": 0.55}
-    panel.imshow(sight.attention, extent=extent, interpolation="bilinear", **colours)
+    panel.imshow(sight.times_mean, extent=extent, interpolation="bilinear", **colours)

@@ -214,6 +214,27 @@ def test_visualize(photos_run, digits_run, photos, tmp_path, in_process):
         *("dark-00.png", "contact-sheet-3.png")
     ]
     assert "bad.png: is empty" in result.err
+    assert "the maps were not examined: one image is too few" in result.err
+
+
+def test_visualize_draws_what_is_asked_for(digits_run, tmp_path, in_process):
+    kinds = "relevance,attention,heads,distance,positions,filters"
+    result = in_process(
+        "visualize", digits_run[0], "--out", tmp_path, "--count", "1", "--what", kinds
+    )
+    assert result.code == 0, result.err
+    names = [re.sub(r"\d+", "N", Path(path).name) for path in result.out.split()]
+    assert names == [
+        *("distance.png", "positions.png", "filters.png"),
+        *("N-digits-example-N-relevance.png", "contact-sheet-relevance.png"),
+        *("N-digits-example-N-attention.png", "contact-sheet-attention.png"),
+        "N-digits-example-N-heads.png",
+    ]
+    for method in ("relevance", "attention"):
+        assert f"{method}: of the class's probability " in result.err
+    assert "chance" in result.err and "(100 images)" in result.err
+    with pytest.raises(UserError, match="Did you mean relevance"):
+        in_process("visualize", digits_run[0], "--out", tmp_path, "--what", "relevanze")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from keras_vit import UserError, recipes, vit
 from keras_vit.deploy import export_run, plan_benchmark, run_benchmark
 from keras_vit.models.keras_file import load_keras
 from keras_vit.predictor import Predictor
-from keras_vit.reports import draw_attention
+from keras_vit.reports import draw_images
 from tests.models.test_vit import tiny
 
 
@@ -111,7 +111,7 @@ def test_no_command_opens_one_otherwise(whole, tmp_path):
             lambda: Predictor.open(run),
             lambda: export_run(path, tmp_path / "out", ["litert"]),
             lambda: run_benchmark(plan_benchmark([str(path)], ["litert"])),
-            lambda: draw_attention(run, ["cat.png"], tmp_path / "pictures"),
+            lambda: draw_images(run, ["cat.png"], tmp_path / "pictures"),
         ):
             with pytest.raises(UserError, match=r"model\.keras: is "):
                 call()
@@ -132,7 +132,7 @@ def test_weights_that_are_no_numbers_are_told(tmp_path, photos):
     with pytest.raises(UserError, match=r"model\.keras: expected finite logits, received NaN"):
         list(Predictor.open(run).predict([image]))
     with pytest.raises(UserError, match="expected finite logits, received NaN"):
-        draw_attention(run, [str(image)], tmp_path / "pictures")
+        draw_images(run, [str(image)], tmp_path / "pictures")
     shutil.copy(run / "model.keras", tmp_path / "alone.keras")
     with pytest.raises(UserError, match="numbers that are not finite"):  # the check of the file
         export_run(tmp_path / "alone.keras", tmp_path / "out", ["litert"])

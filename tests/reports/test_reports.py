@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vit.reports import export_table, markdown_report
-from keras_vit.reports.figures import Sight, attention_figure, contact_sheet
+from keras_vit.reports.figures import Sight, contact_sheet, heads_figure, map_figure
 
 REPORT = {
     "top1": 0.9833,
@@ -61,18 +61,29 @@ def test_page(digits_run):
     assert (folder / "report.md").read_text() == markdown_report(report, folder.name)
 
 
-def test_attention_figure(tmp_path):
+def test_map_figure(tmp_path):
     """The cell with the attention is the bright one, and the panel stands where the image's
     does."""
     attention = np.zeros((4, 4))
     attention[0, 3] = 0.9
     sight = Sight(np.full((8, 8, 1), 128.0), attention, "3", 0.75, "4")
-    path = attention_figure(tmp_path / "a.png", sight)
+    path = map_figure(tmp_path / "a.png", sight)
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     assert pixels.shape == (370, 960, 3)
     bright = (pixels.sum(-1) > 720) & (pixels[..., 2] < 250)  # the top of the colour map
     rows, columns = np.nonzero(bright[:, 310:570])
     assert rows.size and rows.mean() < 370 / 2 and columns.mean() > 130
+
+
+def test_every_head_beside_the_image(tmp_path):
+    sight = Sight(np.full((8, 8, 3), 128.0), np.ones((4, 4)), "a", 0.75, "b", "rollout")
+    for heads, size in ((1, (480, 240)), (3, (640, 240)), (12, (1280, 430))):
+        with Image.open(heads_figure(tmp_path / "a.png", sight, np.ones((heads, 4, 4)))) as figure:
+            assert figure.size == size
+
+
+def test_a_map_of_zeros_stays_one():
+    assert not Sight(np.zeros((8, 8, 3)), np.zeros((2, 2)), "a", 1.0).times_mean.any()
 
 
 def test_contact_sheet(tmp_path):

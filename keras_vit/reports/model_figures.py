@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""Pictures of a model rather than of an image: figure 7 of arXiv 2010.11929."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_vit.analysis import (
+    attention_distance,
+    attention_maps,
+    patch_filters,
+    position_similarity,
+)
+from keras_vit.files import replacing
+from keras_vit.models import config_of
+
+_IMAGES = 16  # over which distances are averaged
+_MAPS = 7  # rows and columns of similarity maps at most
+_FILTERS = 28
+
+
+def draw(kind: str, path: str | os.PathLike, model: Any, images: np.ndarray) -> Path:
+    """Draws a picture of a model, as PNG.
+
+    Args:
+        kind: of `DRAWN`.
+        path: the file to write.
+        model: a model built by `keras_vit.vit`.
+        images: `(batch, height, width, channels)`, 0 to 255; distances are those on the first 16.
+
+    Raises:
+        UserError: for a model that lacks what is to be drawn.
+    """
+    figure = DRAWN[kind](model, images)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return Path(path)
+
+
+def _distance(model: Any, images: np.ndarray) -> Any:
+    """Mean attention distance of every head, by depth, and that of a head that looks everywhere."""
+    from matplotlib.figure import Figure
+
+    config = config_of(model)
+    distances = attention_distance(attention_maps(model, images[:_IMAGES]), config)
+    tokens = config.num_tokens
+    level = np.full((1, 1, 1, tokens, tokens), 1 / tokens)
+    everywhere = float(attention_distance(level, config)[0, 0])
+    figure = Figure(figsize=(6.4, 4), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    for block, heads in enumerate(distances):
+        axes.scatter(np.full(len(heads), block), heads, s=24, color="#0072b2", alpha=0.8)
+    axes.axhline(everywhere, color="#d55e00", linestyle="--", linewidth=1)
+    axes.annotate(
+        "looks at all patches alike", (0, everywhere), fontsize=8, color="#b34a00", va="bottom"
+    )
+    axes.set_xlabel("block")
+    axes.set_ylabel("mean attention distance of a head (pixels)")
+    axes.set_ylim(bottom=0, top=1.15 * max(everywhere, float(distances.max())))
+    axes.set_xticks(range(len(distances)))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _positions(model: Any, images: np.ndarray) -> Any:
+    """For patches all over the image, how alike the positions of all patches are to theirs."""
+    from matplotlib.figure import Figure
+
+    similarity = position_similarity(model)
+    rows, columns = (_spread(side) for side in similarity.shape[:2])
+    figure = Figure(figsize=(0.75 * len(columns) + 1.8, 0.75 * len(rows) + 0.7), dpi=100)
+    panels = figure.subplots(len(rows), len(columns), squeeze=False)
+    figure.subplots_adjust(left=0.02, right=0.8, bottom=0.02, top=0.88, wspace=0.08, hspace=0.08)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            panel = panels[i, j]
+            drawn = panel.imshow(similarity[row, column], cmap="viridis", vmin=-1, vmax=1)
+            panel.set_xticks([])
+            panel.set_yticks([])
+    bar = figure.colorbar(drawn, ax=panels.ravel().tolist(), fraction=0.04, pad=0.03)
+    bar.set_label("cosine", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    figure.suptitle("similarity of positions", fontsize=10, y=0.98)
+    return figure
+
+
+def _filters(model: Any, images: np.ndarray) -> Any:
+    """The first principal components of the patch projection."""
+    from matplotlib.figure import Figure
+
+    filters, shares = patch_filters(model, _FILTERS)
+    columns = 7
+    rows = -(-len(filters) // columns)
+    figure = Figure(figsize=(6.4, 1.0 * rows + 0.5), dpi=100)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=1 - 0.5 / (rows + 0.5))
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, one, share in zip(panels, filters, shares, strict=False):
+        low, high = one.min(), one.max()
+        shown = (one - low) / max(high - low, 1e-12)
+        grey = shown.shape[-1] != 3
+        panel.imshow(shown.mean(axis=-1) if grey else shown, cmap="gray" if grey else None)
+        panel.set_title(f"{share:.0%}", fontsize=7, pad=2)
+    figure.suptitle("filters of the patch projection, and their share of the variance", fontsize=9)
+    return figure
+
+
+def _spread(side: int) -> np.ndarray:
+    """At most seven places along a side."""
+    return np.unique(np.linspace(0, side - 1, min(side, _MAPS)).round().astype(int))
+
+
+DRAWN: dict[str, Callable[[Any, np.ndarray], Any]] = {
+    "distance": _distance,
+    "positions": _positions,
+    "filters": _filters,
+}

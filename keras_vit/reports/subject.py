@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""A model that is explained, with its class names and images."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_vit.data.dataset import split_batches
+from keras_vit.errors import UserError
+from keras_vit.model_file import ModelFile
+from keras_vit.preprocessing import Preprocessing
+from keras_vit.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model that is explained.
+
+    Attributes:
+        model: a model built by `keras_vit.vit`, with classes.
+        labels: names of its classes.
+        preprocessing: how its images are made.
+        file: the model file of a run or a `.keras` file; None of a published checkpoint.
+    """
+
+    model: "keras.Model"
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    file: ModelFile | None
+
+    @classmethod
+    def open(cls, target: str | os.PathLike) -> "Subject":
+        """Opens a run folder, a `.keras` file, or whatever `keras_vit.load_model` takes.
+
+        Raises:
+            UserError: for anything else, and for a model without classes.
+        """
+        path = Path(target)
+        if RunFolder(path).exists or path.suffix in (".keras", ".tflite", ".onnx"):
+            file = ModelFile.find(target)
+            model = file.load()
+            metadata = file.metadata() if file.run else file.numbered(model)
+            return cls(model, metadata.labels, metadata.preprocessing, file)
+        from keras_vit.loading import load_model
+        from keras_vit.models import config_of
+
+        model = load_model(target)
+        config = config_of(model)
+        if not config.num_classes:
+            raise UserError(f"{target}: has no classes that something in an image could speak for.")
+        labels = tuple(f"class {number}" for number in range(config.num_classes))
+        return cls(model, labels, Preprocessing(config.image_size, config.channels), None)
+
+    def test_images(self, count: int) -> tuple[list[str], np.ndarray, list[str | None]]:
+        """The first images of the test split of the model's run.
+
+        Returns:
+            Their names, float pixels, and names of their classes.
+
+        Raises:
+            UserError: for a model of no run.
+        """
+        if self.file is None:
+            raise UserError(
+                "the test images of a published checkpoint are not known here: name images."
+            )
+        name, _, split = self.file.test_split()
+        split = split.take(np.arange(min(count, len(split))))
+        names = [f"{Path(name).name} {Path(split.name_of(i)).stem}" for i in range(len(split))]
+        true = [_classes(label, self.labels) for label in split.labels]
+        return names, np.concatenate(list(split_batches(split, self.preprocessing, 64))), true
+
+
+def _classes(label: np.ndarray, labels: Sequence[str]) -> str | None:
+    """The class of a number, or the classes of a row of zeros and ones."""
+    if not np.ndim(label):
+        return labels[int(label)]
+    return " + ".join(labels[int(place)] for place in np.flatnonzero(label)) or None
