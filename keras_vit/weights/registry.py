@@ -19,6 +19,7 @@ from keras_vit.weights.adapters.ijepa import IJepa
 from keras_vit.weights.adapters.keras_file import KerasFile
 from keras_vit.weights.adapters.keras_hub import KerasHub
 from keras_vit.weights.adapters.open_clip import OpenClip
+from keras_vit.weights.adapters.open_clip_timm import OpenClipTimm
 from keras_vit.weights.adapters.pixio import Pixio
 from keras_vit.weights.adapters.releases import Dinov2Release, Dinov3Release, MaeRelease
 from keras_vit.weights.adapters.siglip import Siglip, Siglip2
@@ -40,6 +41,7 @@ _ADAPTERS: list[Adapter] = [
     MaeRelease(),
     Timm(),
     OpenClip(),
+    OpenClipTimm(),
     Clip(),
     MetaClip2(),
     ChineseClip(),

@@ -88,6 +88,7 @@ class _Vision(TypedDict, total=False):
     mlp_ratio: float
     image_size: Side
     timm_model_name: str | None
+    timm_pool: str
     pool_type: str
     final_ln_after_pool: bool
     act_kwargs: dict[str, Any] | None
