@@ -42,7 +42,11 @@ def forward_flops(config: "ViTConfig", visible: int | None = None) -> int:
 
 
 def training_bytes(
-    config: "ViTConfig", batch_size: int, slots: int = 2, number_bytes: int = 4
+    config: "ViTConfig",
+    batch_size: int,
+    slots: int = 2,
+    number_bytes: int = 4,
+    trained: int | None = None,
 ) -> int:
     """Rough memory of a train step in bytes: variables in float32, and what backpropagation keeps.
 
@@ -57,12 +61,16 @@ def training_bytes(
         batch_size: examples in a step.
         slots: variables of the optimizer for each weight: 2 for Adam, one more for an average.
         number_bytes: of a kept number, 2 in mixed precision.
+        trained: weights that have a gradient and slots; None for all. What is kept of the blocks is
+            counted in full.
     """
     n, d, m = config.num_tokens, config.width, config.mlp_dim
     hidden = 5 if config.gated_mlp else 3  # the gate, and its product
     kept = config.depth * (n * (10 * d + hidden * m) + 3 * config.num_heads * n * n)
     kept += config.image_size[0] * config.image_size[1] * config.channels
-    return 4 * (2 + slots) * num_parameters(config) + number_bytes * batch_size * kept
+    weights = num_parameters(config)
+    variables = weights + (1 + slots) * (weights if trained is None else trained)
+    return 4 * variables + number_bytes * batch_size * kept
 
 
 def _places(config: "ViTConfig", path: str, tokens: int) -> int:

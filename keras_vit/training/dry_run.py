@@ -13,7 +13,7 @@ from keras_vit.training.fit import first_batch, make_model
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
 from keras_vit.training.plan import Plan, make_plan
-from keras_vit.training.trained_part import parameters_text
+from keras_vit.training.trained_part import count_trained, parameters_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,5 +105,6 @@ def _memory_text(plan: Plan) -> str:
     """Bytes of a train step for a reader: "3.1 MB"."""
     number_bytes = 2 if plan.precision == "mixed_bfloat16" else 4
     slots = 2 if plan.recipe.optimizer.ema is None else 3  # of the optimizer, for each weight
-    count = training_bytes(plan.recipe.model, plan.batch_size, slots, number_bytes)
+    trained = count_trained(plan.recipe)
+    count = training_bytes(plan.recipe.model, plan.batch_size, slots, number_bytes, trained)
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -2,6 +2,7 @@
 """The same weights, the same batches: the losses of 30 steps are those of PyTorch."""
 
 import json
+import runpy
 from pathlib import Path
 
 import keras
@@ -17,6 +18,8 @@ from tests.contracts import slow_but
 FOLDER = Path(__file__).parents[1] / "fixtures" / "training"
 RUNS = json.loads((FOLDER / "runs.json").read_text("utf-8"))
 STEPS, BATCH = 30, 16
+BACKBONES = json.loads((FOLDER / "backbones.json").read_text("utf-8"))
+finetuning = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "finetuning.py"))
 
 
 def batches():
@@ -40,4 +43,19 @@ def test_thirty_steps(name):
     losses = [float(model.train_on_batch(*batch)) for batch in batches()]
     # Both sum float32 numbers in their own order, which was seen to make 3e-7. With the epsilon of
     # Keras, the last run differs by 7e-3.
+    np.testing.assert_allclose(losses, run["losses"], rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["clip_base"])
+def test_published_backbones(name):
+    """DINOv2-small with registers and CLIP-B/16 in all but their depth and number of patches."""
+    run = BACKBONES[name]
+    assert finetuning["BACKBONES"][name].items() - run["settings"].items() <= {
+        ("num_hidden_layers", 12),
+        ("image_size", 224),
+    }
+    losses = finetuning["keras_losses"](run["settings"], run["shapes"], run["batch"])
+    assert run["losses"][-1] < run["losses"][0] == pytest.approx(np.log(5), rel=1e-6)
+    # Both sum float32 numbers in their own order, which was seen to make 6e-7.
     np.testing.assert_allclose(losses, run["losses"], rtol=1e-4)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, ViTConfig, load_model, recipes, vit
+from keras_vit.config.costs import training_bytes
 from keras_vit.models.keras_file import load_keras
 from keras_vit.reports import markdown_report
 from keras_vit.training import RunOptions, history, resume, train
@@ -64,6 +65,11 @@ def test_what_is_counted_is_what_moves(kind, checkpoint, images):
     model = make_model(plan)
     trained = sum(np.prod(v.shape) for v in model.trainable_variables)
     assert count_trained(plan.recipe) == trained < plan.recipe.model.num_parameters
+    config = plan.recipe.model
+    spared = training_bytes(config, 16) - training_bytes(
+        config, 16, trained=count_trained(plan.recipe)
+    )
+    assert spared == 12 * (config.num_parameters - trained)  # a gradient and two moments
     adapted = {v.path.split("/")[-2] for v in model.trainable_variables if "lora" in v.path}
     assert adapted == (set(ADAPTED) if kind == "lora" else set())
     assert len(model.optimizer.variables) < 3 * len(model.weights)  # no moments of what is frozen
