@@ -14,6 +14,7 @@ from keras_vit import recipes
 from keras_vit.recipes.changes import Changes
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.load import load_model
+from keras_vit.weights.source import open_source
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "backbone"
 
@@ -74,7 +75,7 @@ def test_a_pretraining_is_packed_as_float16_without_its_head(script, tmp_path):
 
     checkpoint = open_checkpoint(file)
     assert {spec.dtype for spec in checkpoint.specs.values()} == {"float16"}
-    assert checkpoint.metadata["licence"] == "MIT"
+    assert [origin.licence for origin in open_source(file).origins] == ["MIT"]
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
     expected = keras.Model(model.input, model.get_layer("pool").output)(pixels)
     # A float16 has 11 bits: each weight is off by 2^-12 of itself at most.
