@@ -42,13 +42,14 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def add_flags(parser):
+    _add_data_flags(parser)
     _add_recipe_flags(parser)
+    _add_run_flags(parser)
     _add_resume_flags(parser)
     _add_checkpoint_flags(parser)
 
 
-def _add_recipe_flags(parser):
-    from keras_vit.recipes import names
+def _add_data_flags(parser):
     from keras_vit.recipes.schema import ON_BAD
 
     parser.add_argument(
@@ -58,6 +59,18 @@ def _add_recipe_flags(parser):
         "one, a .csv, .tsv or .jsonl with columns path and label (and split), an .npz, tfds:NAME, "
         "hf:NAME or digits; default: what the recipe names",
     )
+    parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
+    parser.add_argument(
+        "--on_bad",
+        choices=ON_BAD,
+        help="what to do when image files cannot be decoded: stop before the first step, or train "
+        "without them; default: error",
+    )
+
+
+def _add_recipe_flags(parser):
+    from keras_vit.recipes import names
+
     parser.add_argument(
         "--recipe",
         help=f"one of: {', '.join(names())}; default: digits, or finetune for other data",
@@ -67,14 +80,6 @@ def _add_recipe_flags(parser):
         metavar="WEIGHTS",
         help="start from these weights: a run folder, a file or folder of any dialect, a URL, "
         "hf:owner/name or a name of the catalog; the same as --set init=WEIGHTS",
-    )
-    parser.add_argument("--workdir", help="run folder, new or empty; default: runs/DATA-N")
-    parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
-    parser.add_argument(
-        "--on_bad",
-        choices=ON_BAD,
-        help="what to do when image files cannot be decoded: stop before the first step, or train "
-        "without them; default: error",
     )
     parser.add_argument(
         "--config",
@@ -94,6 +99,10 @@ def _add_recipe_flags(parser):
         action="store_true",
         help="shrink the run to seconds: one narrow block, 2 epochs, 64 image files",
     )
+
+
+def _add_run_flags(parser):
+    parser.add_argument("--workdir", help="run folder, new or empty; default: runs/DATA-N")
     parser.add_argument(
         "--dry_run",
         action="store_true",
@@ -149,7 +158,9 @@ def main(args) -> int:
     from keras_vit.files import check_free
     from keras_vit.training.inputs import check_inputs
 
-    recipe = _recipe(args)
+    _check_together(args)
+    resumed = _resumed(args)
+    recipe = resumed.recipe if resumed else _recipe(args)
     check_inputs(recipe)
     if args.workdir is not None and not args.dry_run:
         check_free(args.workdir, "--workdir")
@@ -159,7 +170,7 @@ def main(args) -> int:
     if args.dry_run:
         return _dry_run(recipe, args)
     try:
-        run = _train(recipe, args)
+        run = _train(recipe, resumed, args)
     except training.Stopped as stop:
         print(visible_lines(f"keras-vit train: {stop}"), file=sys.stderr)
         return stop.code
@@ -169,26 +180,38 @@ def main(args) -> int:
     return _show(run)
 
 
-def _recipe(args):
-    """The recipe that the flags ask for, or that of the run which they resume."""
+def _check_together(args):
+    """Raises a `UserError` for flags that do not go together."""
     from keras_vit.errors import UserError
-    from keras_vit.run_folder import RunFolder
 
     if args.all and not args.dry_run:
         raise UserError("--all: expected --dry_run, whose table of fields it makes complete.")
     if args.extend is not None and (not args.resume or args.extend < 1):
         raise UserError("--extend: expected --resume RUN and a number of epochs above 0.")
     if not args.resume:
-        return _changes(args).apply(_named_recipe(args))
+        return
     for flag in ("recipe", "debug", "workdir", "dry_run"):
         if getattr(args, flag):
             raise UserError(
                 f"--{flag}: does not go with --resume, which takes everything from {args.resume}. "
                 "Leave it out, or leave --resume out to start a new run."
             )
-    recipe = RunFolder.open(args.resume).recipe
-    _changes(args).check_same(recipe, args.resume)
-    return recipe
+
+
+def _resumed(args):
+    """The run that goes on; None for a new one."""
+    from keras_vit.run_folder import RunFolder
+
+    if not args.resume:
+        return None
+    run = RunFolder.open(args.resume)
+    _changes(args).check_same(run.recipe, args.resume)
+    return run
+
+
+def _recipe(args):
+    """The recipe that the flags ask for."""
+    return _changes(args).apply(_named_recipe(args))
 
 
 def _named_recipe(args):
@@ -221,12 +244,12 @@ def _options(args):
     )
 
 
-def _train(recipe, args):
+def _train(recipe, resumed, args):
     """Trains, or goes on with a run."""
     from keras_vit import training
 
-    if args.resume:
-        return training.resume(args.resume, options=_options(args), extend=args.extend or 0)
+    if resumed:
+        return training.resume(resumed, options=_options(args), extend=args.extend or 0)
     return training.train(recipe, args.workdir, options=_options(args))
 
 

@@ -114,8 +114,9 @@ def _probed_splits(
     file: ModelFile, source: str | None, data_dir: str | None
 ) -> tuple[str, Split, Split]:
     """What the data are called, the images that a probe is fitted to, and those it is tested on."""
-    if file.trained_on(source):
-        (name, _, train), (_, _, test) = (file.run.split(n, data_dir) for n in ("train", "test"))
+    run = file.trained_on(source)
+    if run is not None:
+        (name, _, train), (_, _, test) = (run.split(n, data_dir) for n in ("train", "test"))
         return name, train, test
     if source is None:
         raise UserError(

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from keras_vit.data.by_name import load_for_test
 from keras_vit.errors import UserError
@@ -66,7 +66,7 @@ class ModelFile:
     @property
     def format(self) -> str:
         """ "keras", "litert", "onnx" or "saved_model"."""
-        return format_of(self.path)
+        return cast(str, format_of(self.path))  # which `find` has asked for
 
     @property
     def needs_keras(self) -> bool:
@@ -85,9 +85,11 @@ class ModelFile:
             own: what `Worker.metadata` said, where the file is open already.
         """
         found = None if self.needs_keras else Metadata.read(self.path, own)
-        if found is None and self._own_run is None:
+        if found is not None:
+            return found
+        if self._own_run is None:
             raise untold(self.path)
-        return found or self._own_run.metadata
+        return self._own_run.metadata
 
     def numbered(self, model: "keras.Model") -> Metadata:
         """The metadata of a lone `.keras` file, whose classes have numbers for names."""
@@ -107,9 +109,11 @@ class ModelFile:
         with step(f"opening {self.path.name}"):
             return load_keras(self.path)
 
-    def trained_on(self, source: str | None) -> bool:
-        """Whether the model was trained on a source in its run; None stands for what it was."""
-        return self.run is not None and source in (None, self.run.recipe.data.source)
+    def trained_on(self, source: str | None) -> RunFolder | None:
+        """The run of the model, if it was trained on a source there; None stands for any."""
+        if self.run is None or source not in (None, self.run.recipe.data.source):
+            return None
+        return self.run
 
     def test_split(self, source: str | None = None, data_dir: str | None = None) -> NamedSplit:
         """Finds labelled images to measure the model on.
@@ -126,8 +130,9 @@ class ModelFile:
         Raises:
             UserError: when no source is named and the model does not stand in a run folder.
         """
-        if self.trained_on(source):
-            return self.run.split("test", data_dir)
+        run = self.trained_on(source)
+        if run is not None:
+            return run.split("test", data_dir)
         if source is None:
             raise UserError(
                 f"{self.path} does not stand in a run folder, so its test images are not known. "

@@ -155,12 +155,14 @@ class RunFolder:
     report_page = _Entry("report.md")
 
     @classmethod
-    def open(cls, path: str | os.PathLike) -> "RunFolder":
-        """Opens the folder of a run.
+    def open(cls, path: "str | os.PathLike | RunFolder") -> "RunFolder":
+        """Opens the folder of a run; one that is open already stays what it is.
 
         Raises:
             UserError: for a folder that is none, or whose recipe cannot be read.
         """
+        if isinstance(path, RunFolder):
+            return path
         run = cls(Path(path))
         if not run.exists:
             raise UserError(

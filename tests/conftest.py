@@ -91,9 +91,9 @@ def no_exports(monkeypatch):
     monkeypatch.setattr(labelled, "formats", tuple)
 
 
-@contextlib.contextmanager
-def untraced_models():
-    """Trains operation by operation: to trace a graph takes seconds, and a short run has few steps.
+@pytest.fixture
+def untraced(monkeypatch):
+    """Trains operation by operation: to trace a graph takes seconds, and a run of few steps less.
 
     `digits_run` and the runs of `test_resume` are those of graphs.
     """
@@ -103,16 +103,7 @@ def untraced_models():
         return traced(model, *args, **{**kwargs, "run_eagerly": True, "jit_compile": False})
 
     traced = keras.Model.compile
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.Model, "compile", compile)
-        yield
-
-
-@pytest.fixture
-def untraced():
-    """See `untraced_models`."""
-    with untraced_models():
-        yield
+    monkeypatch.setattr(keras.Model, "compile", compile)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ METADATA = Metadata("tiny", ("a", "b", "c"), (16, 24), 3)
 
 @pytest.fixture(scope="module")
 def model():
-    return vit(tiny())
+    return vit(tiny(depth=1))
 
 
 @pytest.fixture(autouse=True)

@@ -183,9 +183,10 @@ def counting():
 
 
 OFTEN = [
+    ("train", "--resume", "RUN"),  # which is finished
     ("evaluate", "RUN"),
     ("predict", "RUN/export/model.tflite", "PHOTOS"),
-    ("visualize", "RUN", "PHOTOS", "--out", "OUT"),
+    ("visualize", "RUN", "PHOTOS/dark/00.png", "--out", "OUT"),
     ("export", "RUN", "--format", "litert", "--out", "OUT"),
 ]
 MORE = [

@@ -104,7 +104,7 @@ def train(
 
 
 def resume(
-    workdir: str | os.PathLike,
+    workdir: str | os.PathLike | RunFolder,
     data: ImageSet | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     options: RunOptions | None = None,
@@ -116,7 +116,7 @@ def resume(
     never stopped.
 
     Args:
-        workdir: its folder.
+        workdir: its folder, or the run that was opened there.
         data: the images, for a run that was given them in memory.
         callbacks: as they were given to `train`.
         options: may differ from those of `train`.

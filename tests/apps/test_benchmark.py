@@ -16,7 +16,7 @@ METADATA = Metadata("tiny", ("a", "b", "c"), (16, 24), 3, flops=1_000_000)
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    model = vit(tiny())
+    model = vit(tiny(depth=1))
     to_tflite(model, folder / "model.tflite", METADATA)
     to_onnx(model, folder / "model.onnx", METADATA)
     return folder

@@ -17,6 +17,7 @@ from PIL import Image
 from keras_vit import Predictor, UserError, config_of
 from keras_vit.data import load
 from keras_vit.export import Metadata
+from tests.contracts import slow_but
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,11 @@ def test_train_on_a_folder_learns(photos_run):
     assert report["data"]["classes"] == 2
 
 
-@pytest.mark.parametrize("name", ["", "model.keras", "export/saved_model", "export/model.tflite"])
+NAMES = ["", "model.keras", "export/saved_model", "export/model.tflite"]
+
+
+# The file of a run is found by its folder; `test_predictions_of_every_format_agree` has the other.
+@pytest.mark.parametrize("name", slow_but(["", "export/model.tflite"], NAMES))
 def test_evaluate_gives_the_report_s_accuracy(digits_run, in_process, name):
     folder, _ = digits_run
     result = in_process("evaluate", folder / name, "--format", "json")

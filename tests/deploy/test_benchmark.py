@@ -23,7 +23,7 @@ def run(tmp_path_factory):
     """A run folder with a LiteRT file and no other export."""
     folder = tmp_path_factory.mktemp("benchmark") / "run"
     folder.mkdir()
-    model = vit(tiny())
+    model = vit(tiny(depth=1))
     model.save(folder / "model.keras")
     text = json.dumps(recipes.to_dict(recipes.get("digits")))
     (folder / "recipe.json").write_text(text, encoding="utf-8")
@@ -59,7 +59,7 @@ def test_a_run_is_timed_in_every_runtime(run):
     assert timed.files["litert"] == run / "export" / "model.tflite"  # what is there is used
     assert not timed.files["onnx"].exists()  # what is not was made for the time being
     assert timed.image_shape == SHAPE
-    assert timed.flops == dict.fromkeys(timed.files, tiny().forward_flops())
+    assert timed.flops == dict.fromkeys(timed.files, tiny(depth=1).forward_flops())
 
 
 def test_a_larger_batch_takes_files_of_any_batch(run):
@@ -96,7 +96,7 @@ def test_files_are_timed_as_they_are(run, tmp_path):
 
 
 def test_operations_of_a_file_without_metadata_are_unknown(tmp_path):
-    path = to_onnx(vit(tiny()), tmp_path / "model.onnx")
+    path = to_onnx(vit(tiny(depth=1)), tmp_path / "model.onnx")
     timed = benchmarked(path, batches=(3,))
     assert (timed.files, timed.image_shape, timed.flops) == ({str(path): path}, SHAPE, {})
 
@@ -105,11 +105,11 @@ def test_files_that_do_not_fit_together(run, tmp_path):
     tflite = run / "export" / "model.tflite"
     with pytest.raises(UserError, match=r"expected a batch of 1.*received 1, 8.*--batch dynamic"):
         benchmarked(tflite, batches=(1, 8))
-    other = to_onnx(vit(tiny(image_size=(8, 8))), tmp_path / "other.onnx")
+    other = to_onnx(vit(tiny(depth=1, image_size=(8, 8))), tmp_path / "other.onnx")
     with pytest.raises(UserError, match=r"take the same images, received .*\(16, 24, 3\)"):
         benchmarked(tflite, other)
     bare = tmp_path / "bare"
-    to_saved_model(vit(tiny()), bare)
+    to_saved_model(vit(tiny(depth=1)), bare)
     with pytest.raises(UserError, match="bare: nothing says its input size"):
         benchmarked(bare)
     shutil.copy(__file__, tmp_path / "broken.tflite")

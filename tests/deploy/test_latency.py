@@ -15,7 +15,7 @@ SHAPE = (16, 24, 3)
 @pytest.fixture(scope="module")
 def tflite(tmp_path_factory):
     path = tmp_path_factory.mktemp("latency") / "model.tflite"
-    return to_tflite(vit(tiny()), path, Metadata("tiny", ("a", "b", "c"), SHAPE[:2], 3, 1.0))
+    return to_tflite(vit(tiny(depth=1)), path, Metadata("tiny", ("a", "b", "c"), SHAPE[:2], 3, 1.0))
 
 
 def test_every_combination_is_timed(tflite):

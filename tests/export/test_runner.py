@@ -11,7 +11,7 @@ from tests.models.test_vit import tiny
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder, model = tmp_path_factory.mktemp("export"), vit(tiny())
+    folder, model = tmp_path_factory.mktemp("export"), vit(tiny(depth=1))
     return {
         "saved_model": to_saved_model(model, folder / "saved_model"),
         "litert": to_tflite(model, folder / "model.tflite"),
@@ -49,7 +49,7 @@ def test_the_format_is_read_off_the_path(files, format):
 def test_the_images_that_a_file_takes(files, tmp_path):
     assert open_runner(files["litert"]).input_shape == (1, 16, 24, 3)
     assert open_runner(files["onnx"]).input_shape == (None, 16, 24, 3)
-    path = to_tflite(vit(tiny()), tmp_path / "any.tflite", batch=None)
+    path = to_tflite(vit(tiny(depth=1)), tmp_path / "any.tflite", batch=None)
     assert open_runner(path).input_shape == (None, 16, 24, 3)
 
 

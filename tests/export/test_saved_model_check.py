@@ -68,7 +68,7 @@ def test_the_list_names_operators_of_tensorflow():
 
 def test_what_this_package_writes_and_other_classifiers_pass(honest, tmp_path):
     metadata = Metadata("tiny", ("a", "b", "c"), (16, 24), 3)
-    check_saved_model(to_saved_model(vit(tiny()), tmp_path / "own", metadata, read_encoded))
+    check_saved_model(to_saved_model(vit(tiny(depth=1)), tmp_path / "own", metadata, read_encoded))
     check_saved_model(honest)
     content = tf.lookup.KeyValueTensorInitializer(["a"], tf.constant([1], tf.int64))
     table = tf.lookup.StaticHashTable(content, -1)

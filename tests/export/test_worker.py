@@ -20,7 +20,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SHAPE)).astype("float32"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder, model = tmp_path_factory.mktemp("worker"), vit(tiny())
+    folder, model = tmp_path_factory.mktemp("worker"), vit(tiny(depth=1))
     metadata = Metadata("tiny", ("a", "b", "c"), SHAPE[:2], 3)
     return {
         "litert": to_tflite(model, folder / "model.tflite", metadata),
