@@ -23,10 +23,7 @@ from keras_vit.weights.inspection import inspect
 from keras_vit.weights.registry import dialects, writer_of
 
 # Names whose files are not read here yet.
-WAITING = (
-    *("rope-", "dinov3-", "clip-", "metaclip-", "pe-", "eva02-", "beit", "ijepa-", "data2vec-"),
-    *("aimv2-", "sbb-so150m"),
-)
+WAITING = ("rope-", "clip-", "metaclip-", "pe-", "eva02-", "beit", "aimv2-", "sbb-so150m")
 READ = [name for name in catalog() if not name.startswith(WAITING)]
 ROW = {
     *("name", "at", "model", "config", "image_size", "num_classes", "parameters", "top1", "pixels"),
