@@ -47,7 +47,7 @@ def test_thirty_steps(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["clip_base"])
+@pytest.mark.parametrize("name", finetuning["BACKBONES"])
 def test_published_backbones(name):
     """DINOv2-small with registers and CLIP-B/16 in all but their depth and number of patches."""
     run = BACKBONES[name]
