@@ -44,12 +44,13 @@ CLASSES = {
     # With an encoder of texts, or settings of one.
     "CLIP": ["CLIPModel", "CLIPForImageClassification"],
     "MetaClip2": ["MetaClip2Model", "MetaClip2ForImageClassification"],
+    "ChineseCLIP": ["ChineseCLIPModel"],
     "Siglip": ["SiglipModel", "SiglipForImageClassification"],
     "Siglip2": ["Siglip2Model", "Siglip2ForImageClassification"],
     "Aimv2": ["Aimv2Model"],
     "Tipsv2": ["Tipsv2Model"],
 }
-WITH_TEXT = ("CLIP", "MetaClip2", "Siglip", "Siglip2", "Aimv2", "Tipsv2")
+WITH_TEXT = ("CLIP", "MetaClip2", "ChineseCLIP", "Siglip", "Siglip2", "Aimv2", "Tipsv2")
 TEXT = {
     "hidden_size": 32,
     "intermediate_size": 32,
@@ -97,6 +98,14 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     },
     "Pixio": {"one_token": {"n_cls_tokens": 1}},
     "IJepa": {"quick": {"hidden_act": "quick_gelu"}},
+    "CLIPVision": {
+        "gelu": {"hidden_act": "gelu", "layer_norm_eps": 1e-3},
+        "relu": {"hidden_act": "relu"},
+    },
+    "SiglipVision": {
+        "gelu": {"hidden_act": "gelu", "layer_norm_eps": 1e-3},
+        "headless": {"vision_use_head": False},
+    },
 }
 _DECODER = {
     "decoder_hidden_size": 32,
@@ -152,7 +161,7 @@ def _forward(name: str) -> Callable:
         return lambda model, images: _pooled(model(pixel_values=images), first=0)
     if name == "Data2VecVisionModel":
         return lambda model, images: _pooled(model(pixel_values=images), first=1)
-    if name in ("CLIPModel", "MetaClip2Model"):
+    if name in ("CLIPModel", "MetaClip2Model", "ChineseCLIPModel"):
         return lambda model, images: _features(model.get_image_features(pixel_values=images))
     if name == "Aimv2Model":
         return lambda model, images: _pooled(model.vision_model(pixel_values=images), first=0)
