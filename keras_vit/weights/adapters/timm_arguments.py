@@ -95,7 +95,7 @@ _READ_OF = {
         *("swiglu_mlp", "attn_pool_num_heads"),
     },
     "Beit": {"swiglu_mlp"},
-    "VisionTransformerRelPos": {"act_layer", "rel_pos_type"},
+    "VisionTransformerRelPos": {"rel_pos_type"},
     "NaFlexVit": {"pool_include_prefix", "act_layer", "attn_pool_num_heads"},
 }
 # Arguments of one value that the model here can be.

@@ -88,10 +88,10 @@ CANNOT: Mapping[str, Test] = {
             or c.rotary != "none"
         )
     ),
-    "relative positions without biases of queries and values alone, with a table of positions or "
-    "norms in the MLP": _is(
+    "relative positions without biases of queries and values alone, with a table of positions, a "
+    "norm in the MLP or an activation other than GELU": _is(
         "VisionTransformerRelPos",
-        lambda c: c.position != "none" or c.mlp_inner_norm or c.gated_mlp,
+        lambda c: c.position != "none" or c.mlp_inner_norm or c.activation != "gelu",
     ),
     "relative positions of BEiT without a class token, or with QK-norm or other activations": _is(
         "Beit",
@@ -275,7 +275,6 @@ def _relpos_arguments(config: ViTConfig) -> dict[str, Any]:
         "qk_norm": config.qk_norm,
         "rel_pos_type": "bias",
         "shared_rel_pos": False,
-        "act_layer": config.activation,
     }
 
 

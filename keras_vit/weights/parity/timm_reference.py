@@ -72,7 +72,6 @@ def timm_model(config: ViTConfig):
     if kind == "VisionTransformerRelPos":
         module = timm.models.vision_transformer_relpos
         block = module.ResPostRelPosBlock if after else module.RelPosBlock
-        arguments["act_layer"] = timm.layers.get_act_layer(config.activation)
         return module.VisionTransformerRelPos(**arguments, block_fn=block)
     module = timm.models.vision_transformer
     if after:
