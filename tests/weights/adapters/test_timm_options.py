@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parents[2] / "fixtures" / "timm"
 CASES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 # Their positions are evaluated when they are read, and written as tables.
 EVALUATED = ("naflex_factorised", "naflex_map", "relpos", "relpos_shared")
-# Of the others, arguments change what tensors do not show: reference grids, heads of a pool, patches.
+# Of the others, arguments change what tensors do not show: reference grids, a pool, patches.
 LIKE_PUBLISHED = ("aimv2", "beit", "beit3", "clip", "dinov2_giant", "dinov3", "post_norm", "relpos")
 
 
