@@ -2,6 +2,7 @@
 """Latency of the exports beside KerasHub's, ONNX Runtime, OpenVINO and torch.compile.
 
     python benchmarks/export/latency.py --variant Ti/16 --repeats 3
+    python benchmarks/export/latency.py --variant S/16 --like clip dinov3 siglip2 --repeats 3
 
 Every contender is a process of its own on the same core and gets a quarter of a second at a time,
 in turns (`keras_vit.deploy.time_files`); each repeat starts the processes again. Ratios are
@@ -10,8 +11,9 @@ other jobs of the machine.
 
 All have one size of model with random weights at 224 pixels: ours is exported to LiteRT and ONNX,
 KerasHub's `ViTImageClassifier` by its own `export(format="litert")` and timm's model by
-`torch.onnx.export`; OpenVINO reads our ONNX file, and torch compiles timm's model. Needs the extra
-`bench`. What cannot run is left out, with its reason.
+`torch.onnx.export`; OpenVINO reads our ONNX file, and torch compiles timm's model. With `--like`,
+all are of that size and have the options of a published family, which KerasHub's model has not.
+Needs the extra `bench`. What cannot run is left out, with its reason.
 """
 
 import argparse
@@ -53,43 +55,68 @@ _BARS = (
     ("LiteRT dynamic_int8", "ONNX Runtime dynamic int8", 0.80),
     ("LiteRT dynamic_int8", "OpenVINO bfloat16", 0.85),
 )
+_FAMILY_BARS = ((_OURS, "timm, ONNX Runtime", 1.0), ("LiteRT dynamic_int8", _OURS, 0.55))
 _MOST_OPERATORS, _MOST_PARTITIONS = 320, 2
+# What the families' own models of any size have in common.
+_FAMILIES: dict[str, dict] = {
+    "vit": {},
+    "clip": {
+        **{"patch_bias": False, "embedding_norm": True, "activation": "quick_gelu"},
+        **{"norm_epsilon": 1e-5, "num_classes": 512, "head_bias": None},
+    },
+    "dinov3": {
+        **{"position": "none", "rotary": "dinov3", "rotary_temperature": 100.0},
+        **{"register_tokens": 4, "layer_scale": 1.0, "qkv_bias": "query_value"},
+        **{"norm_epsilon": 1e-5, "num_classes": 0},
+    },
+    "siglip2": {
+        **{"class_token": False, "pool": "map", "activation": "gelu_tanh", "num_classes": 0},
+    },
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variant", default="Ti/16", help="see `keras-vit list models`")
+    parser.add_argument(
+        "--like", nargs="+", choices=_FAMILIES, default=["vit"], help="the options of this family"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of a contender and repeat")
     parser.add_argument("--only", help="names of contenders, with semicolons")
     parser.add_argument("--write", help=argparse.SUPPRESS)  # this script, in a process of its own
     args = parser.parse_args()
     if args.write:
-        _write_files(args.variant, Path(args.write))
+        _write_files(args.variant, args.like[0], Path(args.write))
         return
+    for family in args.like:
+        _compare(args, family)
 
+
+def _compare(args: argparse.Namespace, family: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         # The process that times holds no Keras.
-        command = [sys.executable, __file__, "--variant", args.variant, "--write", folder]
-        subprocess.run(command, check=True, stdout=sys.stderr)
+        command = [sys.executable, __file__, "--variant", args.variant, "--like", family]
+        subprocess.run([*command, "--write", folder], check=True, stdout=sys.stderr)
         names = args.only.split(";") if args.only else list(_CONTENDERS)
         names, missing = _runnable(names, Path(folder))
         repeats = [_measure(names, Path(folder), args.seconds) for _ in range(args.repeats)]
-        _print_times(args.variant, repeats)
+        like = "" if family == "vit" else f" like {family}"
+        _print_times(f"{args.variant}{like}", repeats)
         for name, reason in missing.items():
             print(f"\n{name} is left out: {reason}")
-        _print_bars(repeats)
-        _print_graph(Path(folder) / "none.tflite")
+        _print_bars(repeats, _BARS if family == "vit" else _FAMILY_BARS)
+        _print_graph(Path(folder) / "none.tflite", bar=family == "vit")
 
 
-def _write_files(variant: str, folder: Path) -> None:
+def _write_files(variant: str, family: str, folder: Path) -> None:
     import numpy as np
 
     from keras_vit import ViTConfig, vit
     from keras_vit.export import fold, to_onnx, to_tflite
     from keras_vit.export.quantization import MODES
 
-    config = ViTConfig.of(variant)
+    config = ViTConfig.of(variant, **_FAMILIES[family])
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config)), encoding="utf-8")
     model = _randomized(vit(config))
     shape = (8, *config.image_size, config.channels)
@@ -100,7 +127,8 @@ def _write_files(variant: str, folder: Path) -> None:
             to_tflite(folded, folder / f"{mode}.tflite", quantize=mode, calibration=pixels)
     for mode in ("none", "dynamic_int8"):
         to_onnx(folded, folder / f"{mode}.onnx", quantize=mode)
-    _write_keras_hub(config, folder)
+    if family == "vit":
+        _write_keras_hub(config, folder)
     _write_timm(config, folder / "timm.onnx")
 
 
@@ -151,6 +179,9 @@ def _runnable(names: list[str], folder: Path) -> tuple[list[str], dict[str, str]
 
     missing = {}
     for name in names:
+        if not (folder / _CONTENDERS[name][0]).exists():
+            missing[name] = "it has no such model"
+            continue
         try:
             _measure([name], folder, seconds=0)
         except UserError as error:
@@ -195,9 +226,9 @@ def _print_times(variant: str, repeats: list[dict]) -> None:
         print(f"| {name} | {times} | {cpu} | {ratios} | {size} | {memory} |")
 
 
-def _print_bars(repeats: list[dict]) -> None:
+def _print_bars(repeats: list[dict], bars: tuple) -> None:
     print("\n| | to | ratio of each repeat | bar | |\n|---|---|---|---|---|")
-    for name, other, bar in _BARS:
+    for name, other, bar in bars:
         ratios = _ratios(repeats, name, other)
         if ratios:
             said = "met" if max(ratios) <= bar else "missed" if min(ratios) > bar else "unsure"
@@ -213,7 +244,7 @@ def _ratios(repeats: list[dict], name: str, other: str) -> list[float]:
     ]
 
 
-def _print_graph(path: Path) -> None:
+def _print_graph(path: Path, bar: bool) -> None:
     """Operators of a LiteRT file, and the parts that XNNPACK takes over."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -223,8 +254,9 @@ def _print_graph(path: Path) -> None:
         for options in ({"experimental_op_resolver_type": plain}, {})
     )
     count, parts = len(operators), delegated.count("DELEGATE")
-    print(f"\n{count} operators (bar {_MOST_OPERATORS}), {parts} XNNPACK partition", end="")
-    print(f"{'s' * (parts != 1)} (bar 1, at most {_MOST_PARTITIONS})")
+    most = f" (bar {_MOST_OPERATORS})" if bar else ""
+    print(f"\n{count} operators{most}, {parts} XNNPACK partition{'s' * (parts != 1)}", end="")
+    print(f" (bar 1, at most {_MOST_PARTITIONS})")
 
 
 def _allocated(interpreter) -> list[dict]:
