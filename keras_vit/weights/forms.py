@@ -55,8 +55,7 @@ def in_form(
         UserError: when the dialect cannot express the model, with every reason.
     """
     config = _without_losses(config, adapter, accept)
-    reasons = [what for what, test in adapter.cannot.items() if test(config)]
-    if reasons := [*_unsaid(config, adapter), *reasons]:
+    if reasons := _reasons(config, adapter):
         raise UserError(f"the {adapter.name} dialect cannot express {'; '.join(reasons)}.")
     changed: dict[str, np.ndarray] = {}
     config = _with_biases(config, adapter, changed)
@@ -64,6 +63,18 @@ def in_form(
     whole = collections.ChainMap(changed, arrays)  # type: ignore[arg-type]
     config = _with_table(config, adapter, changed)
     return _with_prefix(config, adapter, whole, changed), whole
+
+
+def can_express(config: ViTConfig, adapter: Adapter) -> bool:
+    """Whether a dialect can express a model without a loss."""
+    lost = any(getattr(config, name) != value for name, value in adapter.always.items())
+    return not lost and not _reasons(config, adapter)
+
+
+def _reasons(config: ViTConfig, adapter: Adapter) -> list[str]:
+    """What a dialect cannot express of a model, in words."""
+    own = [what for what, test in adapter.cannot.items() if test(config)]
+    return [*_unsaid(config, adapter), *own]
 
 
 def _unsaid(config: ViTConfig, adapter: Adapter) -> list[str]:

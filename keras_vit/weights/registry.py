@@ -39,6 +39,7 @@ _ADAPTERS: list[Adapter] = [
     Dinov2Release(),
     Dinov3Release(),
     MaeRelease(),
+    Tipsv2(),
     Timm(),
     OpenClip(),
     OpenClipTimm(),
@@ -54,7 +55,6 @@ _ADAPTERS: list[Adapter] = [
     IJepa(),
     Aimv2(),
     Pixio(),
-    Tipsv2(),
     Transformers(),
     KerasHub(),
     KerasFile(),
@@ -89,6 +89,11 @@ def dialects() -> tuple[str, ...]:
 def written_dialects() -> tuple[str, ...]:
     """Every dialect that can be written, by `save`."""
     return tuple(name for adapter in _ADAPTERS if adapter.written_to for name in adapter.dialects)
+
+
+def writers() -> tuple[Adapter, ...]:
+    """Every family that can be written."""
+    return tuple(adapter for adapter in _ADAPTERS if adapter.written_to)
 
 
 def references() -> tuple[str, ...]:

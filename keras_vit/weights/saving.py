@@ -19,7 +19,7 @@ from keras_vit.weights.adapter import Adapter
 from keras_vit.weights.binding import write
 from keras_vit.weights.config_files import to_header
 from keras_vit.weights.formats import write_npz, write_safetensors
-from keras_vit.weights.forms import in_form
+from keras_vit.weights.forms import can_express, in_form
 from keras_vit.weights.source import open_source
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ def save_arrays(
     adapter, path = registry.writer_of(dialect), Path(path)
     kind = _checked_kind(path, adapter)
     accept = (accept,) if isinstance(accept, str) else tuple(accept)
-    config, arrays = in_form(config, arrays, adapter, accept)
+    try:
+        config, arrays = in_form(config, arrays, adapter, accept)
+    except UserError as error:
+        raise UserError(f"{error}{_others(config, adapter)}") from None
     # Configurations are made first: one that cannot be made leaves no half of a checkpoint.
     sidecars = adapter.sidecars(config) if kind == "folder" else {}
     tensors = [
@@ -94,6 +97,15 @@ def save_arrays(
     write_safetensors(file, tensors, to_header(config, origins))
     for name, values in sidecars.items():
         write_text(path / name, json.dumps(values, indent=2) + "\n")
+
+
+def _others(config: ViTConfig, adapter: Adapter) -> str:
+    """The dialects that can express what one cannot, as a sentence."""
+    if can_express(config, adapter):
+        return ""
+    able = [other for other in registry.writers() if can_express(config, other)]
+    names = ", ".join(next(iter(other.dialects)) for other in able)
+    return f" Dialects that can: {names}." if names else ""
 
 
 def convert(

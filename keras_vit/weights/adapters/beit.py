@@ -13,6 +13,7 @@ from keras_vit.weights.adapters.hugging_face import (
     bert_attention,
     bert_mlp,
     common_json,
+    not_square,
     patch_projection,
     qkv_bias,
 )
@@ -90,9 +91,9 @@ class Beit(HuggingFace):
         "QK-norm": lambda c: c.qk_norm,
         "a ResNet stem": lambda c: c.resnet_stages is not None,
         "a tanh layer before the head": lambda c: c.representation_size > 0,
-        "relative position bias on a grid or patch that is not square": lambda c: (
-            c.relative_position_bias
-            and (c.grid[0] != c.grid[1] or c.patch_size[0] != c.patch_size[1])
+        "images that are not square": not_square,
+        "relative position bias for patches that are not square": lambda c: (
+            c.relative_position_bias and c.patch_size[0] != c.patch_size[1]
         ),
     }
 

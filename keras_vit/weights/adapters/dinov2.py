@@ -12,6 +12,7 @@ from keras_vit.weights.adapters.hugging_face import (
     Settings,
     bert_attention,
     common_json,
+    not_square,
     patch_projection,
     qkv_bias,
 )
@@ -68,6 +69,7 @@ CANNOT = {
         c.gated_mlp and c.activation != "silu"
     ),
     "an MLP of this size": lambda c: mlp_ratio(c) is None,
+    "images that are not square": not_square,
 }
 
 

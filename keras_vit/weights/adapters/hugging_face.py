@@ -221,6 +221,12 @@ class HuggingFace(Adapter):
         return outputs.last_hidden_state[:, 0] if pooled is None else pooled
 
 
+def not_square(config: ViTConfig) -> bool:
+    """Whether a model has a grid that is not square: several families of transformers take the root
+    of the number of positions for its side."""
+    return config.grid[0] != config.grid[1] or config.image_size[0] != config.image_size[1]
+
+
 def refuse(settings: Settings, features: Mapping[str, str], source: str) -> None:
     """Refuses settings that are on, and mean what the model here has not.
 

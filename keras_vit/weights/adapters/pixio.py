@@ -12,6 +12,7 @@ from keras_vit.weights.adapters.hugging_face import (
     bert_attention,
     bert_mlp,
     common_json,
+    not_square,
     patch_projection,
     qkv_bias,
 )
@@ -57,6 +58,7 @@ class Pixio(HuggingFace):
         "a ResNet stem": lambda c: c.resnet_stages is not None,
         "a tanh layer": lambda c: c.representation_size > 0,
         "an MLP of this size": lambda c: mlp_ratio(c) is None,
+        "images that are not square": not_square,
     }
 
     def recognise(self, names):

@@ -60,8 +60,8 @@ class Tipsv2(HuggingFace):
     kinds = {"tipsv2_vision_model": _USUAL, "tipsv2": _USUAL}
     towers = ("tipsv2",)
     dialects = {"hf_tipsv2": _RULES}
-    # timm's files have it as well; without a config.json they are asked about first.
-    landmarks = ("patch_embed.proj.weight",)
+    # timm's files have the other names as well, and these under others.
+    landmarks = ("blocks.0.mlp.c_fc.weight", "blocks.0.mlp.w3.weight")
     prefixes = ("", "vision_encoder.")
     beside = ("*mask_token", "text_encoder.*", "temperature")
     resampling = Resampling("bilinear_antialias")

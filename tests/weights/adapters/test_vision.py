@@ -87,6 +87,7 @@ AIMV2 = {**AVERAGE, "num_classes": 0, "patch_norm": True, "norm": "rms", "gated_
         ("hf_dinov2", {**DINOV2, "pool": "token"}, "does not read the class token and the average"),
         ("hf_dinov2", {**DINOV2, "num_classes": 0}, "a representation that is not the class token"),
         ("hf_dinov2", {**DINOV2, "gated_mlp": True}, "another activation than SiLU"),
+        ("hf_dinov2", {**DINOV2, "image_size": (16, 24)}, "images that are not square"),
         ("hf_dinov2", {**DINOV2, "rotary": "dinov3"}, "rotary positions"),
         ("hf_dinov2", {**DINOV2, "qk_norm": True}, "QK-norm"),
         ("hf_dinov3", {**DINOV3, "num_classes": 5}, "a head"),
@@ -98,6 +99,7 @@ AIMV2 = {**AVERAGE, "num_classes": 0, "patch_norm": True, "norm": "rms", "gated_
         ("hf_beit", {**BEIT, "register_tokens": 1}, "registers"),
         ("hf_beit", {**BEIT, "final_norm": False}, "without a norm after the last block"),
         ("hf_beit", {**BEIT, "relative_position_bias": True, "image_size": (16, 24)}, "not square"),
+        ("hf_pixio", {"num_classes": 0, "mlp_dim": 32, "image_size": (16, 24)}, "not square"),
         ("hf_data2vec", {**BEIT, "final_norm": False}, "a head without a norm"),
         ("hf_ijepa", {}, "a class token"),
         ("hf_ijepa", {**AVERAGE, "norm_after_pool": True}, "a norm after the average"),
@@ -115,6 +117,12 @@ def test_what_a_family_cannot_say_is_refused_in_words(dialect, changes, reason, 
     with pytest.raises(UserError, match=f"cannot express .*{reason}"):
         save_arrays(config, {}, tmp_path / "x", dialect)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_refusal_names_the_families_that_can(tmp_path):
+    config, arrays = arrays_of(VISION / "dinov3")
+    with pytest.raises(UserError, match=r"Dialects that can: .*hf_dinov3"):
+        save_arrays(config, arrays, tmp_path / "x", "hf")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +153,7 @@ def test_a_config_json_of_another_family_tells_nothing(name, kind, tmp_path):
         open_source(path)
 
 
-@pytest.mark.parametrize("name", ["dinov2", "beit", "ijepa", "aimv2", "pixio"])
+@pytest.mark.parametrize("name", ["dinov2", "beit", "ijepa", "aimv2", "pixio", "tipsv2"])
 def test_a_bare_file_is_asked_about(name, tmp_path):
     path = tmp_path / "model.safetensors"
     shutil.copy(VISION / name / "model.safetensors", path)
