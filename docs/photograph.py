@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from keras_vit.reports import draw_attention
+from keras_vit.reports import draw_images
 
 PICTURE = Path(__file__).with_name("photograph.jpg")
 BYTES = 150_000  # at most: whoever clones the repository takes it along
@@ -21,7 +21,7 @@ BYTES = 150_000  # at most: whoever clones the repository takes it along
 
 def main(run: str, photograph: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        if failed := draw_attention(run, [photograph], Path(folder)):
+        if failed := draw_images(run, [photograph], Path(folder)):
             sys.exit("\n".join(map(str, failed)))
         drawn = next(p for p in Path(folder).iterdir() if not p.name.startswith("contact-sheet"))
         Image.open(drawn).convert("RGB").save(PICTURE, quality=85, optimize=True)

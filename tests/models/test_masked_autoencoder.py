@@ -27,12 +27,20 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1)).astype("float32")
 
 
+OFTEN = [(0.01, 2, 15), (0.99, 2, 1), (0.75, 4, 1)]
+MORE = [(0.75, 2, 4), (0.5, 2, 8), (0.9, 2, 2)]
+
+
+def test_the_number_of_visible_patches():
+    for mask, patch, visible in OFTEN + MORE:
+        assert num_visible(config(patch_size=patch), mask) == visible
+
+
 @pytest.mark.parametrize(
     ("mask", "patch", "visible"),
-    [(0.75, 2, 4), (0.5, 2, 8), (0.9, 2, 2), (0.01, 2, 15), (0.99, 2, 1), (0.75, 4, 1)],
+    [*OFTEN, *(pytest.param(*row, marks=pytest.mark.slow) for row in MORE)],
 )
 def test_the_number_of_hidden_patches_is_exact(images, mask, patch, visible):
-    assert num_visible(config(patch_size=patch), mask) == visible
     model = MaskedAutoencoder(vit(config(patch_size=patch)), mask, **SIZES)
     for training in (True, False):
         masked = to_numpy(model(images, training=training)["masked"])

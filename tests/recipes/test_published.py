@@ -2,6 +2,7 @@
 """The published recipes: numbers of the papers in a table of their own, against what a run does."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -13,7 +14,7 @@ from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes.augreg import BEST, LEVELS, at_level
 from keras_vit.training.optimizers import make_optimizer, scales_of
 from keras_vit.training.schedules import make_schedule
-from tests.contracts import to_numpy
+from tests.contracts import slow_but, to_numpy
 
 IMAGENET, IMAGENET21K, CIFAR = 1_281_167, 14_197_122, 50_000
 
@@ -148,11 +149,15 @@ def test_learning_rate(name):
         assert float(to_numpy(schedule(step))) == pytest.approx(at(step), abs=1e-6 * paper.peak)
 
 
+@functools.cache  # many recipes have the same small model
+def variables_of(config):
+    return vit(config).trainable_variables
+
+
 @pytest.mark.parametrize("name", PAPERS)
 def test_optimizer(name):
     recipe, paper = recipes.get(name), PAPERS[name]
-    model = vit(recipes.debug(recipe).model)
-    variables = model.trainable_variables
+    variables = variables_of(recipes.debug(recipe).model)
     optimizer = make_optimizer(recipe.optimizer, 1.0, variables)
     assert recipe.optimizer.name == paper.optimizer
     assert optimizer.global_clipnorm == paper.clip
@@ -199,7 +204,12 @@ def test_augmentation(name):
         assert plan.policy == ("autoaugment" if name == "vit_cifar" else "none")
 
 
-@pytest.mark.parametrize("name", ["paper_imagenet", "augreg", "deit_small", "vit_cifar"])
+@pytest.mark.parametrize(
+    "name",
+    slow_but(
+        ["paper_imagenet", "deit_small"], ["paper_imagenet", "augreg", "deit_small", "vit_cifar"]
+    ),
+)
 def test_pipeline(name):
     """What comes out: pixels that have been moved, labels that are mixed as the paper says."""
     plan = recipes.get(name).augmentation

@@ -96,7 +96,7 @@ def killed(straight, tmp_path, step, every):
     [
         (2, 5, None),  # before the first checkpoint
         (3, 2, 2),  # in the middle of an epoch
-        (5, 1, 4),  # before the last step of an epoch
+        pytest.param(5, 1, 4, marks=pytest.mark.slow),  # before the last step of an epoch
         (6, 5, 5),  # at the boundary of two epochs, whose validation is made again
         (15, 1, 14),  # in the very last step
     ],
@@ -235,7 +235,7 @@ def test_what_changed_in_files_is_named(photos, tmp_path):
     assert f"{root}/dark/04.png" in found and "bytes became" in found
 
 
-def test_callbacks_of_the_user_are_asked_what_they_remember(images, tmp_path):
+def test_callbacks_of_the_user_are_asked_what_they_remember(images, tmp_path, untraced):
     class Counter(keras.callbacks.Callback):
         count = 0
 
@@ -276,7 +276,7 @@ def poison(steps, layer="head"):
     return Poison()
 
 
-def test_bad_updates_are_skipped_and_counted(images, tmp_path):
+def test_bad_updates_are_skipped_and_counted(images, tmp_path, untraced):
     """Two bad steps change nothing: the weights are those of a run whose good steps were these."""
 
     class Updates(keras.callbacks.Callback):
@@ -310,13 +310,13 @@ def test_skipping_changes_nothing_where_nothing_is_bad_and_resumes(straight, ima
         assert first == {**second, "skipped_updates": 0}
 
 
-def test_a_run_of_bad_updates_alone_ends(images, tmp_path, monkeypatch):
+def test_a_run_of_bad_updates_alone_ends(images, tmp_path, monkeypatch, untraced):
     monkeypatch.setattr(bad_updates, "LIMIT", 4)
     with pytest.raises(NonFiniteLoss, match="4 updates in a row"):
         train(recipe(skip_bad_updates=True), tmp_path / "run", images, [poison(range(3, 99))])
 
 
-def test_weights_that_are_not_finite_are_never_saved(images, tmp_path):
+def test_weights_that_are_not_finite_are_never_saved(images, tmp_path, untraced):
     """The gradient of step 4 is NaN though its loss is not, so that its checkpoint is refused."""
 
     class Break(keras.callbacks.Callback):

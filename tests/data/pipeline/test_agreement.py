@@ -18,6 +18,7 @@ from keras_vit.data.pipeline import decoding
 from keras_vit.data.pipeline.batches import evaluation_batches
 from keras_vit.errors import UserError
 from keras_vit.preprocessing import Preprocessing
+from tests.contracts import slow_but
 
 H, W = 20, 28
 
@@ -185,11 +186,12 @@ def test_what_cannot_be_used_is_refused_everywhere(tmp_path):
             read_image(path, Preprocessing((8, 8)))
 
 
-def test_mutants(tmp_path):
+@pytest.mark.parametrize("count", slow_but([100], [100, 400]))
+def test_mutants(tmp_path, count):
     """Whatever bytes change: the check and predictions agree, and nothing but a `UserError`."""
     source = random.Random(0)
     seeds = [c for name, c in variants().items() if " RGB" in name or " P" in name or "two" in name]
-    for number in range(400):
+    for number in range(count):
         mutant = bytearray(source.choice(seeds))
         for _ in range(source.choice((1, 2, 8))):
             mutant[source.randrange(len(mutant))] = source.randrange(256)
