@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Encoders of images of CLIP, SigLIP and OpenCLIP: outputs, names in and out, what is refused."""
 
+import importlib.util
 import json
 import shutil
 import tracemalloc
@@ -12,7 +13,7 @@ import pytest
 from keras_vit import UserError, ViTConfig
 from keras_vit.config.variables import shapes
 from keras_vit.models import config_of
-from keras_vit.weights import convert, inspect, load_model, open_source
+from keras_vit.weights import certify, convert, inspect, load_model, open_source
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.registry import writer_of
 from keras_vit.weights.resample import position_grid
@@ -52,6 +53,20 @@ def test_outputs_are_those_of_the_library(name):
     model = load_model(LANGUAGE / name)
     assert {v.path: tuple(v.shape) for v in model.weights} == shapes(config_of(model))
     assert close(keras.ops.convert_to_numpy(model(pixels, training=False)), outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIXTURES)
+def test_every_layer_is_that_of_the_library_and_so_is_what_is_written(name, tmp_path):
+    reference = "open_clip" if name.startswith("open_clip") else "hf"
+    library = "open_clip" if reference == "open_clip" else "transformers"
+    # Not imported here: `run_reference` knows what has to come before.
+    if not all(map(importlib.util.find_spec, ("torch", library))):
+        pytest.skip("needs the extra `parity`")
+    assert certify(LANGUAGE / name, reference=reference).passed
+    to = "hf_clip" if name == "chinese_clip_both" else open_source(LANGUAGE / name).dialect
+    convert(LANGUAGE / name, tmp_path / "x", to)
+    assert certify(tmp_path / "x", reference=reference).passed
 
 
 @pytest.mark.parametrize("name", FIXTURES)
