@@ -19,6 +19,9 @@ A trained Vision Transformer has a few channels of a hundred times the size of t
 (arXiv 2402.17762). Norms square them, and the square of 256 is infinite in float16. Where nothing
 is that large, nothing is divided: float16 has a limit for small numbers too, so that logits move
 more the larger a channel is (`tests/export/test_half.py` says by how much).
+
+What a norm reads that stands inside attention, MLP or a pool, or after a branch, is no part of the
+stream and is not divided. Should it overflow, `keras_vit.export.half` says so.
 """
 
 import re
