@@ -22,7 +22,7 @@ def matrix(old: int, new: int, method: str) -> np.ndarray:
         float64 `(new, old)` whose rows sum to 1.
     """
     if method == "zoom":
-        where = np.linspace(0, old - 1, new) if new > 1 else np.zeros(1)
+        where: np.ndarray = np.linspace(0, old - 1, new) if new > 1 else np.zeros(1)
         weights = _triangle(where[:, None] - np.arange(old))
     else:
         length = new + 0.1 if method == "bicubic_dinov2" else new

@@ -53,7 +53,7 @@ class Grade:
 def examine(
     model: keras.Model,
     images: np.ndarray,
-    classes: Sequence[int] | None = None,
+    classes: Sequence[int] | np.ndarray | None = None,
     methods: Sequence[str] = (*METHODS, *REFERENCES),
     steps: int = 16,
     draws: int = 4,
@@ -76,10 +76,10 @@ def examine(
     images = np.asarray(images, "float32")
     if classes is None:
         classes = np.argmax(_probabilities(model, images), axis=1)
-    classes, grid = np.asarray(classes, int), config_of(model).grid
+    labels, grid = np.asarray(classes, int), config_of(model).grid
     rng = np.random.default_rng(seed)
     chances = [rng.random((len(images), *grid)) for _ in range(draws)]
-    chance = np.mean([areas(model, images, m, classes, steps) for m in chances], axis=0)  # (2, B)
+    chance = np.mean([areas(model, images, m, labels, steps) for m in chances], axis=0)  # (2, B)
     grades = []
     for method in methods:
         if method == "random":
@@ -87,9 +87,9 @@ def examine(
         else:
             center = method == "center"
             maps = (
-                center_map(len(images), grid) if center else explain(model, images, classes, method)
+                center_map(len(images), grid) if center else explain(model, images, labels, method)
             )
-            found = areas(model, images, maps, classes, steps)
+            found = areas(model, images, maps, labels, steps)
         grades.append(_grade(method, found, chance))
     return {grade.method: grade for grade in sorted(grades, key=lambda g: -g.score)}
 
@@ -122,7 +122,7 @@ def areas(
         for curve, kept in zip(curves, (~first, first), strict=True):
             probabilities = _probabilities(model, np.where(kept, images, fill))
             curve[step] = probabilities[np.arange(batch), classes]
-    return np.trapezoid(curves, dx=1 / steps, axis=1)
+    return np.asarray(np.trapezoid(curves, dx=1 / steps, axis=1))
 
 
 def center_map(count: int, grid: tuple[int, int]) -> np.ndarray:

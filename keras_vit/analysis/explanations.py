@@ -27,7 +27,7 @@ from keras_vit.models import blocks, config_of
 def explain(
     model: keras.Model,
     images: np.ndarray,
-    classes: Sequence[int] | None = None,
+    classes: Sequence[int] | np.ndarray | None = None,
     method: str = "relevance",
 ) -> np.ndarray:
     """Says how much each patch speaks for a class.
@@ -51,14 +51,14 @@ def explain(
     images = np.asarray(images, "float32")
     if classes is None:
         classes = np.argmax(ops.convert_to_numpy(model(images, training=False)), axis=1)
-    classes = np.asarray(classes, int)
+    labels = np.asarray(classes, int)
     outputs = model.output_shape[-1]
-    if len(classes) != len(images) or not ((classes >= 0) & (classes < outputs)).all():
+    if len(labels) != len(images) or not ((labels >= 0) & (labels < outputs)).all():
         raise UserError(
             f"classes: expected {len(images)} numbers from 0 to {outputs - 1}, one for each image, "
-            f"received {str(classes.tolist())[:80]}."
+            f"received {str(labels.tolist())[:80]}."
         )
-    found = METHODS[method](model, images, classes)
+    found = METHODS[method](model, images, labels)
     return np.maximum(np.asarray(found, "float32"), 0).reshape(-1, *config_of(model).grid)
 
 
@@ -87,21 +87,20 @@ def legrad(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.nd
     of that score by the block's attention, averaged over heads and queries, is summed over blocks.
     With a pool of attention it is the gradient by the pool's weights.
     """
-    config, x, total = config_of(model), tokens_of(model, images), 0.0
+    config, x = config_of(model), tokens_of(model, images)
+    total: np.ndarray = np.zeros((), "float32")
     for block in blocks(model):
         after, weights = through(block, x)
         if config.pool == "map":
-            read, zeros = after, ops.zeros_like(pool_weights(model, after))
+            zeros = ops.zeros_like(pool_weights(model, after))
             first = config.num_prefix_tokens - config.pooled_from
-
-            def scored(tap, read=read):
-                return _score(outputs_of(model, read, lambda w: w + tap), classes)
-
         else:
             zeros, first = ops.zeros_like(weights), config.num_prefix_tokens
 
-            def scored(tap, block=block, x=x):
-                return _score(outputs_of(model, through(block, x, lambda w: w + tap)[0]), classes)
+        def scored(tap, block=block, x=x, after=after):
+            if config.pool == "map":
+                return _score(outputs_of(model, after, lambda w: w + tap), classes)
+            return _score(outputs_of(model, through(block, x, lambda w: w + tap)[0]), classes)
 
         slope = _numpy(gradients(scored, [zeros])[0])  # (B, heads, queries, keys)
         total = total + _positive(slope).mean(axis=1)[:, first:]

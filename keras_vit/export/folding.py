@@ -88,7 +88,7 @@ def fold(model: keras.Model) -> Folded:
         UserError: for any other model, and for one that has been quantised.
     """
     config, variables = config_of(model), Variables(model)
-    folded: dict[str, np.ndarray] = {"residual/epsilon": np.float64(config.norm_epsilon)}
+    folded: dict[str, np.ndarray] = {"residual/epsilon": np.asarray(config.norm_epsilon, "float64")}
     if config.resnet_stages is not None:
         folded |= folded_stem(model, variables)
     folded |= folded_tokens(model, variables, config)

@@ -22,7 +22,7 @@ def folded_block(variables: Variables, config: ViTConfig, name: str) -> Arrays:
     out = variables.dense(f"{name}/attention/attention_output", config.width)
     if config.attention_inner_norm:
         out = out.after(variables.norm(f"{name}/attention/inner_norm"))
-        folded[f"{name}/attention_inner/epsilon"] = np.float64(config.norm_epsilon)
+        folded[f"{name}/attention_inner/epsilon"] = np.asarray(config.norm_epsilon, "float64")
     folded |= _branch_end(variables, config, f"{name}/attention", out, norms[0])
     mlp, output = folded_mlp(variables, config, f"{name}/mlp", f"{name}/mlp", entry[1])
     return folded | mlp | _branch_end(variables, config, f"{name}/mlp", output, norms[1])
@@ -54,7 +54,7 @@ def folded_mlp(
     folded |= hidden.times(quick).named(f"{name}_hidden")
     if f"{path}/inner_norm/gamma" not in variables:
         return folded, output.divided(quick)
-    folded[f"{name}_inner/epsilon"] = np.float64(config.norm_epsilon * quick**2)
+    folded[f"{name}_inner/epsilon"] = np.asarray(config.norm_epsilon * quick**2, "float64")
     return folded, output.after(variables.norm(f"{path}/inner_norm"))
 
 
@@ -126,5 +126,5 @@ def _branch_end(
         return (output.centred() if loses_mean(config) else output).named(f"{name}_output")
     # A LayerNorm of the branch is all that reads this layer; its own scale is added to the stream.
     output = output.centred() if config.norm == "layer" else output
-    epsilon = {f"{name}_norm/epsilon": np.float64(config.norm_epsilon)}
+    epsilon = {f"{name}_norm/epsilon": np.asarray(config.norm_epsilon, "float64")}
     return output.named(f"{name}_output") | epsilon | norm.times(scale).named(f"{name}_norm")

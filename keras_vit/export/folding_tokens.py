@@ -27,7 +27,7 @@ def folded_tokens(model: keras.Model, variables: Variables, config: ViTConfig) -
         norm = variables.norm("patch_encoder/patch_norm")
         patches = patches.centred() if config.norm == "layer" else patches
         folded = {
-            "patch_norm/epsilon": np.float64(config.norm_epsilon),
+            "patch_norm/epsilon": np.asarray(config.norm_epsilon, "float64"),
             "patch_norm/gamma": norm.gamma,
         }
         bias = np.zeros(config.width) if norm.beta is None else norm.beta
@@ -38,7 +38,7 @@ def folded_tokens(model: keras.Model, variables: Variables, config: ViTConfig) -
         patches, table = patches.centred(), centred(table)
     folded = patches.named("patches") | folded | {"tokens/table": table[None, :, None]}
     if config.embedding_norm:
-        folded["embedding_norm/epsilon"] = np.float64(config.norm_epsilon)
+        folded["embedding_norm/epsilon"] = np.asarray(config.norm_epsilon, "float64")
         folded |= variables.norm("embedding_norm").named("embedding_norm")
     return folded
 

@@ -69,7 +69,7 @@ class PatchEncoder(Composite):
         if position not in POSITIONS:
             raise unknown("position", position, POSITIONS)
         self.width = width
-        self.grid = tuple(grid)
+        self.grid = (*grid,)
         self.class_token = class_token
         self.class_token_in_positions = class_token_in_positions
         self.distillation_token = distillation_token

@@ -56,10 +56,10 @@ class RotaryEmbedding(keras.layers.Layer):
         if kind not in KINDS:
             raise unknown("rotary", kind, KINDS)
         self.kind = kind
-        self.grid = tuple(grid)
+        self.grid = (*grid,)
         self.num_prefix_tokens = num_prefix_tokens
         self.temperature = temperature
-        self.reference_grid = tuple(reference_grid) if reference_grid else None
+        self.reference_grid = (*reference_grid,) if reference_grid else None
         self.offset = offset
 
     def build(self, input_shape):

@@ -64,8 +64,10 @@ class ViT(keras.Model):
         # functional one (`functional_like_constructor`), and passes on what else is in its file.
         super().__init__(inputs, outputs, name=name or "vit", **kwargs)
         self._config = ViTConfig.from_dict(config) if isinstance(config, dict) else config
-        read = isinstance(origins, list)  # from a file
-        self.origins = from_values(origins, f"{self.name}: origins") if read else tuple(origins)
+        if isinstance(origins, list):  # from a file
+            self.origins = from_values(origins, f"{self.name}: origins")
+        else:
+            self.origins = tuple(origins)
         if self._config is not None:
             check_graph(self._config, self, super().get_config())
 

@@ -21,6 +21,7 @@ Without a checkpoint: 100 epochs or 10,000 updates at 5e-4, one rate for all lay
 
 import dataclasses
 import math
+from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.recipes.schema import Recipe
@@ -144,7 +145,7 @@ def epochs_for(recipe: Recipe, situation: Situation) -> int:
 
 def _with(recipe: Recipe, chosen: dict[str, object]) -> Recipe:
     """A recipe with fields of its own, of its optimizer and of its schedule changed."""
-    changes: dict[str, dict[str, object]] = {"": {}, "optimizer": {}, "schedule": {}}
+    changes: dict[str, dict[str, Any]] = {"": {}, "optimizer": {}, "schedule": {}}
     for name, value in chosen.items():
         part, _, field = name.rpartition(".")
         changes[part][field] = value

@@ -121,7 +121,7 @@ def _updates_per_epoch(recipe: Recipe, images: ImageSet) -> float:
 def _fitted(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = None) -> Recipe:
     """The recipe with what a rule chooses for a checkpoint and these images; says what it chose."""
     situation = Situation(
-        weights and weights.own_config,
+        None if weights is None else weights.own_config,
         len(images.train),
         typical_side(images.train) if recipe.by_rule else 0,
         _updates_per_epoch(recipe, images),

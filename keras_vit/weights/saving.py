@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Variables under our paths -> a checkpoint of any family. NumPy alone, but for `save`."""
 
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +90,7 @@ def save_arrays(
         for name, shape, make in write(adapter.bind(dialect, config), arrays, config)
     ]
     for name, array in adapter.idle(config).items():
-        tensors.append((name, array.shape, lambda array=array: array))
+        tensors.append((name, array.shape, functools.partial(np.asarray, array)))
     if kind == ".npz":
         write_npz(path, tensors)
         return

@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
@@ -59,7 +59,7 @@ class Beit(HuggingFace):
 
     name = "hf_beit"
     model = "Beit"  # what its classes start with
-    kinds: Mapping[str, Mapping[str, Any]] = {"beit": _USUAL}
+    kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {"beit": _USUAL}
     dialects: Mapping[str, tuple[Rule, ...]] = {"hf_beit": _RULES}
     # A plain ViT has biases of keys, and no scales: these names are of BEiT alone.
     landmarks = (
@@ -70,13 +70,13 @@ class Beit(HuggingFace):
     prefixes: tuple[str, ...] = ("", "beit.")
     beside = ("*embeddings.mask_token", "*relative_position_index")
     resampling = Resampling("bicubic", offsets="bilinear")
-    says: Mapping[str, tuple[object, ...]] = {
+    says: ClassVar[Mapping[str, tuple[object, ...]]] = {
         "relative_position_bias": (True,),
         "activation": ("quick_gelu", "silu", "relu"),
         "qkv_bias": ("query_value",),
     }
     tableless = ("none",)
-    cannot: Mapping[str, Any] = {
+    cannot: ClassVar[Mapping[str, Any]] = {
         "a model without class token": lambda c: not c.class_token,
         "a distillation token": lambda c: c.distillation_token,
         "registers": lambda c: c.register_tokens > 0,

@@ -267,7 +267,7 @@ def _config_json(config: ViTConfig) -> dict[str, Any]:
     ratio = config.mlp_dim / config.width
     if int(config.width * ratio) != config.mlp_dim:  # OpenCLIP rounds down
         ratio = (config.mlp_dim + 0.5) / config.width
-    vision = {
+    vision: dict[str, Any] = {
         "image_size": one_or_two(config.image_size),
         "layers": config.depth,
         "width": config.width,

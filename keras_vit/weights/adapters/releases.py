@@ -82,7 +82,9 @@ class Release(Adapter):
     gated: tuple[Rule, ...] = _JOINED
     prefixes = ("", "module.", "backbone.", "teacher.backbone.", "student.backbone.")
     # Parts of the training; blocks in chunks, which are counted on.
-    beside = ("*mask_token", "*local_cls_norm.*", "*dino_head.*", "*ibot_head.*", "projectors.*")
+    beside: tuple[str, ...] = (
+        *("*mask_token", "*local_cls_norm.*", "*dino_head.*", "*ibot_head.*", "projectors.*"),
+    )
     older = ((r"blocks\.\d+\.(\d+\..*)", r"blocks.\1"),)
 
     def recognise(self, names: Collection[str]) -> str | None:

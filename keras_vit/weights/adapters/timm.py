@@ -31,11 +31,14 @@ class Timm(Adapter):
     name = "timm"
     dialects = {"timm": rules(ViTConfig())}
     landmarks = ("patch_embed.proj.weight",)
-    prefixes = ("", "module.", "backbone.", "model.", "module.backbone.", "timm_model.")
-    beside = (  # of masked-image pre-training; indices that are computed; unused bias of keys
+    prefixes: tuple[str, ...] = (
+        *("", "module.", "backbone.", "model.", "module.backbone.", "timm_model."),
+    )
+    # Of masked-image pre-training; indices that are computed; unused bias of keys.
+    beside: tuple[str, ...] = (
         *("mask_token", "*relative_position_index", "*.rel_coords_log", "*.attn.k_bias"),
     )
-    older = (  # of DeiT-3 and DINOv2, and of EVA and BEiT to this day
+    older: tuple[tuple[str, str], ...] = (  # of DeiT-3 and DINOv2, and of EVA and BEiT to this day
         (r"register_tokens", "reg_token"),
         (r"(blocks\.\d+)\.gamma_([12])", r"\1.ls\2.gamma"),
         # of the releases of EVA-02
@@ -43,12 +46,12 @@ class Timm(Adapter):
         (r"(blocks\.\d+\.attn)\.inner_attn_ln\.(.*)", r"\1.norm.\2"),
     )
     resampling = Resampling("bicubic_antialias", "bicubic_antialias", "geometric")
-    written_to = (".safetensors", "folder")
+    written_to: tuple[str, ...] = (".safetensors", "folder")
     says = timm_writing.SAYS
     cannot = timm_writing.CANNOT
     tableless = ("none",)
     takes_architecture = True
-    reference = "timm"
+    reference: str | None = "timm"
 
     def describes(self, config: dict[str, Any]) -> bool:
         return "architecture" in config

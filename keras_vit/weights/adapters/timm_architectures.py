@@ -38,7 +38,7 @@ _ROTARY = {
     "rotary_layout": None,
 }
 _GRID = {"grid_method": None, "grid_corners": False, "grid_square": False, "grid_patch": None}
-_UNSEEN = {
+_UNSEEN: dict[str, dict[str, Any]] = {
     "rotary": _ROTARY,
     "norm_placement": {"norm_placement": "before"},
     "pool_heads": {"pool_heads": 0},
@@ -81,7 +81,7 @@ def architecture_row(name: str) -> Row:
 def row_facts(row: Row) -> dict[str, Any]:
     """What a row tells of a `ViTConfig`, but for the heads of another width; and `rotary_layout`,
     `relative_mode` and `grid_*`, which say how tensors are to be read."""
-    facts = {
+    facts: dict[str, Any] = {
         "num_heads": row.get("num_heads"),
         "activation": row.get("activation"),
         "norm_epsilon": row.get("norm_epsilon"),
@@ -132,8 +132,8 @@ def facts_by_names(
         UserError: when the tensors are those of architectures that the model here cannot be, or of
             several that compute differently.
     """
-    names, *_ = spellings = [list(names) for names in spellings]
-    digests = {names_digest(names) for names in spellings}
+    names, *others = [list(names) for names in spellings]
+    digests = {names_digest(each) for each in (names, *others)}
     rows = {name: row for name, row in table().items() if row["names"] in digests}
     plain = {n: r for n, r in rows.items() if not r.get("unlike")}
     if rows and not plain:

@@ -120,7 +120,7 @@ def facts_of(config: dict[str, Any], source: str, architecture: str | None) -> F
         raise UserError(
             f"architecture {name}: has {', '.join(usual['unlike'])}; the model here does not."
         )
-    arguments = config.get("model_args") or {}
+    arguments: Arguments = config.get("model_args") or Arguments()
     _check_arguments(arguments, usual["kind"], source)
     found = {field: value for field, value in row_facts(usual).items() if value is not None}
     # The heads of another width are not those of this one.

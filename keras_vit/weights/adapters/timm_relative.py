@@ -94,7 +94,7 @@ def log_offsets(grid: tuple[int, int], mode: str) -> np.ndarray:
     Returns:
         float32 `((2 * rows - 1) * (2 * columns - 1), 2)`.
     """
-    sides = [np.arange(1 - side, side, dtype=np.float32) for side in grid]
+    sides: list[np.ndarray] = [np.arange(1 - side, side, dtype=np.float32) for side in grid]
     if mode == "swin":
         sides = [8 * values / (side - 1) for values, side in zip(sides, grid, strict=True)]
     sides = [np.sign(values) * np.log1p(np.abs(values)) for values in sides]

@@ -100,7 +100,7 @@ def _attention(config: ViTConfig, kind: str) -> list[Rule]:
     ]
     for part, letter in (("query", "q"), ("key", "k")):
         for rule in torch_norm(f"{ours}/{part}_norm", f"{theirs}.{letter}_norm"):
-            turned = reordered(rule.transform, rotary_order)
+            turned = reordered(rule.transforms[0], rotary_order)
             found.append(row(rule.ours[0], rule.theirs, turned))
     # EVA-02 from B on has three layers, and the other models of these classes have one.
     if config.gated_mlp and config.mlp_inner_norm and config.qkv_bias == "query_value":
