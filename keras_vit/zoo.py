@@ -30,9 +30,13 @@ def create(
 ) -> ViT:
     """Makes a Vision Transformer: of a published size, or that of a checkpoint.
 
-        create("S/16", num_classes=5)  # random weights
-        create("S/16-augreg-i21k", num_classes=5)  # a published checkpoint with a new head
-        create("runs/photos", num_classes=0)  # from pixels to features
+        import keras_vit
+
+        keras_vit.create("S/16", num_classes=5)  # random weights
+        keras_vit.create("runs/photos", num_classes=0)  # from pixels to features
+
+    A name of the catalog, as in `create("S/16-augreg-i21k", num_classes=5)`, is a published
+    checkpoint with a new head.
 
     Every intermediate result has a name: `keras.Model(model.input, model.get_layer("block_05")
     .output)` gives the tokens after the sixth block.
