@@ -53,7 +53,9 @@ def embed(
 ) -> Embedded:
     """Writes the features that a model finds in images into a file.
 
-        keras_vit.embed("S/16-augreg-i21k", "photos/", "features.npz")
+        import keras_vit
+
+        keras_vit.embed("runs/photos", "photos/", "features.npz")
 
     Features are what the model's head reads: `keras_vit.create(model, num_classes=0)`. One batch of
     images is in memory at a time, and the file is there when it is complete.
