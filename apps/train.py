@@ -263,6 +263,8 @@ def _show(run) -> int:
         reports.write_report(run.workdir)
     print(reports.export_table(run.report))
     print(f"\nreport: {visible(page)}", file=sys.stderr)
+    if advice := reports.next_table(run.report):
+        print(f"\n{advice}", file=sys.stderr)
     return 0 if run.ok else 1
 
 

@@ -70,6 +70,18 @@ class _Origin(TypedDict):
     restriction: str
 
 
+# `class` is a word of Python's, and no field of a class.
+_ClassResult = TypedDict("_ClassResult", {"class": str, "images": _Count, "right": _Count})
+
+
+class _Advice(TypedDict):
+    rule: str
+    evidence: str
+    remedy: str
+    command: str
+    priority: _Count
+
+
 class _Report(TypedDict):
     """What the report of every run has to hold."""
 
@@ -85,6 +97,8 @@ class _Report(TypedDict):
     keras: _ModelSize
     exports: list[_Export]
     origins: NotRequired[list[_Origin]]
+    per_class: NotRequired[list[_ClassResult]]
+    next: NotRequired[list[_Advice]]
 
 
 class _Scored(_Report):
@@ -153,6 +167,7 @@ class RunFolder:
     exports_folder = _Entry("export")
     report_file = _Entry("report.json")
     report_page = _Entry("report.md")
+    card = _Entry("README.md")
 
     @classmethod
     def open(cls, path: "str | os.PathLike | RunFolder") -> "RunFolder":

@@ -20,7 +20,7 @@ FLOORS = (
     {"run_folder"},
     {"model_file"},
     {"predictor", "zoo"},
-    {"deploy", "features", "loading", "measuring"},
+    {"advice", "deploy", "features", "loading", "measuring"},
     {"training"},
     {"reports"},
     {"apps"},

@@ -64,8 +64,8 @@ ROOMS = {
     ),
     "reports": (
         "audit_table draw_images draw_reconstruction draw_samples draw_test_images "
-        "evaluation_table export_table latency_table markdown_report pipeline_table probe_table "
-        "quantization_table write_report"
+        "evaluation_table export_table latency_table markdown_report next_table pipeline_table "
+        "probe_table quantization_table write_report"
     ),
     "training": (
         "DryRun Interrupted NonFiniteLoss Run RunOptions Stopped TimeIsUp WriteFailed dry_run "

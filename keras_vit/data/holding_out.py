@@ -9,6 +9,8 @@ from keras_vit.data.dataset import ImageSet, Split
 from keras_vit.errors import UserError
 from keras_vit.untrusted.text import Line
 
+FOR_VALIDATION = "held out for validation"  # in the note on it
+
 
 def divide(
     name: str,
@@ -51,7 +53,7 @@ def divide(
         held, kept = stratified(train.labels, validation, seed + 1)
         splits = {**splits, "validation": train.take(held)}
         train = train.take(kept)
-        notes.append(f"{validation:.0%} of train held out for validation, stratified, seed {seed}")
+        notes.append(f"{validation:.0%} of train {FOR_VALIDATION}, stratified, seed {seed}")
     for split in ("validation", "test"):
         if not len(splits[split]):
             raise UserError(

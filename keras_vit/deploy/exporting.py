@@ -58,12 +58,13 @@ def export_model(
 
     Returns:
         `top1` and `top5` of the model (`map` with several classes to an image), None without
-        labels; `keras`, its `path`, `bytes` and `ms_per_image`; and `exports`, a list with one
-        entry for each format. An export that disagrees has `ok` false and `problem`, and its file
-        is named `*.rejected`. Of LiteRT files `gpu` says what this machine's GPU made of them, and
-        `float16` what float16 does, which phones' GPUs compute in. Paths are names of files. With
-        quantisation also `quantization`, one entry for each mode and format, see
-        `CheckedExport.to_card`; `kept` says of which modes there is a file now.
+        labels; `per_class`, see `Reference.per_class`; `keras`, its `path`, `bytes` and
+        `ms_per_image`; and `exports`, a list with one entry for each format. An export that
+        disagrees has `ok` false and `problem`, and its file is named `*.rejected`. Of LiteRT files
+        `gpu` says what this machine's GPU made of them, and `float16` what float16 does, which
+        phones' GPUs compute in. Paths are names of files. With quantisation also `quantization`,
+        one entry for each mode and format, see `CheckedExport.to_card`; `kept` says of which modes
+        there is a file now.
     """
     _check_nothing_is_there(folder, formats)
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,6 +188,7 @@ def _report(
     """What `export_model` returns."""
     report = {
         **reference.scores(reference.logits),
+        "per_class": reference.per_class(original.metadata.labels),
         "keras": {
             "path": original.path.name,
             "bytes": size_in_bytes(original.path),

@@ -3,13 +3,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_vit.evaluation import headline
+from keras_vit.evaluation import headline, predicted_classes
 from keras_vit.export.folding import Folded, fold
 from keras_vit.export.metadata import Metadata
 
@@ -78,6 +78,18 @@ class Reference:
         """`top1` and `top5`, or `map`, of logits for the same images; None without labels."""
         found = headline(logits, self.truth)
         return found if self.labelled else dict.fromkeys(found)
+
+    def per_class(self, classes: Sequence[str]) -> list[dict[str, str | int]]:
+        """`class`, `images` and `right`, how many of these are named rightly, of each class; empty
+        without labels and where an image may show several classes."""
+        if not self.labelled or self.truth.ndim == 2:
+            return []
+        right = self.truth[predicted_classes(self.logits, self.truth) == self.truth]
+        counts = [np.bincount(each, minlength=len(classes)) for each in (self.truth, right)]
+        return [
+            {"class": name, "images": int(images), "right": int(named)}
+            for name, images, named in zip(classes, *counts, strict=True)
+        ]
 
     def drop(self, logits: np.ndarray) -> float:
         """What logits lose of the first score, in points of 100."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_vit.reports.evaluation import probe_table as probe_table
     from keras_vit.reports.explanations import draw_images as draw_images
     from keras_vit.reports.explanations import draw_test_images as draw_test_images
+    from keras_vit.reports.next_steps import next_table as next_table
     from keras_vit.reports.quantization import quantization_table as quantization_table
     from keras_vit.reports.reconstruction import draw_reconstruction as draw_reconstruction
     from keras_vit.reports.samples import draw_samples as draw_samples
@@ -30,6 +31,7 @@ _HOME = {
     "export_table": "tables",
     "latency_table": "benchmark",
     "markdown_report": "tables",
+    "next_table": "next_steps",
     "pipeline_table": "benchmark",
     "probe_table": "evaluation",
     "quantization_table": "quantization",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_vit.errors import UserError
 from keras_vit.files import replacing
+from keras_vit.reports.next_steps import next_lines
 from keras_vit.reports.origins import origin_lines
 from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted import limits
@@ -63,6 +64,7 @@ def reconstruction_page(report: dict, name: str) -> str:
         "",
         *[f"* {markdown(note)}" for note in data["notes"]],
         "",
+        *next_lines(report),
         "![test images, what the encoder saw of them, and how they were painted]"
         f"({RunFolder.reconstruction_picture.name})",
         "",

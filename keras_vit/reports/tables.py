@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
+from keras_vit.reports.next_steps import next_lines
 from keras_vit.reports.origins import origin_lines
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
 from keras_vit.run_folder import RunFolder
@@ -78,6 +79,7 @@ def markdown_report(report: dict, name: str) -> str:
         *["| " + " | ".join(map(markdown, row)) + " |" for row in _rows(report)],
         "",
         *map(markdown, _problems(report)),
+        *next_lines(report),
         f"![curves]({RunFolder.curves_picture.name})",
         "",
     ]

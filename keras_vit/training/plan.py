@@ -31,6 +31,7 @@ class Plan:
         options: see `keras_vit.train`.
         deadline: `time.perf_counter()` by which the run has to have stopped, or None.
         weights: the checkpoint that it starts from, None for random weights.
+        in_memory: whether a program handed the images over, which no command can name.
     """
 
     recipe: Recipe
@@ -42,6 +43,7 @@ class Plan:
     options: RunOptions
     deadline: float | None
     weights: InitialWeights | None
+    in_memory: bool = False
 
     @property
     def batch_size(self) -> int:
@@ -93,7 +95,18 @@ def make_plan(
     if new and recipe.model is not None:
         check_view(completed, images, options.intended)
     run, phases = RunFolder(Path(folder or ".")), completed.phases
-    return Plan(completed, images, audit, run, precision, phases, options, deadline, weights)
+    return Plan(
+        completed,
+        images,
+        audit,
+        run,
+        precision,
+        phases,
+        options,
+        deadline,
+        weights,
+        in_memory=data is not None,
+    )
 
 
 def _images(recipe: Recipe, given: ImageSet | None) -> tuple[ImageSet, Audit | None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 from keras_vit import recipes
+from keras_vit.advice import advise
 from keras_vit.data import ImageSet
 from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
@@ -24,6 +25,7 @@ from keras_vit.training.best_weights import SaveBest
 from keras_vit.training.callbacks import save_best
 from keras_vit.training.checkpoints import Checkpoints, check_progress
 from keras_vit.training.exceptions import resume_command
+from keras_vit.training.facts import facts_of
 from keras_vit.training.fit import first_batch, fit
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
@@ -208,7 +210,7 @@ def _extend(run: RunFolder, epochs: int) -> None:
     )
     if Checkpoints(run.checkpoints_folder).newest() is None:
         raise UserError(f"--extend: {folder} has no checkpoint to go on from.")
-    for outdated in (run.report_file, run.report_page):
+    for outdated in (run.report_file, run.report_page, run.card):
         outdated.unlink(missing_ok=True)
     run.write_recipe(longer)
 
@@ -227,6 +229,7 @@ def _finish(plan: Plan, checkpoints: Checkpoints, best: SaveBest) -> Run:
     report = {**_facts(plan, best), **found}
     if origins := origins_of(trained):
         report["origins"] = [dataclasses.asdict(origin) for origin in origins]
+    report["next"] = [dataclasses.asdict(advice) for advice in advise(facts_of(plan, report))]
     plan.run.write_report(report)
     checkpoints.prune(1)
     return Run(plan.run.path, plan.recipe, trained, report)
