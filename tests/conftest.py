@@ -91,11 +91,11 @@ def no_exports(monkeypatch):
     monkeypatch.setattr(labelled, "formats", tuple)
 
 
-@pytest.fixture
-def untraced(monkeypatch):
+@contextlib.contextmanager
+def untraced_runs():
     """Trains operation by operation: to trace a graph takes seconds, and a run of few steps less.
 
-    `digits_run` and the runs of `test_resume` are those of graphs.
+    `digits_run` and test_resume.py's `test_stopped_and_resumed_in_graphs` are those of graphs.
     """
     import keras
 
@@ -103,7 +103,15 @@ def untraced(monkeypatch):
         return traced(model, *args, **{**kwargs, "run_eagerly": True, "jit_compile": False})
 
     traced = keras.Model.compile
-    monkeypatch.setattr(keras.Model, "compile", compile)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "compile", compile)
+        yield
+
+
+@pytest.fixture
+def untraced():
+    with untraced_runs():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def check_layer(make, input_shape, tmp_path, tolerance=0.0):
 
     if model.trainable_weights:
         before = [to_numpy(weight) for weight in model.trainable_weights]
-        model.compile(keras.optimizers.SGD(1.0), "mse")
+        model.compile(keras.optimizers.SGD(1.0), "mse", run_eagerly=True)  # to trace takes longer
         target = np.random.default_rng(1).normal(size=y.shape).astype("float32")
         loss = model.train_on_batch(x, target)
         assert np.isfinite(loss)

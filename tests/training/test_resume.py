@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A run that was stopped and resumed is, bit for bit, a run that was never stopped."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -25,6 +26,8 @@ from keras_vit.training import (
 )
 from keras_vit.training.checkpoints import Checkpoints, read
 from keras_vit.training.history import read_history
+from tests.conftest import untraced_runs
+from tests.contracts import slow_but
 from tests.training.quick import (
     EPOCHS,
     STEPS,
@@ -44,6 +47,13 @@ TIMES = {"seconds", "images_per_second"}
 def quick():
     with quick_runs():
         yield
+
+
+@pytest.fixture(scope="module", params=slow_but(["eager"], ["eager", "graph"]))
+def kind_of_step(request):
+    """Each run of this file is made of steps of graphs too, which take seconds to trace."""
+    with untraced_runs() if request.param == "eager" else contextlib.nullcontext():
+        yield request.param
 
 
 def end(folder):
@@ -73,7 +83,7 @@ def trained(tmp_path_factory, images, plan, copied):
 
 
 @pytest.fixture(scope="module")
-def straight(images, tmp_path_factory):
+def straight(kind_of_step, images, tmp_path_factory):
     return trained(tmp_path_factory, images, recipe(), (2, 3, 5, 6, 15))
 
 
@@ -111,7 +121,15 @@ def test_stopped_and_resumed(straight, images, tmp_path, capsys, step, every, go
     assert RunFolder.open(folder).recipe == RunFolder.open(straight).recipe
 
 
-def test_a_transformer_stopped_and_resumed(images, tmp_path_factory, tmp_path, capsys):
+def test_stopped_and_resumed_in_graphs(images, tmp_path_factory, tmp_path):
+    straight = trained(tmp_path_factory, images, recipe(epochs=2), (3,))
+    folder = killed(straight, tmp_path, 3, 2)
+    resume(folder, images)
+    same(end(folder), end(straight))
+    assert history(folder) == history(straight)
+
+
+def test_a_transformer_stopped_and_resumed(kind_of_step, images, tmp_path_factory, tmp_path, capsys):
     with real_model():
         straight = trained(tmp_path_factory, images, recipe(epochs=2), (8,))
         folder = killed(straight, tmp_path, 8, 7)
@@ -143,7 +161,7 @@ def test_progressive_sizes_stopped_and_resumed(
 
 
 @pytest.fixture(scope="module")
-def straight_progressive(images, tmp_path_factory):
+def straight_progressive(kind_of_step, images, tmp_path_factory):
     return trained(tmp_path_factory, images, recipe(progressive=((0.4, 4),)), (3, 6, 8))
 
 

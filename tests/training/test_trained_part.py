@@ -49,8 +49,8 @@ def recipe(kind, checkpoint, **changes):
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Without exports and pictures."""
+def quick(monkeypatch, untraced):
+    """Without exports, pictures and graphs; `test_an_adapted_model_is_exported` has them."""
     monkeypatch.setattr(labelled, "formats", tuple)
     monkeypatch.setattr(history, "draw_curves", lambda path, rows: None)
 
@@ -85,11 +85,24 @@ def test_an_adapted_model_begins_as_it_was(checkpoint, images):
     np.testing.assert_array_equal(logits(adapted, images), logits(plain, images))
 
 
+class Keep(keras.callbacks.Callback):
+    """Keeps what the model says at the end of each epoch, from 1."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.images, self.logits = images, {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.logits[epoch + 1] = logits(self.model, self.images)
+
+
 @pytest.mark.parametrize("kind", slow_but(["lora"], KINDS))
 def test_a_run_stopped_and_resumed(kind, checkpoint, images, tmp_path, quick):
     folder, stopped = tmp_path / "run", tmp_path / "stopped"
     often = RunOptions(checkpoint_steps=1)
-    run = train(recipe(kind, checkpoint), folder, images, [CopyFolder(folder, (4,))], often)
+    keep = Keep(images)
+    callbacks = [CopyFolder(folder, (4,)), keep]
+    run = train(recipe(kind, checkpoint), folder, images, callbacks, often)
     shutil.copytree(copy_of(folder, 4), stopped)
     again = resume(stopped, images)
     ends = [Checkpoints(f / "checkpoints").load_newest() for f in (folder, stopped)]
@@ -99,6 +112,9 @@ def test_a_run_stopped_and_resumed(kind, checkpoint, images, tmp_path, quick):
     for one, other in zip(run.model.weights, again.model.weights, strict=True):
         np.testing.assert_array_equal(to_numpy(one), to_numpy(other), err_msg=one.path)
     _check_moved(kind, run)
+    # A kernel and its adapter are added once in the file, and in each step by the run.
+    expected = keep.logits[run.report["best_epoch"]]
+    np.testing.assert_allclose(logits(run.model, images), expected, rtol=1e-5, atol=1e-6)
     assert run.report["trained_parameters"] == count_trained(run.recipe)
     assert f"with {count_trained(run.recipe):,} numbers trained" in markdown_report(run.report, "")
 
@@ -115,18 +131,6 @@ def _check_moved(kind, run):
         moved = not np.array_equal(to_numpy(variable), old[variable.path])
         place = variable.path.split("/")
         assert moved == (kind == "lora" and place[-1] == "kernel" and place[-2] in ADAPTED), place
-
-
-def test_the_file_computes_what_was_trained(checkpoint, images, tmp_path, quick):
-    class Keep(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            kept[epoch + 1] = logits(self.model, images)
-
-    kept = {}
-    run = train(recipe("lora", checkpoint), tmp_path / "run", images, [Keep()])
-    # A kernel and its adapter are added once in the file, and in each step by the run.
-    found = logits(run.model, images)
-    np.testing.assert_allclose(found, kept[run.report["best_epoch"]], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow
