@@ -129,7 +129,9 @@ def test_stopped_and_resumed_in_graphs(images, tmp_path_factory, tmp_path):
     assert history(folder) == history(straight)
 
 
-def test_a_transformer_stopped_and_resumed(kind_of_step, images, tmp_path_factory, tmp_path, capsys):
+def test_a_transformer_stopped_and_resumed(
+    kind_of_step, images, tmp_path_factory, tmp_path, capsys
+):
     with real_model():
         straight = trained(tmp_path_factory, images, recipe(epochs=2), (8,))
         folder = killed(straight, tmp_path, 8, 7)
