@@ -18,10 +18,10 @@ examples:
 A field of the recipe is taken from --set, else from --config (JSON in the shape of a run's
 recipe.json, as much of it as you like), else from the recipe.
 
-The run folder, by default the next free runs/DATA-N, holds model.keras, report.md, report.json,
-history.csv, curves.png, samples.jpg, recipe.json, labels.txt, split.csv, export/saved_model,
-export/model.tflite and checkpoints/; audit.json says what was found in the files, bad_files.txt
-what was skipped.
+The run folder, by default the next free runs/DATA-N, holds model.keras, README.md (its model card),
+report.md, report.json, history.csv, curves.png, samples.jpg, recipe.json, labels.txt, split.csv,
+export/saved_model, export/model.tflite and checkpoints/; audit.json says what was found in the
+files, bad_files.txt what was skipped.
 
 Ctrl-C, SIGTERM or the end of --max_time writes a checkpoint and stops; a second signal ends at
 once. After these, a crash or a power cut, --resume goes on to the very result of a run that was
@@ -258,9 +258,11 @@ def _show(run) -> int:
     from keras_vit import reports
     from keras_vit.run_folder import RunFolder
 
-    page = RunFolder(run.workdir).report_page
+    page, card = RunFolder(run.workdir).report_page, RunFolder(run.workdir).card
     if not page.exists():
         reports.write_report(run.workdir)
+    if not card.exists():
+        reports.write_card(run.workdir)
     print(reports.export_table(run.report))
     print(f"\nreport: {visible(page)}", file=sys.stderr)
     if advice := reports.next_table(run.report):

@@ -74,16 +74,23 @@ def markdown_report(report: dict, name: str) -> str:
         *[f"* {markdown(note)}" for note in data["notes"]],
         "",
         *origin_lines(report),
-        "| " + " | ".join(map(markdown, _columns(report))) + " |",
-        "|" + "---|" * len(_columns(report)),
-        *["| " + " | ".join(map(markdown, row)) + " |" for row in _rows(report)],
-        "",
-        *map(markdown, _problems(report)),
+        *export_lines(report),
         *next_lines(report),
         f"![curves]({RunFolder.curves_picture.name})",
         "",
     ]
     return "\n".join(lines)
+
+
+def export_lines(report: dict) -> list[str]:
+    """The closing table as Markdown: an empty line, and what speaks against a file."""
+    return [
+        "| " + " | ".join(map(markdown, _columns(report))) + " |",
+        "|" + "---|" * len(_columns(report)),
+        *["| " + " | ".join(map(markdown, row)) + " |" for row in _rows(report)],
+        "",
+        *map(markdown, _problems(report)),
+    ]
 
 
 def write_report(workdir: str | os.PathLike) -> Path:
