@@ -21,7 +21,8 @@ recipe.json, as much of it as you like), else from the recipe.
 The run folder, by default the next free runs/DATA-N, holds model.keras, README.md (its model card),
 report.md, report.json, history.csv, curves.png, samples.jpg, recipe.json, labels.txt, split.csv,
 export/saved_model, export/model.tflite and checkpoints/; audit.json says what was found in the
-files, bad_files.txt what was skipped.
+files, bad_files.txt what was skipped. What the numbers of the run ask for is said at the end, each
+with its command.
 
 Ctrl-C, SIGTERM or the end of --max_time writes a checkpoint and stops; a second signal ends at
 once. After these, a crash or a power cut, --resume goes on to the very result of a run that was

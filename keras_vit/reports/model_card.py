@@ -51,13 +51,10 @@ def _purpose(run: RunFolder) -> str:
     if not labels:
         return f"An encoder of images, {size} pixels, trained without labels."
     named = ", ".join(map(markdown, labels[:_NAMED]))
-    more = (
-        f" and {len(labels) - _NAMED:,} more (`{run.labels_file.name}`)"
-        if len(labels) > _NAMED
-        else ""
-    )
+    if len(labels) > _NAMED:
+        named += f" and {len(labels) - _NAMED:,} more (`{run.labels_file.name}`)"
     verb = "Names all classes that" if "map" in run.report else "Names the class that"
-    return f"{verb} an image shows, of {len(labels):,}: {named}{more}. It is {size} pixels."
+    return f"{verb} an image shows, of {len(labels):,}: {named}. It is {size} pixels."
 
 
 def _results(report: dict) -> list[str]:

@@ -22,6 +22,7 @@ def facts_of(plan: Plan, report: dict[str, Any]) -> RunFacts:
         report: what `report.json` will have.
     """
     images, tested = plan.images, report.get("per_class", [])
+    log = plan.run.history_file  # somebody may have cleared it away before the run was resumed
     return RunFacts(
         folder=str(plan.run.path),
         recipe=plan.recipe,
@@ -29,7 +30,7 @@ def facts_of(plan: Plan, report: dict[str, Any]) -> RunFacts:
         train_counts=_counts(images),
         validation=len(images.validation),
         held_out=any(FOR_VALIDATION in note for note in images.notes),
-        history=tuple(read_history(plan.run.history_file)),
+        history=tuple(read_history(log)) if log.exists() else (),
         best_epoch=report["best_epoch"],
         top1=report.get("top1"),
         shown=tuple(row["images"] for row in tested),

@@ -23,7 +23,7 @@ HOSTILE = [
         "[a]",
         "&a",
         "*a",
-        "!!python/x",
+        "!!x",
     ),
     *("!!python/object/apply:os.system ['id']", "---", "...", "%YAML 1.1", "|", ">", "@a", "`a`"),
     *("a\nb: c", "a\r\n---\n", "\t", "\x00", "\x1b[2J", "\x85", "\u2028", "\u202e", "\ufeff"),
