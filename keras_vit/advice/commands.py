@@ -68,7 +68,8 @@ def quantized(facts: RunFacts, format: str) -> str:
 
 
 def _same_images(facts: RunFacts) -> list[str]:
-    """The settings of the data and of the loss that are not what every recipe has."""
+    """The settings of the data and of the loss that are not what every recipe has; and no flip,
+    where the run had none: a mirrored digit is none."""
     plan, usual = facts.recipe.data, Data()
     changed = [
         f"data.{field.name}={getattr(plan, field.name)}"
@@ -78,6 +79,8 @@ def _same_images(facts: RunFacts) -> list[str]:
     objective = facts.recipe.objective
     if isinstance(objective, Classify) and objective.loss != Classify().loss:
         changed.append(f"objective.loss={objective.loss}")
+    if not facts.recipe.augmentation.flip:
+        changed.append("augmentation.flip=false")
     return changed
 
 

@@ -254,6 +254,15 @@ def test_at_most_four_and_the_first_matters_most():
     assert len(found) == MOST and sum(rule(sick) is not None for rule in RULES) > MOST
 
 
+def test_another_recipe_sees_the_same_images():
+    """In the same splits, with the same loss, and not mirrored where the run did not mirror."""
+    plan = recipe("data.crop=0.9", "data.split_seed=3", "augmentation.flip=false")
+    command = RULE["few_images"](changed(**FEW, recipe=plan)).command
+    for setting in ("data.crop=0.9", "data.split_seed=3", "augmentation.flip=false"):
+        assert f"--set {setting}" in command
+    assert "--set" not in RULE["few_images"](changed(**FEW)).command
+
+
 def test_named_checkpoints_are_free_and_small():
     """What is advised may be used by anybody, for anything, at once."""
     for changes in ({}, {"cores": 16}, {"gpu": True}, {"train_counts": (9, 9, 9)}):
