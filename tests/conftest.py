@@ -28,6 +28,13 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def frozen():
+    """What earlier files left behind for good is not looked through either."""
+    gc.collect()
+    gc.freeze()
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     code: int

@@ -184,15 +184,20 @@ def write(
 
 def _binding(theirs, rule, paths, config, ours) -> Binding:
     binding = Binding(theirs, (), paths, rule)
-    # The transform of a zero that pretends to be an array gives the shape without the numbers.
     parts = [
-        transform.to_theirs(np.broadcast_to(np.False_, ours[path]), config).shape
+        _their_shape(transform, tuple(ours[path]), config)
         for path, transform in zip(paths, binding.transforms, strict=True)
     ]
     if binding.stacked:
         before, after = parts[0][: rule.axis], parts[0][rule.axis :]
         return binding._replace(shape=(*before, len(parts), *after))
     return binding._replace(shape=(sum(p[0] for p in parts), *parts[0][1:]) if parts[0] else ())
+
+
+@functools.lru_cache(maxsize=256)  # all blocks of a model are alike
+def _their_shape(transform, ours, config) -> tuple[int, ...]:
+    """The transform of a zero that pretends to be an array: the shape, and mostly no numbers."""
+    return transform.to_theirs(np.broadcast_to(np.False_, ours), config).shape
 
 
 def _pattern(template: str) -> re.Pattern:

@@ -60,21 +60,22 @@ def test_relevance_of_one_block_is_attention_times_its_gradient(images):
     """The gradient by differences: what the logit gains when the class token reads a patch more."""
     model = make(depth=1)
     block, step = model.get_layer("block_00"), 1e-2
-    start = tokens_of(model, images)
+    start = to_numpy(tokens_of(model, images))
     weights = to_numpy(through(block, start)[1])
-
-    def logits(change):
-        x, _ = through(block, start, lambda weights: weights + change)
-        return to_numpy(outputs_of(model, x))[:, 1]
-
-    expected = np.zeros((2, 24))
+    # Of each image a copy for each weight of the class token on a patch: (image, head and patch).
+    many, change = start.repeat(2 * 24, axis=0), np.zeros((2, 2 * 24, 2, 25, 25), "float32")
     for head in range(2):
         for patch in range(24):
-            change = np.zeros(weights.shape, "float32")
-            change[:, head, 0, 1 + patch] = step
-            slope = (logits(change) - logits(-change)) / (2 * step)
-            product = slope * weights[:, head, 0, 1 + patch]
-            expected[:, patch] += np.maximum(product, 0) / 2
+            change[:, 24 * head + patch, head, 0, 1 + patch] = step
+    change = change.reshape(-1, 2, 25, 25)
+
+    def logits(change):
+        x, _ = through(block, many, lambda weights: weights + change)
+        return to_numpy(outputs_of(model, x))[:, 1]
+
+    slope = (logits(change) - logits(-change)) / (2 * step)
+    product = slope.reshape(2, 2, 24) * weights[:, :, 0, 1:]
+    expected = np.maximum(product, 0).mean(axis=1)
     found = relevance(model, images, np.array([1, 1]))
     # Differences of float32 logits of size 1 over 2e-2: 1e-5 of a slope.
     np.testing.assert_allclose(found, expected, atol=2e-3 * expected.max())

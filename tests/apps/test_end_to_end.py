@@ -3,6 +3,7 @@
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import re
@@ -17,7 +18,10 @@ from PIL import Image
 from keras_vit import Predictor, UserError, config_of
 from keras_vit.data import load
 from keras_vit.export import Metadata
+from keras_vit.training.objectives import classify
+from tests.conftest import untraced_runs
 from tests.contracts import slow_but
+from tests.deploy.originals import here
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +30,12 @@ def photos_run(photos, tmp_path_factory, in_process):
     folder = tmp_path_factory.mktemp("photos_run") / "run"
     settings = ["epochs=6", "batch_size=8", "model.image_size=8", "optimizer.learning_rate=1e-2"]
     flags = [word for setting in settings for word in ("--set", setting)]
-    result = in_process(
-        *("train", photos, "--recipe", "cifar10_seed", "--debug", "--workdir", folder), *flags
-    )
+    with pytest.MonkeyPatch.context() as patch, untraced_runs():
+        # `digits_run` checks its exports in processes of their own.
+        patch.setattr(classify, "deliver", functools.partial(classify.deliver, runners=here()))
+        result = in_process(
+            *("train", photos, "--recipe", "cifar10_seed", "--debug", "--workdir", folder), *flags
+        )
     assert result.code == 0, result.err
     return folder
 
@@ -199,7 +206,9 @@ def test_export_to_onnx_and_small_numbers(photos_run, photos, tmp_path, in_proce
         assert [line.split()[1] for line in found.out.splitlines()] == ["dark", "light"]
 
 
-def test_visualize(photos_run, digits_run, photos, tmp_path, in_process):
+def test_visualize(photos_run, digits_run, photos, tmp_path, in_process, monkeypatch):
+    # `test_visualize_draws_what_is_asked_for` examines maps on 100 images.
+    monkeypatch.setattr("keras_vit.reports.explanations._EXAM_IMAGES", 4)
     folder, _ = digits_run
     result = in_process("visualize", folder, "--out", tmp_path, "--count", "3")
     *pictures, sheet = result.out.split()
@@ -253,8 +262,6 @@ def test_doctor(keras_vit_command):
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_exits_with_1(tmp_path, in_process, monkeypatch):
-    from keras_vit.training.objectives import classify
-
     def broken(objective, counts):
         return lambda labels, logits: keras.ops.sum(logits) * float("nan")
 

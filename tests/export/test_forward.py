@@ -58,6 +58,12 @@ MORE = {
     },
 }
 ALL = {**OPTIONS, **MORE}
+# Together they have every operator; the files of the others are written in the slow tests.
+OFTEN = (
+    *("plain", "hybrid", "average", "CLIP", "EVA-02", "AIMv2", "mixed rotary positions"),
+    *("distillation", "norms everywhere", "relative positions of the class token"),
+    *("Perception Encoder", "map without a norm", "both pools, RMS", "one more after the pool"),
+)
 
 
 def relative(found, expected):

@@ -12,8 +12,8 @@ from keras_vit.analysis import attention_maps
 from keras_vit.export import Metadata, open_runner, to_onnx
 from keras_vit.export.quantization import signal_to_noise
 from keras_vit.export.runner import onnx_session
-from tests.contracts import randomize, to_numpy
-from tests.export.test_forward import ALL, relative
+from tests.contracts import randomize, slow_but, to_numpy
+from tests.export.test_forward import ALL, OFTEN, relative
 from tests.models.test_vit import tiny
 
 METADATA = Metadata("tiny", ("cat", "dög", "bird"), (16, 24), 3, 0.9)
@@ -27,7 +27,7 @@ def model():
     return model
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", slow_but(OFTEN, ALL))
 def test_every_option(name, tmp_path):
     config = tiny(**ALL[name])
     model = vit(config)

@@ -12,7 +12,7 @@ import pytest
 from keras_vit import UserError, ViT, config_of, vit
 from keras_vit.models.keras_file import load_keras
 from tests.contracts import randomize, to_numpy
-from tests.models.test_vit import OPTIONS, one_block, tiny
+from tests.models.test_vit import tiny
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 24, 3)).astype("float32")
 
@@ -27,15 +27,6 @@ def headed(model, *layers):
 
 def own_head(**options):
     return keras.layers.Dense(7, name="head", **options)
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_a_graph_without_a_configuration_is_read(name):
-    """As `clone_model` makes it, which knows nothing of configurations."""
-    config = one_block(name)
-    model = vit(config)
-    assert ViT(model.input, model.output).config == config
-    assert keras.models.clone_model(model).config == config
 
 
 def test_the_file_says_what_it_is(tmp_path):

@@ -26,6 +26,11 @@ OPTIONS = {
     "normed": {"depth": 2, "qk_norm": True, "layer_scale": 0.1, "stochastic_depth": 0.1},
     "tanh layer": {"representation_size": 16},
 }
+TOGETHER = {
+    "distilled and normed": {**OPTIONS["distilled"], **OPTIONS["normed"]},
+    "map and tanh layer": {**OPTIONS["map"], **OPTIONS["tanh layer"]},
+}
+ALONE, OPTIONS = OPTIONS, {**OPTIONS, **TOGETHER}
 MODES = {
     "int8": {"mode": "int8"},
     "int4": {"mode": "int4"},
@@ -100,7 +105,7 @@ def test_quantized_files_are_read_back(mode, tmp_path):
     assert config_of(loaded) == config_of(model)
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", slow_but(TOGETHER, OPTIONS))
 def test_every_option_is_read_back_quantized(option, tmp_path):
     model = quantize(make(option), "int8")
     assert_same(model, reloaded(model, tmp_path))
@@ -209,7 +214,7 @@ def test_lora(tmp_path):
     np.testing.assert_allclose(logits(ours), logits(theirs), atol=1e-4, rtol=1e-4)  # as above
 
 
-@pytest.mark.parametrize("option", slow_but(["distilled"], OPTIONS))
+@pytest.mark.parametrize("option", slow_but(["distilled"], ALONE))
 def test_copies(option, tmp_path):
     model = make(option)
     assert_same(model, copy.deepcopy(model))

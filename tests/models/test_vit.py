@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit import ViTConfig, config_of, vit
+from keras_vit import ViT, ViTConfig, config_of, vit
 from keras_vit.config import HYBRIDS, VARIANTS, variant_names
 from tests.contracts import randomize, slow_but, to_numpy
 
@@ -177,7 +177,7 @@ def test_published_count_of_a_change(name, changes, count):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_option(name, tmp_path):
-    """Counts, shapes, saving and the way back to the configuration, for every option."""
+    """Counts, shapes, saving and the ways back to the configuration, for every option."""
     config = one_block(name)
     model = vit(config)
     assert model.count_params() == config.num_parameters
@@ -192,6 +192,9 @@ def test_option(name, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(to_numpy(loaded(images)), y)
     assert config_of(loaded) == config
+    # Read from a graph that knows nothing of configurations, as `clone_model` makes it.
+    assert ViT(model.input, model.output).config == config
+    assert keras.models.clone_model(model).config == config
 
 
 def test_layer_names_are_api():

@@ -12,13 +12,14 @@ from keras_vit import UserError
 from keras_vit.reports.reconstruction import draw_reconstruction
 from keras_vit.training import RunOptions, resume, train
 from keras_vit.training.checkpoints import Checkpoints
+from tests.conftest import untraced_runs
 from tests.damages import DAMAGES, SECRET, WAYS, damaged, refused, secret_is_whole
 from tests.training.quick import Stop, quick_runs, recipe
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    with quick_runs():
+    with quick_runs(), untraced_runs():
         yield
 
 

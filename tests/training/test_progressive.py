@@ -160,8 +160,8 @@ def test_the_batches_are_those_of_a_model_of_that_size(images):
         np.testing.assert_array_equal(to_numpy(ours[1]), to_numpy(theirs[1]))
 
 
-def test_whoever_stops_the_training_stops_all_of_it(images, tmp_path, sizes, monkeypatch):
-    def small_model(config, patch_dropout):  # traced in a tenth of the time of a Transformer
+def test_whoever_stops_the_training_stops_all_of_it(images, tmp_path, sizes, monkeypatch, untraced):
+    def small_model(config, patch_dropout):
         pixels = keras.Input((*config.image_size, config.channels))
         x = keras.layers.GlobalAveragePooling2D()(pixels)
         return keras.Model(pixels, keras.layers.Dense(config.num_classes)(x))

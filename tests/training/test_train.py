@@ -183,7 +183,7 @@ def test_a_file_that_breaks_in_the_middle_stops_the_run_before_its_first_step(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_that_breaks_during_the_run_is_named(broken_photos, tmp_path, monkeypatch):
+def test_a_file_that_breaks_during_the_run_is_named(broken_photos, tmp_path, monkeypatch, untraced):
     monkeypatch.setattr(by_name, "DECODED_SECONDS", 0)  # as for a large set
     with pytest.raises(UserError, match=r"dark/05\.png: .*truncated"):
         train(photo_recipe(broken_photos), tmp_path / "run")
