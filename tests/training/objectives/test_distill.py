@@ -10,7 +10,6 @@ from keras_vit.recipes import Distill
 from keras_vit.training import train
 from keras_vit.training.objectives import labelled
 from keras_vit.training.objectives.distill import Distiller, imitation_loss, open_teacher
-from tests.conftest import untraced_runs
 from tests.contracts import randomize, to_numpy
 
 CLASSES = 3
@@ -132,8 +131,7 @@ def small(**changes):
 def teacher(images, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(labelled, "formats", lambda: ("litert",))
-        with untraced_runs():
-            run = train(small(), tmp_path_factory.mktemp("teacher") / "run", images)
+        run = train(small(), tmp_path_factory.mktemp("teacher") / "run", images)
     assert run.report["top1"] == 1.0
     return run.workdir
 
