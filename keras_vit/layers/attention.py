@@ -150,20 +150,14 @@ class Attention(Composite):
 
     def _build_dense(self, query_shape, value_shape, head_dim):
         width = query_shape[-1]
-        # Glorot uniform of the (width, width) matrix, spelled out: Keras takes kernels of three
-        # axes for convolutions.
-        limit = math.sqrt(6 / (width + width))
-        options = {
-            "kernel_initializer": keras.initializers.RandomUniform(-limit, limit),
-            "dtype": self.dtype_policy,
-        }
         for part, shape in (("query", query_shape), ("key", value_shape), ("value", value_shape)):
             dense = keras.layers.EinsumDense(
                 "abc,cde->abde",
                 (None, self.num_heads, head_dim),
                 bias_axes="de" if part in BIASED[self.qkv_bias] else None,
+                kernel_initializer=_glorot(width),
                 name=part,
-                **options,
+                dtype=self.dtype_policy,
             )
             dense.build(shape)
             setattr(self, f"{part}_dense", dense)
@@ -171,8 +165,9 @@ class Attention(Composite):
             "abcd,cde->abe",
             (None, width),
             bias_axes="e" if self.output_bias else None,
+            kernel_initializer=_glorot(width),
             name="attention_output",
-            **options,
+            dtype=self.dtype_policy,
         )
         self.output_dense.build((*query_shape[:-1], self.num_heads, head_dim))
 
@@ -187,3 +182,10 @@ class Attention(Composite):
         if self.has_inner_norm:
             self.inner_norm = make_norm(self.norm, self.norm_epsilon, name="inner_norm", **options)
             self.inner_norm.build((None, None, width))
+
+
+def _glorot(width: int) -> keras.initializers.Initializer:
+    """Glorot uniform of a (width, width) matrix, spelled out: Keras takes kernels of three axes for
+    convolutions. One for each kernel: an initializer that is asked twice says the same twice."""
+    limit = math.sqrt(6 / (width + width))
+    return keras.initializers.RandomUniform(-limit, limit)
