@@ -3,6 +3,7 @@
 
 import dataclasses
 import re
+import warnings
 
 from keras_vit.errors import UserError
 from keras_vit.untrusted import schema
@@ -199,8 +200,11 @@ def _pattern(name: str, pattern: str) -> None:
     try:
         if len(pattern) > _PATTERN:
             raise UserError(f"{name}: expected a pattern of at most {_PATTERN:,} characters.")
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            # Python warns of patterns that a later version reads otherwise, such as "[[".
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, FutureWarning) as error:
         raise UserError(
             f"{name}: {schema.shown(pattern)} is no regular expression: {error}."
         ) from None

@@ -260,6 +260,7 @@ def test_patterns_that_are_found_nowhere_help():
         ({"name": "sgd", "beta_1": 0.9}, "sgd has none; it belongs to adamw, adam, lamb"),
         ({"momentum": 0.9}, "adamw has none; it belongs to sgd, muon"),
         ({"freeze": "("}, "no regular expression"),
+        ({"freeze": "[["}, "no regular expression: Possible nested set"),
         ({"learning_rate_factors": ("head", 2.0)}, "pairs of a pattern and a factor"),
         ({"layer_decay": 1.5}, "from 0 to 1"),
     ],
