@@ -27,7 +27,7 @@ setup(
     package_data={
         "keras_vit": [
             *("py.typed", "data/sources/bundled/*", "weights/adapters/*.json"),
-            "weights/catalog.toml",
+            *("weights/catalog.toml", "reports/page/page.*"),
         ],
     },
     # The lowest version that the tests pass with, and what no version is known of yet. A package
@@ -35,12 +35,14 @@ setup(
     # Packages that read files of strangers have a floor without the holes that are known:
     # Pillow 12.2 (writes outside of its memory, CVE-2026-42311), onnx 1.21 (links that lead out of
     # its folder, CVE-2026-27489), torch 2.6 (weights_only=True ran code, CVE-2025-32434),
+    # jinja2 3.1.6 (a sandbox that can be left, CVE-2025-27516),
     # pillow-heif 1.4, the first with libheif above 1.22 (CVE-2026-32740).
     install_requires=[
         "absl-py>=2.1,<3",
         "ai-edge-litert>=2.3,<2.4",
         "h5py>=3.14,<4",
         "importlib_resources>=6.4,<8",  # TFDS imports it without asking for it
+        "jinja2>=3.1.6,<4",
         "keras>=3.15.1,<3.16",
         "matplotlib>=3.11,<4",
         "numpy>=2.2,<3",

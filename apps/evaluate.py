@@ -15,13 +15,17 @@ classes the table shows those of lowest F1; JSON holds them all, the confusion m
 of the calibration error. A .tflite or .onnx file is run without TensorFlow.
 
 The test split of a run is the one that its split.csv recorded, whatever was added to its folder.
+Measured on it, the run gets its report.html anew, also one that was interrupted.
 --probe fits ridge regressions to the features of 1, 5, 10 and 25 training images of each class;
 --knn lets the 20 nearest training images vote.
 """
 
 import json
+import sys
 
 from keras_vit.apps.cli import import_keras, run_script
+
+from keras_vit.untrusted.text import visible
 
 
 def add_flags(parser):
@@ -69,7 +73,22 @@ def main(args) -> int:
         result = measure(model, args.data, args.data_dir, args.classes, args.labels, args.unsafe)
         table = evaluation_table
     print(json.dumps(result) if args.format == "json" else table(result))
+    if table is evaluation_table and args.data is None and model.run and model.needs_keras:
+        _write_page(model.run)
     return 0
+
+
+def _write_page(run):
+    """Writes the page on a run anew, with what was exported since; a folder that may only be read
+    keeps the one that it has."""
+    from keras_vit.reports import write_page
+
+    try:
+        page = write_page(run.path)
+    except OSError as error:
+        print(visible(f"note: {run.report_html} was not written: {error}"), file=sys.stderr)
+    else:
+        print(f"\nreport: {visible(page)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ A field of the recipe is taken from --set, else from --config (JSON in the shape
 recipe.json, as much of it as you like), else from the recipe.
 
 The run folder, by default the next free runs/DATA-N, holds model.keras, README.md (its model card),
-report.md, report.json, history.csv, curves.png, samples.jpg, recipe.json, labels.txt, split.csv,
-export/saved_model, export/model.tflite and checkpoints/; audit.json says what was found in the
-files, bad_files.txt what was skipped. What the numbers of the run ask for is said at the end, each
-with its command.
+report.html, report.md, report.json, history.csv, curves.png, samples.jpg, recipe.json, labels.txt,
+split.csv, export/saved_model, export/model.tflite and checkpoints/; audit.json says what was found
+in the files, bad_files.txt what was skipped. What the numbers of the run ask for is said at the
+end, each with its command.
 
 Ctrl-C, SIGTERM or the end of --max_time writes a checkpoint and stops; a second signal ends at
 once. After these, a crash or a power cut, --resume goes on to the very result of a run that was
@@ -259,13 +259,13 @@ def _show(run) -> int:
     from keras_vit import reports
     from keras_vit.run_folder import RunFolder
 
-    page, card = RunFolder(run.workdir).report_page, RunFolder(run.workdir).card
-    if not page.exists():
-        reports.write_report(run.workdir)
-    if not card.exists():
+    folder = RunFolder(run.workdir)
+    if not (folder.report_page.exists() and folder.report_html.exists()):
+        reports.write_report(run.workdir, run.model)
+    if not folder.card.exists():
         reports.write_card(run.workdir)
     print(reports.export_table(run.report))
-    print(f"\nreport: {visible(page)}", file=sys.stderr)
+    print(f"\nreport: {visible(folder.report_html)}", file=sys.stderr)
     if advice := reports.next_table(run.report):
         print(f"\n{advice}", file=sys.stderr)
     return 0 if run.ok else 1

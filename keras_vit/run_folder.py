@@ -117,6 +117,20 @@ class _Reconstructing(_Report):
     test_loss: float
 
 
+class _Finding(TypedDict):
+    kind: str
+    problem: bool
+    text: str
+    items: list[str]
+
+
+class _Audit(TypedDict):
+    """What is read of an audit."""
+
+    images: dict[str, dict[str, _Count]]
+    findings: list[_Finding]
+
+
 class _Entry:
     """A file or folder in every run: of a run its path, of the class `RunFolder` its name."""
 
@@ -168,6 +182,7 @@ class RunFolder:
     report_file = _Entry("report.json")
     report_page = _Entry("report.md")
     card = _Entry("README.md")
+    report_html = _Entry("report.html")
 
     @classmethod
     def open(cls, path: "str | os.PathLike | RunFolder") -> "RunFolder":
@@ -199,6 +214,14 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether the folder is that of a run, whatever its files are."""
         return os.path.lexists(self.recipe_file)
+
+    @cached_property
+    def audit(self) -> dict[str, Any] | None:
+        """What was found in the image files; None where there were none, or nobody looked."""
+        if not os.path.lexists(self.audit_file):
+            return None
+        found = read_json(self.audit_file, dict[str, Any], follow=False)
+        return check(found, _Audit, str(self.audit_file))
 
     @property
     def finished(self) -> bool:

@@ -29,7 +29,12 @@ def test_wheel(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
-    for name in ("py.typed", "apps/train.py", "data/sources/bundled/digits.npz"):
+    for name in (
+        "py.typed",
+        "apps/train.py",
+        "data/sources/bundled/digits.npz",
+        "reports/page/page.css",
+    ):
         assert f"keras_vit/{name}" in inside
     assert not [name for name in inside if name.startswith(("tests", "apps/", "benchmarks"))]
 

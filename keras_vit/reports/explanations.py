@@ -9,25 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.analysis import attention_maps, examine, explain
-from keras_vit.analysis.exam import Grade, best
+from keras_vit.analysis import attention_maps, explain
+from keras_vit.analysis.exam import best
 from keras_vit.analysis.explanations import METHODS
 from keras_vit.data.images import read_image
 from keras_vit.errors import UserError, unknown
 from keras_vit.evaluation import softmax
 from keras_vit.export.runner import keras_runner
 from keras_vit.models import config_of
-from keras_vit.progress import aside, say, step, track
+from keras_vit.progress import aside, say, track
 from keras_vit.reports import model_figures
 from keras_vit.reports.figures import SHEET, Sight, contact_sheet, heads_figure, map_figure
+from keras_vit.reports.grading import EXAM_IMAGES, UNEXAMINED, graded, verdict
 from keras_vit.reports.subject import Subject
 
 # What can be drawn: maps over images, every head of the last block, and pictures of the model.
 KINDS = (*METHODS, "heads", *model_figures.DRAWN)
 _NAME = 40  # characters of a class or file name: 255 bytes hold two of them in any script
-_EXAM = {"steps": 8, "draws": 4}
 _EXAM_OPERATIONS = 1e12  # half a minute of a slow core
-_EXAM_IMAGES = 100
 
 
 def draw_images(
@@ -71,7 +70,7 @@ def draw_test_images(
     """
     check_kinds(what)
     subject = Subject.open(target)
-    names, images, true = subject.test_images(max(count, _EXAM_IMAGES))
+    names, images, true = subject.test_images(max(count, EXAM_IMAGES))
     _draw(subject, names, images, true, out, what, count)
     return []
 
@@ -126,35 +125,16 @@ def _examined(
 ) -> Sequence[str]:
     """The methods asked for, or the one that does best, once it has been said how they do."""
     candidates = methods or tuple(METHODS)
-    passes = 2 * (_EXAM["steps"] + 1) * (len(candidates) + _EXAM["draws"])
-    affordable = int(_EXAM_OPERATIONS / (passes * config_of(model).forward_flops()))
-    count = min(_EXAM_IMAGES, affordable, len(images))
-    if count < 2:
+    grades, count = graded(model, images, classes, candidates, _EXAM_OPERATIONS)
+    if not grades:
         say(
             "the maps were not examined: "
             + ("one image is too few." if len(images) < 2 else "the model is too large for that.")
         )
-        return methods or ("relevance",)
-    with step("examining maps"):
-        grades = examine(model, images[:count], classes[:count], candidates, **_EXAM)
+        return methods or (UNEXAMINED,)
     for grade in grades.values() if methods else [best(grades)]:
-        say(_verdict(grade, count))
+        say(f"{grade.method}: {verdict(grade, count)}.")
     return methods or (best(grades).method,)
-
-
-def _verdict(grade: Grade, count: int) -> str:
-    """A grade in words."""
-    found = (
-        f"{grade.method}: of the class's probability {grade.deletion:.0%} are left while its "
-        f"patches are taken away, and {grade.insertion:.0%} are there while they are put back "
-        f"({count} images)"
-    )
-    if grade.beats_chance:
-        return f"{found}; better than chance by {grade.advantage:.2f} +- {grade.error:.2f}."
-    return (
-        f"{found}; no better than chance ({grade.advantage:+.2f} +- {grade.error:.2f}): do not "
-        "believe this map."
-    )
 
 
 def _sights(

@@ -4,16 +4,19 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
+from keras_vit.reports.export_rows import export_columns, export_problems, export_rows, score_of
 from keras_vit.reports.next_steps import next_lines
 from keras_vit.reports.origins import origin_lines
 from keras_vit.reports.reconstruction import draw_reconstruction, reconstruction_page
 from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted.text import markdown, visible
 
-_COLUMNS = ("agrees", "max |d logit|", "size", "ms/image (batch 1, median)")
+if TYPE_CHECKING:
+    import keras
 
 
 def export_table(report: dict) -> str:
@@ -31,8 +34,8 @@ def export_table(report: dict) -> str:
             f"{report['keras']['bytes'] / 1e6:.2f} MB",
         )
         return "\n".join(aligned([columns, row]))
-    problems = map(visible, _problems(report))
-    return "\n".join([*aligned([_columns(report), *_rows(report)]), *problems])
+    problems = map(visible, export_problems(report))
+    return "\n".join([*aligned([export_columns(report), *export_rows(report)]), *problems])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -69,7 +72,7 @@ def markdown_report(report: dict, name: str) -> str:
         f"{_parameters(report)} trained in {report['precision']} on "
         f"{data['train']:,} images. The weights are those of epoch {report['best_epoch']}, the "
         f"best of the run on {data['validation']:,} validation images "
-        f"({report[f'validation_{_score(report)}']:.2%}).",
+        f"({report[f'validation_{score_of(report)}']:.2%}).",
         "",
         *[f"* {markdown(note)}" for note in data["notes"]],
         "",
@@ -85,17 +88,24 @@ def markdown_report(report: dict, name: str) -> str:
 def export_lines(report: dict) -> list[str]:
     """The closing table as Markdown: an empty line, and what speaks against a file."""
     return [
-        "| " + " | ".join(map(markdown, _columns(report))) + " |",
-        "|" + "---|" * len(_columns(report)),
-        *["| " + " | ".join(map(markdown, row)) + " |" for row in _rows(report)],
+        "| " + " | ".join(map(markdown, export_columns(report))) + " |",
+        "|" + "---|" * len(export_columns(report)),
+        *["| " + " | ".join(map(markdown, row)) + " |" for row in export_rows(report)],
         "",
-        *map(markdown, _problems(report)),
+        *map(markdown, export_problems(report)),
     ]
 
 
-def write_report(workdir: str | os.PathLike) -> Path:
-    """Writes the page on a run from its report, and returns its path; with a picture of
-    reconstructions where there are no classes."""
+def write_report(workdir: str | os.PathLike, model: "keras.Model | None" = None) -> Path:
+    """Writes both pages on a run from its report, and returns the path of `report.md`; with a
+    picture of reconstructions where there are no classes.
+
+    Args:
+        workdir: the folder of a finished run.
+        model: its model, where it is open already; `report.html` shows what it is wrong about.
+    """
+    from keras_vit.reports.page.writing import write_page
+
     run = RunFolder(Path(workdir))
     if run.report.get("objective") == "reconstruct":
         draw_reconstruction(run.path)
@@ -103,12 +113,8 @@ def write_report(workdir: str | os.PathLike) -> Path:
     else:
         page = markdown_report(run.report, run.path.name)
     write_text(run.report_page, page)
+    write_page(run.path, model)
     return run.report_page
-
-
-def _score(report: dict) -> str:
-    """What the model is known by: mean average precision where images show several classes."""
-    return "map" if "map" in report else "top1"
 
 
 def _parameters(report: dict) -> str:
@@ -116,41 +122,3 @@ def _parameters(report: dict) -> str:
     count = report["parameters"]
     trained = report.get("trained_parameters", count)
     return f"{count:,} parameters," + (f" with {trained:,} numbers" if trained != count else "")
-
-
-def _columns(report: dict) -> tuple[str, ...]:
-    return ("format", {"map": "mAP", "top1": "top-1"}[_score(report)], *_COLUMNS)
-
-
-def _rows(report: dict) -> list[tuple[str, ...]]:
-    score = _score(report)
-    original = {"format": "keras", score: report[score], **report["keras"]}
-    return [
-        (
-            _name(entry),
-            "-" if entry[score] is None else f"{entry[score]:.1%}",
-            _percent(entry["agreement"]) if "agreement" in entry else "-",
-            f"{entry['max_abs_diff']:.0e}" if "max_abs_diff" in entry else "-",
-            f"{entry['bytes'] / 1e6:.2f} MB",
-            f"{entry['ms_per_image']:.2f}",
-        )
-        for entry in (original, *report["exports"])
-    ]
-
-
-def _name(entry: dict) -> str:
-    mode = entry.get("quantize", "none")
-    return entry["format"] if mode == "none" else f"{entry['format']} {mode}"
-
-
-def _percent(share: float) -> str:
-    """Rounded down: 100 % means all."""
-    return "100 %" if share == 1 else f"{int(share * 10_000) / 100:.2f} %"
-
-
-def _problems(report: dict) -> list[str]:
-    return [
-        f"{_name(entry)} DISAGREES: {entry['problem']}. The file is kept as {entry['path']}."
-        for entry in report["exports"]
-        if not entry["ok"]
-    ]

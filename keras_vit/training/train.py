@@ -210,7 +210,7 @@ def _extend(run: RunFolder, epochs: int) -> None:
     )
     if Checkpoints(run.checkpoints_folder).newest() is None:
         raise UserError(f"--extend: {folder} has no checkpoint to go on from.")
-    for outdated in (run.report_file, run.report_page, run.card):
+    for outdated in (run.report_file, run.report_page, run.report_html, run.card):
         outdated.unlink(missing_ok=True)
     run.write_recipe(longer)
 

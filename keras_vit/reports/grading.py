@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Which map to draw of what speaks for an answer: the one that passes the exam best."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_vit.analysis import examine
+from keras_vit.analysis.exam import Grade
+from keras_vit.models import config_of
+from keras_vit.progress import step
+
+EXAM_IMAGES = 100  # more tell no more
+UNEXAMINED = "relevance"  # what is drawn where no exam was possible
+_STEPS, _DRAWS = 8, 4
+
+
+def graded(
+    model: Any,
+    images: np.ndarray,
+    classes: np.ndarray,
+    methods: Sequence[str],
+    operations: float,
+    least: int = 2,
+) -> tuple[dict[str, Grade], int]:
+    """Examines maps on as many images as a number of operations allows.
+
+    Args:
+        model: a model built by `keras_vit.vit`.
+        images: `(batch, height, width, channels)`, 0 to 255.
+        classes: a class for each image.
+        methods: of `keras_vit.analysis.explanations.METHODS`.
+        operations: floating-point operations that the exam may take.
+        least: images below which there is no exam.
+
+    Returns:
+        Grades by method, the best score first, and on how many images; empty and 0 where there
+        was no exam.
+    """
+    passes = 2 * (_STEPS + 1) * (len(methods) + _DRAWS)
+    affordable = int(operations / (passes * config_of(model).forward_flops()))
+    count = min(EXAM_IMAGES, affordable, len(images))
+    if count < least:
+        return {}, 0
+    with step("examining maps"):
+        grades = examine(model, images[:count], classes[:count], methods, _STEPS, _DRAWS)
+    return grades, count
+
+
+def verdict(grade: Grade, count: int) -> str:
+    """A grade in words."""
+    found = (
+        f"of the class's probability {grade.deletion:.0%} are left while its "
+        f"patches are taken away, and {grade.insertion:.0%} are there while they are put back "
+        f"({count} images)"
+    )
+    if grade.beats_chance:
+        return f"{found}; better than chance by {grade.advantage:.2f} +- {grade.error:.2f}"
+    return (
+        f"{found}; no better than chance ({grade.advantage:+.2f} +- {grade.error:.2f}): do not "
+        "believe this map"
+    )
