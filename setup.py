@@ -44,6 +44,7 @@ setup(
         "importlib_resources>=6.4,<8",  # TFDS imports it without asking for it
         "jinja2>=3.1.6,<4",
         "keras>=3.15.1,<3.16",
+        "markupsafe>=3,<4",
         "matplotlib>=3.11,<4",
         "numpy>=2.2,<3",
         "pillow>=12.2,<14",

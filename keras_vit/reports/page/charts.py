@@ -11,7 +11,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 _WIDTH, _HEIGHT = 400, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 388, 30, 204  # of the plot, in units of the picture
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 380, 30, 204  # of the plot, in units of the picture
 _INTERVALS = 4  # between ticks, about
 
 
@@ -55,7 +55,6 @@ def line_chart(
     parts = [_tick_y(y(tick), _number(tick, ticks, percent)) for tick in ticks]
     steps = sorted({round(tick) for tick in _ticks(first, last) if first <= tick <= last})
     parts += [_text(x(step), _BOTTOM + 16, f"{step:g}", "middle") for step in steps or [first]]
-    parts.append(_text(_RIGHT, _BOTTOM + 32, "epoch", "end"))
     parts.append(_mark(x(chosen), f"epoch {chosen:g}, chosen"))
     for number, line in enumerate(lines):
         points = [
@@ -139,8 +138,8 @@ def _tick_y(y: float, words: str) -> Markup:
 def _mark(x: float, words: str) -> Markup:
     line = Markup('<line class="mark" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>')
     late = x > (_LEFT + _RIGHT) / 2
-    label = _text(x - 4 if late else x + 4, _BOTTOM - 6, words, "end" if late else "start")
-    return line.format(x, _TOP, x, _BOTTOM) + label
+    label = _text(x, _BOTTOM + 32, words, "end" if late else "start")
+    return line.format(x, _TOP, x, _BOTTOM + 22) + label
 
 
 def _legend(lines: Sequence[Series]) -> list[Markup]:
@@ -177,6 +176,6 @@ def _ticks(low: float, high: float) -> list[float]:
 def _number(value: float, ticks: Sequence[float], percent: bool) -> str:
     if percent:
         return f"{100 * value:.3g} %"
-    return (
-        f"{value:.0e}".replace("e-0", "e-") if 0 < max(ticks) < 0.01 and value else f"{value:.4g}"
-    )
+    if 0 < max(ticks) < 0.01 and value:  # 2.5e-4
+        return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-")
+    return f"{value:.4g}"

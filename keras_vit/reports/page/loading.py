@@ -32,15 +32,19 @@ _SAVED_MODEL = """import tensorflow as tf
 model = tf.saved_model.load("{file}")
 (logits,) = model.signatures["serving_default"](tf.constant(images)).values()"""
 
-_LITERT = """from ai_edge_litert.interpreter import Interpreter
+_LITERT = """import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 
 interpreter = Interpreter("{file}")
-pixels, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-interpreter.resize_tensor_input(pixels["index"], images.shape)
 interpreter.allocate_tensors()
-interpreter.set_tensor(pixels["index"], images)
-interpreter.invoke()
-logits = interpreter.get_tensor(answer["index"])"""
+pixels = interpreter.get_input_details()[0]["index"]
+answer = next(o["index"] for o in interpreter.get_output_details() if len(o["shape"]) == 2)
+logits = []
+for image in images:
+    interpreter.set_tensor(pixels, image[None])
+    interpreter.invoke()
+    logits.append(interpreter.get_tensor(answer)[0])
+logits = np.stack(logits)"""
 
 _ONNX = """import onnxruntime
 

@@ -21,7 +21,8 @@ def setting(run: RunFolder, report: dict) -> tuple[tuple[str, str], ...]:
 def changes(recipe: Recipe) -> tuple[tuple[str, str, str], ...]:
     """Fields of a recipe that differ from their default: name, default, here.
 
-    What the data decide (the model of a recipe that names none) is no difference.
+    What data and machine decide (the model of a recipe that names none, what was "auto") is no
+    difference.
     """
     try:
         usual = recipes.get(recipe.name)
@@ -31,7 +32,7 @@ def changes(recipe: Recipe) -> tuple[tuple[str, str, str], ...]:
     return tuple(
         (name, _shown(there[name]), _shown(value))
         for name, value in here.items()
-        if name in there and there[name] != value
+        if name in there and there[name] not in (value, "auto")
     )
 
 

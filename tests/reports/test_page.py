@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""report.html: what it says of runs of every kind, and that it is one inert file."""
+
+import base64
+import dataclasses
+import html.parser
+import io
+import itertools
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vit import UserError, data, recipes, vit
+from keras_vit.export import to_onnx
+from keras_vit.files import write_text
+from keras_vit.reports import write_page
+from keras_vit.reports.page.charts import Series, line_chart
+from keras_vit.reports.page.course import course_of
+from keras_vit.reports.page.facts import gather
+from keras_vit.reports.page.loading import snippets
+from keras_vit.reports.page.pictures import map_over, picture
+from keras_vit.reports.page.setting import changes
+from keras_vit.run_folder import RunFolder
+from keras_vit.training.objectives.base import metadata_for
+
+EVIL = "<script>alert('x')"  # a folder's name, and so a class
+EVIL_FILE = '"onerror=alert(1) \u202e<b>&amp;.png'
+
+
+class Reader(html.parser.HTMLParser):
+    """The elements of a page, and whether each is closed in turn."""
+
+    EMPTY = ("meta", "link", "img", "br", "line", "circle", "polyline")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.attributes, self.words = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, self.getpos()
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def get(self, tag, name):
+        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
+
+
+def read(path):
+    """A page, once it has been seen to be whole, inert and one file of a bearable size."""
+    text = path.read_text(encoding="utf-8")
+    reader = Reader(text)
+    assert not reader.open and len(text) < 3_000_000
+    assert not {"script", "iframe", "object", "form", "base"} & set(reader.tags)
+    assert not [name for _, name, _ in reader.attributes if name.startswith("on")]
+    assert all(source.startswith("data:image/") for source in reader.get("img", "src"))
+    assert reader.get("link", "href") == ["data:,"] and "url(" not in text and "@import" not in text
+    levels = [int(tag[1]) for tag in reader.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1 and all(b <= a + 1 for a, b in itertools.pairwise(levels))
+    assert len(reader.get("img", "alt")) == reader.tags.count("img")
+    assert reader.tags.count("caption") == reader.tags.count("table")
+    assert reader.tags.count("svg") == len(reader.get("svg", "aria-label"))
+    ids = [value for _, name, value in reader.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    return reader, text
+
+
+def untrained(folder, source, several=False):
+    """A run that was ended before its first epoch was, with the model that it began with."""
+    recipe = recipes.debug(recipes.get("cifar10_seed"))
+    recipe = recipes.override(recipe, f"data.source={source}", "model.image_size=8")
+    if several:
+        recipe = recipes.override(recipe, "objective.loss=sigmoid")
+    images, audit = data.load(str(source))
+    model = dataclasses.replace(recipe.model, num_classes=len(images.classes))
+    recipe = dataclasses.replace(recipe, model=model)
+    folder.mkdir()
+    run = RunFolder(folder)
+    run.write_data_records(images, audit)
+    write_text(run.labels_file, "".join(f"{name}\n" for name in images.classes))
+    write_text(run.metadata_file, metadata_for(recipe, images).to_json())
+    run.write_recipe(recipe)
+    vit(model).save(run.model_file)
+    return run
+
+
+def folder_of(root, classes, count=6):
+    random = np.random.default_rng(0)
+    for name, file in classes.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = random.integers(0, 255, (9, 9, 3)).astype("uint8")
+            Image.fromarray(pixels).save(root / name / f"{i}{file}")
+    return root
+
+
+@pytest.fixture
+def copied(digits_run, tmp_path):
+    shutil.copytree(digits_run[0], tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def test_a_run(digits_run):
+    reader, text = read(digits_run[0] / "report.html")
+    run = RunFolder(digits_run[0])
+    page = gather(run)
+    assert page.answers.summary["top1"] == run.report["top1"]
+    assert page.answer in "".join(reader.words) and f"{run.report['top1']:.1%}" in page.answer
+    assert f"of {run.report['data']['test']} test images" in page.answer
+    assert reader.tags.count("svg") == 4  # loss, accuracy, learning rate, reliability
+    assert reader.tags.count("h1") == 1 and reader.get("meta", "name")
+    assert ("top-5", f"{run.report['top5']:.1%}") in page.figures and not page.missing
+    wrong = round((1 - run.report["top1"]) * run.report["data"]["test"])
+    assert page.answers.mistaken == wrong and len(page.answers.mistakes) == min(12, wrong)
+    assert "relevance: not examined" in page.answers.explained
+    assert [row[0] for row in page.exports] == ["keras", "saved_model", "litert"]
+    assert f"epoch {run.report['best_epoch']}, chosen" in text
+
+
+def test_the_snippets_run(digits_run, monkeypatch):
+    run = RunFolder(digits_run[0])
+    images = run.split("test")[2].pixels[:3].astype("float32")
+    monkeypatch.chdir(run.path)
+    found = {}
+    for snippet in snippets(run):
+        names = {"images": images}
+        exec(snippet.code, names)
+        found[snippet.runtime] = np.asarray(names["logits"])
+    assert list(found) == ["Keras", "SavedModel", "LiteRT"]
+    for logits in found.values():  # the tolerance of exports
+        np.testing.assert_allclose(logits, found["Keras"], atol=1e-4)
+
+
+def test_the_snippet_of_onnx_runs(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    config = recipes.debug(recipes.get("digits")).model
+    (tmp_path / "export").mkdir()
+    to_onnx(vit(config), tmp_path / "export" / "model.onnx")
+    (snippet,) = snippets(RunFolder(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    names = {"images": np.zeros((3, 8, 8, 1), "float32")}
+    exec(snippet.code, names)
+    assert names["logits"].shape == (3, config.num_classes)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that this system forbids")
+def test_hostile_names(tmp_path):
+    source = folder_of(tmp_path / "images", {EVIL: EVIL_FILE, "=cmd|'x'&": "`.png"})
+    run = untrained(tmp_path / "<img src=x onerror=alert(1)>", source)
+    reader, text = read(write_page(run.path))
+    words = "".join(reader.words)
+    assert EVIL in words and "\u202e" not in text and "\\u202e" in words
+    assert "<img src=x onerror=alert(1)>" in words and "0" + EVIL_FILE[:9] in text.replace(
+        "&#34;", '"'
+    )
+
+
+def test_a_run_that_was_interrupted(tmp_path, photos):
+    run = untrained(tmp_path / "run", photos)
+    page = gather(run)
+    assert not page.exports and page.course is None and page.answers
+    assert page.missing[0].startswith("The run has not come to its end")
+    assert next(name for name, _ in page.figures).startswith("top-1 (")
+    assert "top-5" not in dict(page.figures)  # of two classes
+    assert page.audit["findings"] == [] and [s.runtime for s in page.snippets] == ["Keras"]
+    read(write_page(run.path))
+    run.model_file.unlink()
+    reader, _ = read(write_page(run.path))
+    assert "There is no model yet" in "".join(reader.words)
+    assert "0 of 2 epochs are done" in "".join(reader.words)
+
+
+def test_a_run_whose_images_are_gone(tmp_path):
+    source = folder_of(tmp_path / "images", {"a": ".png", "b": ".png"})
+    run = untrained(tmp_path / "run", source)
+    shutil.rmtree(source)
+    reader, _ = read(write_page(run.path))
+    assert "What the model says of its test images is not here" in "".join(reader.words)
+
+
+def test_one_image_of_each_class(tmp_path):
+    """The test split has one image, of one class."""
+    source = folder_of(tmp_path / "images" / "train", {"a": ".png", "b": ".png"}, 1)
+    folder_of(tmp_path / "images" / "test", {"a": ".png", "b": ".png"}, 1)
+    folder_of(tmp_path / "images" / "val", {"a": ".png", "b": ".png"}, 1)
+    page = gather(untrained(tmp_path / "run", source.parent))
+    assert page.answers.summary["images"] == 2 and page.answers.mistakes
+
+
+def test_several_classes_to_an_image(tmp_path):
+    folder_of(tmp_path, {"images": ".png"}, 24)
+    names = ["red|green", "red", "green", ""]
+    rows = [f"images/{i}.png,{names[i % 4]}" for i in range(24)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,labels", *rows]))
+    run = untrained(tmp_path / "run", table, several=True)
+    page = gather(run)
+    assert "mean average precision" in page.answer and not page.answers.pairs
+    assert page.reliability is None and dict(page.figures)["mAP"]
+    reader, _ = read(write_page(run.path))
+    words = "".join(reader.words)
+    assert "average precision" in words and "Confusion" not in words and "top-1" not in words
+
+
+def test_what_was_changed():
+    recipe = recipes.override(recipes.get("digits"), "epochs=7", "optimizer.learning_rate=0.1")
+    recipe = dataclasses.replace(recipe, precision="float32")  # was "auto"
+    assert changes(recipe) == (("epochs", "60", "7"), ("optimizer.learning_rate", "0.002", "0.1"))
+    assert changes(dataclasses.replace(recipe, name="mine")) == ()
+
+
+HISTORY = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,images_per_second\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("1,2.0,0.3,1.5,0.6,0.0001,5,100", "MixUp"),
+        ("1,2.0,0.7,1.5,0.6,0.0001,5,100", ""),
+    ],
+)
+def test_why_validation_lies_above(copied, row, why):
+    write_text(copied.history_file, HISTORY + row + "\n")
+    copied.write_recipe(recipes.override(copied.recipe, "augmentation.mixup=0.2"))
+    course = course_of(copied, 1)
+    assert (why in course.why_above) and bool(course.why_above) == bool(why)
+    assert course.epochs == course.chosen == 1 and course.seconds == 5
+
+
+@pytest.mark.parametrize("text", ["", HISTORY, HISTORY + "1,x\n", "a,b\n1,2\n"])
+def test_a_history_that_is_none(copied, text):
+    write_text(copied.history_file, text)
+    with pytest.raises(UserError, match=r"history\.csv: is not a history"):
+        course_of(copied, None)
+
+
+def test_an_audit_of_another_shape_is_refused(copied):
+    write_text(copied.audit_file, '{"images": {}, "findings": [{"kind": 1}]}')
+    with pytest.raises(UserError, match=r"audit\.json: findings"):
+        write_page(copied.path)
+
+
+def test_charts_hold_what_is_not_finite_and_level_lines():
+    nan = float("nan")
+    for values in ([nan, nan], [1.0, 1.0], [0.0, 0.0], [1e-9, 2e-9], [1.0, float("inf")]):
+        chart = line_chart("<b>", [1, 2], [Series("x", values)], 1, percent=False)
+        assert "&lt;b&gt;" in chart and 'points="nan' not in chart and ",nan" not in chart
+    assert line_chart("loss", [1], [Series("x", [0.5])], 1, percent=True).count("<circle") == 1
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (300, 500, 3)])
+def test_pictures_are_small(shape):
+    image = np.random.default_rng(0).integers(0, 255, shape).astype("float32")
+    for uri in (picture(image), map_over(image, np.eye(4)), map_over(image, np.zeros((2, 2)))):
+        head, content = uri.split(",")
+        opened = Image.open(io.BytesIO(base64.b64decode(content)))
+        assert max(opened.size) <= 160 and len(uri) < 40_000
+        assert head == f"data:image/{opened.format.lower()};base64"
+
+
+def test_evaluate_writes_it_anew(copied, in_process):
+    copied.report_html.unlink()
+    assert "report.html" in in_process("evaluate", copied.path).err
+    read(copied.report_html)
+    copied.report_html.unlink()
+    in_process("evaluate", copied.exports_folder / "model.tflite")
+    assert not copied.report_html.exists()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""report.html in headless Chromium: nothing asks the network, nothing is wrong by axe-core's rules,
+and nothing is wider than a phone. Skipped where there is no Chromium; axe-core is one of npm's."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """The text of axe-core."""
+    folder = tmp_path_factory.mktemp("axe")
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed, which brings axe-core")
+    pack = ["npm", "pack", "axe-core@4", "--silent"]
+    done = subprocess.run(pack, cwd=folder, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        pytest.skip("npm's registry does not answer, which has axe-core")
+    (archive,) = folder.glob("axe-core-*.tgz")
+    shutil.unpack_archive(archive, folder, filter="data")
+    return (folder / "package" / "axe.min.js").read_text("utf-8")
+
+
+def opened(page, tmp_path, *flags):
+    """What Chromium makes of a page, as HTML, and what it logs."""
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+        *("--virtual-time-budget=20000", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"),
+        *(*flags, page.as_uri()),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def found(page, tmp_path, script, *flags):
+    """What a script finds in a page, which forbids scripts: in a copy that does not."""
+    text = page.read_text("utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    ending = f"<script>{script}</script></body>"
+    (tmp_path / "copy.html").write_text(text.replace("</body>", ending), "utf-8")
+    shown, _ = opened(tmp_path / "copy.html", tmp_path, *flags)
+    return json.loads(re.search(r'data-found="([^"]*)"', shown)[1].replace("&quot;", '"'))
+
+
+def test_nothing_is_complained_of(digits_run, tmp_path):
+    shown, console = opened(digits_run[0] / "report.html", tmp_path)
+    assert "How to load it" in shown and console == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
+def test_it_is_accessible(digits_run, tmp_path, axe, width, scheme):
+    script = axe + (
+        ";axe.run(document).then(r => document.body.dataset.found = JSON.stringify("
+        "r.violations.map(v => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200)])))"
+    )
+    flags = (f"--window-size={width},900", f"--blink-settings=preferredColorScheme={scheme}")
+    assert found(digits_run[0] / "report.html", tmp_path, script, *flags) == []
+
+
+def test_it_fits_a_phone(digits_run, tmp_path):
+    script = (
+        "document.body.dataset.found = JSON.stringify("
+        "[document.documentElement.scrollWidth, window.innerWidth,"
+        " performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length])"
+    )
+    page = digits_run[0] / "report.html"
+    wide, window, asked = found(page, tmp_path, script, "--window-size=390,900")
+    assert wide <= window and asked == 0
