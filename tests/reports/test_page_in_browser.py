@@ -74,7 +74,8 @@ def test_it_fits_a_phone(digits_run, tmp_path):
     script = (
         "document.body.dataset.found = JSON.stringify("
         "[document.documentElement.scrollWidth, window.innerWidth,"
-        " performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length])"
+        " performance.getEntriesByType('resource')"
+        ".filter(e => !e.name.startsWith('data:')).length])"
     )
     page = digits_run[0] / "report.html"
     wide, window, asked = found(page, tmp_path, script, "--window-size=390,900")
