@@ -147,7 +147,7 @@ def _legend(lines: Sequence[Series]) -> list[Markup]:
     parts, x = [], _RIGHT
     for number, line in reversed(list(enumerate(lines if len(lines) > 1 else ()))):
         parts.append(_text(x, 13, line.name, "end"))
-        x -= 7 * len(line.name) + 6
+        x -= 6.2 * len(line.name) + 8
         piece = Markup('<line class="line s{}" x1="{:.1f}" y1="9" x2="{:.1f}" y2="9"/>')
         parts.append(piece.format(number, x - 22, x))
         x -= 34

@@ -96,7 +96,7 @@ def _why_above(
     name, sign = (score, 1) if score else ("loss", -1)
     if sign * columns[f"val_{name}"][place] <= sign * columns[name][place]:
         return ""
-    reasons = [f"Training is measured {' and '.join(_harder(recipe))}."] if _harder(recipe) else []
+    reasons = [f"Training is measured {', '.join(_harder(recipe))}."] if _harder(recipe) else []
     reasons.append(
         "Its numbers are also means over an epoch, during which the model improves, and "
         "validation comes after it."
@@ -110,7 +110,7 @@ def _harder(recipe: Recipe) -> list[str]:
     mixed = [name for name, on in (("MixUp", change.mixup), ("CutMix", change.cutmix)) if on > 0]
     found = []
     if mixed:
-        found.append(f"on images that {' and '.join(mixed)} blend, whose label is two classes")
+        found.append(f"on images that {' and '.join(mixed)} made of two, with both labels")
     altered = (change.crop != "none", change.policy != "none", change.erasing, change.color_jitter)
     if any(altered) or change.flip:
         found.append("on images that are cropped or altered at random")

@@ -47,6 +47,7 @@ class Page:
         columns, exports, problems: see `keras_vit.reports.export_rows`.
         origins: the weights that it was made of.
         snippets: how to load it.
+        advice: what to do next, see `keras_vit.advice`: `evidence`, `remedy` and `command` of each.
         missing: why a part is not there, in sentences.
     """
 
@@ -66,6 +67,7 @@ class Page:
     problems: tuple[str, ...]
     origins: tuple[Origin, ...]
     snippets: tuple[Snippet, ...]
+    advice: tuple[dict[str, str], ...]
     missing: tuple[str, ...]
 
 
@@ -103,6 +105,7 @@ def gather(run: RunFolder, model: "keras.Model | None" = None) -> Page:
         problems=tuple(export_problems(report)) if _exported(report) else (),
         origins=tuple(Origin(**row) for row in report.get("origins", ())),
         snippets=snippets(run),
+        advice=tuple(report.get("next", ())),
         missing=tuple(missing),
     )
 
