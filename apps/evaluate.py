@@ -84,7 +84,7 @@ def _write_page(run):
     from keras_vit.reports import write_page
 
     try:
-        page = write_page(run.path)
+        page = write_page(run)
     except OSError as error:
         print(visible(f"note: {run.report_html} was not written: {error}"), file=sys.stderr)
     else:

@@ -21,10 +21,10 @@ class Snippet(NamedTuple):
     code: str
 
 
-_KERAS = """import keras
+_KERAS = """from keras.saving import load_model
 import keras_vit  # its layers
 
-model = keras.saving.load_model("{file}")
+model = load_model("{file}")
 logits = model.predict(images)"""
 
 _SAVED_MODEL = """import tensorflow as tf

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 
 
-def write_page(workdir: str | os.PathLike, model: "keras.Model | None" = None) -> Path:
+def write_page(workdir: str | os.PathLike | RunFolder, model: "keras.Model | None" = None) -> Path:
     """Writes `report.html` of a run, finished or not, and returns its path.
 
     Args:
-        workdir: the folder of the run.
+        workdir: the folder of the run, or the run that was opened there.
         model: its model, where it is open already.
 
     Raises:
