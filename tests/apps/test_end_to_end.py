@@ -208,7 +208,7 @@ def test_export_to_onnx_and_small_numbers(photos_run, photos, tmp_path, in_proce
 
 def test_visualize(photos_run, digits_run, photos, tmp_path, in_process, monkeypatch):
     # `test_visualize_draws_what_is_asked_for` examines maps on 100 images.
-    monkeypatch.setattr("keras_vit.reports.explanations._EXAM_IMAGES", 4)
+    monkeypatch.setattr("keras_vit.reports.explanations.EXAM_IMAGES", 4)
     folder, _ = digits_run
     result = in_process("visualize", folder, "--out", tmp_path, "--count", "3")
     *pictures, sheet = result.out.split()

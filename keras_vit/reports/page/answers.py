@@ -95,21 +95,20 @@ def answers_of(run: RunFolder, model: "keras.Model", operations: float) -> Answe
     summary = (summarize_multilabel if several else summarize)(logits, split.labels, labels)
     probabilities = (sigmoid if several else softmax)(logits.astype("float64"))
     order, classes = _worst(probabilities, split.labels)
-    shown = order[:_WORST]
-    explained, mistakes = "", ()
-    if len(shown):
-        images = _pixels(run, split, order[: max(_WORST, _LEAST)])
-        found, explained = _maps(model, images, classes[: len(images)], operations)
-        mistakes = tuple(
-            Mistake(
-                Path(split.name_of(i)).name,
-                picture(image),
-                map_over(image, one),
-                _said(labels, probabilities[i], int(wrong), several),
-                _true(labels, split.labels[i]),
-            )
-            for i, image, one, wrong in zip(shown, images, found, classes, strict=False)
+    images = _pixels(run, split, order[: max(_WORST, _LEAST)])
+    found, explained = _maps(model, images, classes[: len(images)], operations)
+    mistakes = tuple(
+        Mistake(
+            Path(split.name_of(i)).name,
+            picture(image),
+            map_over(image, one),
+            _said(labels, probabilities[i], wrong),
+            _true(labels, split.labels[i]),
         )
+        for i, wrong, image, one in zip(
+            order[:_WORST].tolist(), classes.tolist(), images, found, strict=False
+        )
+    )
     pairs = () if several else _pairs(run, split, labels, probabilities, summary)
     return Answers(summary, pairs, mistakes, len(order), explained)
 
@@ -122,9 +121,11 @@ def _logits(run: RunFolder, model: "keras.Model", split: Split) -> np.ndarray:
     return np.concatenate([ops.convert_to_numpy(model(x, training=False)) for x in batches])
 
 
-def _pixels(run: RunFolder, split: Split, places: Sequence[int]) -> np.ndarray:
+def _pixels(run: RunFolder, split: Split, places: np.ndarray) -> np.ndarray:
     """Float images `(n, height, width, channels)` as the model sees them."""
-    part = split.take(np.asarray(places, int))
+    part = split.take(places)
+    if not len(part):
+        return np.empty((0, 1, 1, 1), "float32")
     return np.concatenate(list(split_batches(part, run.metadata.preprocessing, _BATCH)))
 
 
@@ -150,6 +151,8 @@ def _maps(
     model: "keras.Model", images: np.ndarray, classes: np.ndarray, operations: float
 ) -> tuple[np.ndarray, str]:
     """Maps `(n, rows, columns)` by the method that passes the exam best, and how it did."""
+    if not len(images):
+        return np.empty((0, 1, 1)), ""
     from keras_vit.analysis import explain
     from keras_vit.analysis.exam import best
     from keras_vit.analysis.explanations import METHODS
@@ -163,7 +166,7 @@ def _maps(
     return explain(model, images, classes, grade.method), f"{grade.method}: {verdict(grade, count)}"
 
 
-def _said(labels: Sequence[str], probabilities: np.ndarray, wrong: int, several: bool) -> str:
+def _said(labels: Sequence[str], probabilities: np.ndarray, wrong: int) -> str:
     return f"{labels[wrong]} ({probabilities[wrong]:.0%})"
 
 
@@ -187,8 +190,8 @@ def _pairs(
         places = np.flatnonzero((split.labels == actual) & (predicted == taken))
         # The surest first.
         places = places[np.argsort(-probabilities[places, taken], kind="stable")][:_EXAMPLES]
-        images = _pixels(run, split, places) if len(places) else ()
-        names = (Path(split.name_of(i)).name for i in places)
-        examples = tuple((picture(x), name) for x, name in zip(images, names, strict=True))
+        names = (Path(split.name_of(i)).name for i in places.tolist())
+        images = map(picture, _pixels(run, split, places))
+        examples = tuple(zip(images, names, strict=True))
         found.append(Pair(**row, examples=examples))
     return tuple(found)

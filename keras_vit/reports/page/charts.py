@@ -53,8 +53,8 @@ def line_chart(
         return _BOTTOM - (_BOTTOM - _TOP) * (value - low) / (high - low)
 
     parts = [_tick_y(y(tick), _number(tick, ticks, percent)) for tick in ticks]
-    steps = sorted({round(tick) for tick in _ticks(first, last) if first <= tick <= last})
-    parts += [_text(x(step), _BOTTOM + 16, f"{step:g}", "middle") for step in steps or [first]]
+    steps = {round(tick) for tick in _ticks(first, last) if first <= tick <= last} or {round(first)}
+    parts += [_text(x(step), _BOTTOM + 16, f"{step:g}", "middle") for step in steps]
     parts.append(_mark(x(chosen), f"epoch {chosen:g}, chosen"))
     for number, line in enumerate(lines):
         points = [
@@ -144,7 +144,7 @@ def _mark(x: float, words: str) -> Markup:
 
 def _legend(lines: Sequence[Series]) -> list[Markup]:
     """The names of the lines with a piece of each, at the upper right; one line needs none."""
-    parts, x = [], _RIGHT
+    parts, x = [], float(_RIGHT)
     for number, line in reversed(list(enumerate(lines if len(lines) > 1 else ()))):
         parts.append(_text(x, 13, line.name, "end"))
         x -= 6.2 * len(line.name) + 8
