@@ -29,9 +29,11 @@ NAMES = {
 
 ROOMS = {
     "analysis": (
-        "Grade artefacts attention_distance attention_entropy attention_maps "
-        "attention_of_the_output effective_rank examine explain patch_filters pointing "
-        "position_similarity reconstruct rollout token_norms token_similarity"
+        "Grade LayerCost Moved Neuron artefacts attention_distance attention_entropy "
+        "attention_maps attention_of_the_output effective_rank examine explain "
+        "heads_of_the_output layer_costs move_to_register patch_filters pointing "
+        "position_similarity reconstruct register_neurons rollout rollout_of_the_output "
+        "token_norms token_similarity"
     ),
     "data": (
         "Arrays Audit Encoded Files Finding ImageSet Preprocessing Split audit_files "

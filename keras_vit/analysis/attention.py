@@ -28,26 +28,56 @@ def attention_maps(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return _maps_and_tokens(model, images)[0]
 
 
-def attention_of_the_output(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """How much the output attends to each patch, averaged over heads.
+def heads_of_the_output(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """How much the output attends to each patch, by head.
 
-    Of a model with a class token this is that token's row in the last block; of one with a pool of
-    attention what the pool reads; in any other the rows of all patches, averaged.
+    Of a model that reads its class token (and its distillation token) this is that token's row in
+    the last block (or the mean of both); of one that reads the average of tokens the mean of
+    their rows; of one that reads both, the mean of these; and of one with a pool of attention what
+    the pool reads.
 
     Args:
         model: a model built by `keras_vit.vit`.
         images: `(batch, height, width, channels)`, 0 to 255.
 
     Returns:
-        float32 `(batch, rows, columns)` over the grid of patches; what goes to the class token
-        itself and to registers is left out, so that the sum is at most 1.
+        float32 `(batch, heads, rows, columns)` over the grid of patches; what goes to the tokens
+        before them is left out, so that the sum is at most 1.
     """
     config = config_of(model)
     maps, tokens = _maps_and_tokens(model, images)
     if config.pool == "map":
-        read = _numpy(pool_weights(model, tokens)).mean(axis=(1, 2))  # (B, tokens read)
-        return read[:, config.num_prefix_tokens - config.pooled_from :].reshape(-1, *config.grid)
-    return patches_read(maps[-1].mean(axis=1), config)
+        read = _numpy(pool_weights(model, tokens))[:, :, 0]  # (B, heads, tokens read)
+        read = read[..., config.num_prefix_tokens - config.pooled_from :]
+    else:
+        read = read_by_the_output(maps[-1], config)
+    return read.reshape(*read.shape[:2], *config.grid)
+
+
+def attention_of_the_output(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """The mean of `heads_of_the_output`: float32 `(batch, rows, columns)`."""
+    return heads_of_the_output(model, images).mean(axis=1)
+
+
+def rollout_of_the_output(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What flows from each patch to the output, through all blocks; see `rollout`.
+
+    Args:
+        model: a model built by `keras_vit.vit`.
+        images: `(batch, height, width, channels)`, 0 to 255.
+
+    Returns:
+        float32 `(batch, rows, columns)`.
+    """
+    config = config_of(model)
+    maps, tokens = _maps_and_tokens(model, images)
+    flow = rollout(maps)
+    if config.pool == "map":
+        weights = _numpy(pool_weights(model, tokens)).mean(axis=1)  # (B, 1, tokens read)
+        read = (weights @ flow[:, config.pooled_from :])[:, 0, config.num_prefix_tokens :]
+    else:
+        read = read_by_the_output(flow, config)
+    return read.reshape(-1, *config.grid)
 
 
 def rollout(
@@ -61,7 +91,8 @@ def rollout(
     Args:
         maps: `(depth, batch, heads, tokens, tokens)` as `attention_maps` returns them.
         head_fusion: "mean", "max" or "min" over heads.
-        discard_ratio: share of the smallest weights of each row that count as zero, 0 to below 1.
+        discard_ratio: share of the smallest weights of each row that count as zero, 0 to below 1;
+            what equals the smallest of the others stays.
         residual: share of the identity, 0 to 1.
 
     Returns:
@@ -75,8 +106,8 @@ def rollout(
         weights = getattr(heads, head_fusion)(axis=1)  # (B, T, T)
         dropped = int(discard_ratio * tokens)
         if dropped:
-            least = np.sort(weights, axis=-1)[..., dropped - 1 : dropped]
-            weights = np.where(weights > least, weights, 0)
+            least = np.sort(weights, axis=-1)[..., dropped : dropped + 1]
+            weights = np.where(weights >= least, weights, 0)
         weights = weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-12)
         flow = (1 - residual) * weights @ flow + residual * flow
     return flow.astype("float32")
@@ -119,19 +150,22 @@ def attention_entropy(maps: np.ndarray) -> np.ndarray:
     return -(maps * logs).sum(axis=-1).mean(axis=(1, 3)).astype("float32")
 
 
-def patches_read(flow: np.ndarray, config: ViTConfig) -> np.ndarray:
-    """What the output token reads of the patches, of weights between all tokens.
+def read_by_the_output(flow: np.ndarray, config: ViTConfig) -> np.ndarray:
+    """What the representation reads of the patches, of weights between all tokens.
 
     Args:
-        flow: `(batch, tokens, tokens)`, rows that read and columns that are read.
-        config: that of the model.
+        flow: `(..., tokens, tokens)`, rows that read and columns that are read.
+        config: that of the model, whose pool is not one of attention.
 
     Returns:
-        `(batch, rows, columns)`.
+        `(..., patches)`.
     """
-    prefix = config.num_prefix_tokens
-    rows = flow[:, 0] if config.class_token else flow[:, prefix:].mean(axis=1)
-    return rows[:, prefix:].reshape(-1, *config.grid)
+    read = []
+    if "token" in config.pool:
+        read.append(flow[..., : 2 if config.distillation_token else 1, :].mean(axis=-2))
+    if "average" in config.pool:
+        read.append(flow[..., config.pooled_from :, :].mean(axis=-2))
+    return np.mean(read, axis=0)[..., config.num_prefix_tokens :]
 
 
 def _maps_and_tokens(model: keras.Model, images: np.ndarray):

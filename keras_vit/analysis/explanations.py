@@ -12,14 +12,12 @@ import numpy as np
 from keras import ops
 
 from keras_vit.analysis.attention import (
-    attention_maps,
     attention_of_the_output,
-    patches_read,
-    rollout,
+    read_by_the_output,
+    rollout_of_the_output,
 )
 from keras_vit.analysis.gradients import gradients
 from keras_vit.analysis.walk import outputs_of, pool_weights, through, tokens_of
-from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError, unknown
 from keras_vit.models import blocks, config_of
 
@@ -77,7 +75,7 @@ def relevance(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np
     if config.pool == "map":  # what the pool reads, of tokens that have read others
         read = _positive(maps[-1] * slopes[-1])  # (B, 1, tokens read)
         return (read @ flow[:, config.pooled_from :])[:, 0, config.num_prefix_tokens :]
-    return _of_the_output(flow - np.eye(tokens, dtype="float32"), config)
+    return read_by_the_output(flow - np.eye(tokens, dtype="float32"), config)
 
 
 def legrad(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -125,7 +123,7 @@ def _attention(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> n
 
 
 def _rollout(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    return patches_read(rollout(attention_maps(model, images)), config_of(model))
+    return rollout_of_the_output(model, images)
 
 
 METHODS: dict[str, Callable[[keras.Model, np.ndarray, np.ndarray], np.ndarray]] = {
@@ -168,17 +166,6 @@ def _score(logits: Any, classes: np.ndarray) -> Any:
 def _positive(product: np.ndarray) -> np.ndarray:
     """The positive part, averaged over heads: `(batch, queries, keys)`."""
     return np.maximum(product, 0).mean(axis=1)
-
-
-def _of_the_output(flow: np.ndarray, config: ViTConfig) -> np.ndarray:
-    """What the representation reads of the patches, of what tokens read of tokens."""
-    prefix = config.num_prefix_tokens
-    read = []
-    if "token" in config.pool:
-        read.append(flow[:, : 2 if config.distillation_token else 1].mean(axis=1))
-    if "average" in config.pool:
-        read.append(flow[:, config.pooled_from :].mean(axis=1))
-    return sum(read)[:, prefix:]
 
 
 def _numpy(tensor: Any) -> np.ndarray:

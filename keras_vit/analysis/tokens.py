@@ -9,6 +9,7 @@ from keras_vit.analysis.walk import through, tokens_of
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.layers import sincos2d
+from keras_vit.layers.relative_position import relative_position_index
 from keras_vit.layers.rotary import axial_angles, coordinates
 from keras_vit.models import blocks, config_of
 
@@ -21,17 +22,20 @@ def position_similarity(model: keras.Model) -> np.ndarray:
     """How alike the positions of patches are: figure 7, center, of arXiv 2010.11929.
 
     Args:
-        model: a model with learned, fixed or rotary positions.
+        model: a model that knows positions.
 
     Returns:
         float32 `(rows, columns, rows, columns)`, -1 to 1: the cosine of the embeddings of two
         patches; for rotary positions the mean cosine of the angles between them, which is what a
-        query of ones scores on a key of ones.
+        query of ones scores on a key of ones; for a relative bias what it adds to the score of a
+        query (first) on a key, the mean of heads and blocks, over the largest magnitude.
 
     Raises:
         UserError: for a model without positions.
     """
     config = config_of(model)
+    if config.relative_position_bias and config.position == config.rotary == "none":
+        return _mean_bias(model, config).reshape(*config.grid, *config.grid)
     table = _position_table(model, config)
     table = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
     return (table @ table.T).reshape(*config.grid, *config.grid).astype("float32")
@@ -78,8 +82,12 @@ def artefacts(model: keras.Model, images: np.ndarray) -> np.ndarray:
         bool `(batch, rows, columns)`: whose length after the last block is more than `ARTEFACT`
         times the median of the image.
     """
-    last = token_norms(model, images)[-1]
-    return last > ARTEFACT * np.median(last, axis=(1, 2), keepdims=True)
+    return long_tokens(token_norms(model, images)[-1])
+
+
+def long_tokens(norms: np.ndarray) -> np.ndarray:
+    """Which of the lengths `(..., rows, columns)` are more than `ARTEFACT` times their median."""
+    return norms > ARTEFACT * np.median(norms, axis=(-2, -1), keepdims=True)
 
 
 def token_similarity(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -109,6 +117,18 @@ def effective_rank(model: keras.Model, images: np.ndarray) -> np.ndarray:
         entropy = -(shares * np.log(np.maximum(shares, 1e-30))).sum(axis=-1)
         found.append(np.exp(entropy).mean())
     return np.asarray(found, "float32")
+
+
+def _mean_bias(model: keras.Model, config: ViTConfig) -> np.ndarray:
+    """The relative bias of all heads and blocks: `(queries, keys)`, both patches, -1 to 1."""
+    index, prefix = (
+        relative_position_index(config.grid, config.class_token),
+        int(config.class_token),
+    )
+    tables = [block.attention.relative_position_bias.table for block in blocks(model)]
+    table = np.mean([_numpy(table) for table in tables], axis=(0, 2))  # (offsets,)
+    bias = table[index][prefix:, prefix:]
+    return bias / max(float(np.abs(bias).max()), 1e-12)
 
 
 def _position_table(model: keras.Model, config: ViTConfig) -> np.ndarray:

@@ -16,7 +16,9 @@ from keras_vit.layers import AttentionPool, LayerScale, TransformerBlock
 from keras_vit.models import config_of
 from keras_vit.models.graph import read_out
 
-Change = Callable[[Any], Any]  # of attention weights, (batch, heads, queries, keys)
+# Of attention weights `(batch, heads, queries, keys)`, or of an MLP's hidden layer
+# `(batch, tokens, mlp_dim)`.
+Change = Callable[[Any], Any]
 
 
 def tokens_of(model: keras.Model, images: np.ndarray) -> Any:
@@ -34,13 +36,16 @@ def tokens_of(model: keras.Model, images: np.ndarray) -> Any:
     return x
 
 
-def through(block: TransformerBlock, x: Any, change: Change | None = None) -> tuple[Any, Any]:
+def through(
+    block: TransformerBlock, x: Any, change: Change | None = None, hidden: Change | None = None
+) -> tuple[Any, Any]:
     """A block on tokens.
 
     Args:
         block: the block.
         x: `(batch, tokens, width)`.
         change: what becomes of its attention weights.
+        hidden: what becomes of the hidden layer of its MLP, after activation and gate.
 
     Returns:
         The tokens that it returns, and the weights with which they were computed.
@@ -51,8 +56,9 @@ def through(block: TransformerBlock, x: Any, change: Change | None = None) -> tu
     weights = weights if change is None else change(weights)
     y = block.attention.read(weights, y)
     x = x + _scaled(y if before else block.attention_norm(y), block.attention_branch)
-    y = block.mlp(block.mlp_norm(x)) if before else block.mlp_norm(block.mlp(x))
-    return x + _scaled(y, block.mlp_branch), weights
+    y = block.mlp.activations(block.mlp_norm(x) if before else x)
+    y = block.mlp.read(y if hidden is None else hidden(y))
+    return x + _scaled(y if before else block.mlp_norm(y), block.mlp_branch), weights
 
 
 def outputs_of(model: keras.Model, x: Any, change: Change | None = None) -> Any:

@@ -2,12 +2,65 @@
 """What a model costs, counted from the shapes of its variables."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keras_vit.config.variables import shapes, stem_units
 
 if TYPE_CHECKING:
     from keras_vit.config.vit_config import ViTConfig
+
+
+class LayerCost(NamedTuple):
+    """What a layer costs, of one image.
+
+    Attributes:
+        parameters: its weights.
+        multiply_adds: of its products of matrices and its convolutions.
+        activations: numbers that these write. Norms, activation functions and sums write others,
+            which a compiler puts into the same pass; of a network's costs this one foretells best
+            how long an accelerator takes (arXiv 2003.13678, section 3).
+    """
+
+    parameters: int
+    multiply_adds: int
+    activations: int
+
+    def plus(self, parameters: int, multiply_adds: int, activations: int) -> "LayerCost":
+        """The sum of two."""
+        return LayerCost(
+            self.parameters + parameters,
+            self.multiply_adds + multiply_adds,
+            self.activations + activations,
+        )
+
+
+def layer_costs(config: "ViTConfig", visible: int | None = None) -> dict[str, LayerCost]:
+    """What each layer with weights costs, by its name, in the order of the model.
+
+    What does not depend on the image, the angles of mixed rotary positions, is left out.
+
+    Args:
+        config: the model.
+        visible: patches that the blocks see; None for all.
+    """
+    tokens = config.num_prefix_tokens + (config.num_patches if visible is None else visible)
+    places, found = _stem_places(config), {}
+    for path, shape in shapes(config).items():
+        name, size = path.split("/", 1)[0], math.prod(shape)
+        # A kernel is used once at each place of its output.
+        used = 0
+        if path.endswith("/kernel"):
+            used = places[path] if path in places else _places(config, path, tokens)
+        cost = found.get(name, LayerCost(0, 0, 0))
+        found[name] = cost.plus(size, used * size, used * _outputs(path, shape))
+    attention = _attention(config.width, config.num_heads, tokens, tokens)
+    for i in range(config.depth):
+        found[f"block_{i:02d}"] = found[f"block_{i:02d}"].plus(0, *attention)
+    if config.pool == "map":  # one query
+        heads = config.pool_heads or config.num_heads
+        read = _attention(config.width, heads, 1, tokens - config.pooled_from)
+        found["pool"] = found["pool"].plus(0, *read)
+    return found
 
 
 def num_parameters(config: "ViTConfig") -> int:
@@ -25,20 +78,7 @@ def forward_flops(config: "ViTConfig", visible: int | None = None) -> int:
         config: the model.
         visible: patches that the blocks see; None for all.
     """
-    patches = config.num_patches if visible is None else visible
-    tokens = config.num_prefix_tokens + patches
-    places = _stem_places(config)
-    multiply_adds = 0
-    for path, shape in shapes(config).items():
-        if path.endswith("/kernel"):
-            # A kernel is used once at each place of its output.
-            used = places[path] if path in places else _places(config, path, tokens)
-            multiply_adds += used * math.prod(shape)
-    # Queries times keys, and their softmax times values.
-    multiply_adds += config.depth * 2 * tokens**2 * config.width
-    if config.pool == "map":  # one query
-        multiply_adds += 2 * (tokens - config.pooled_from) * config.width
-    return 2 * multiply_adds
+    return 2 * sum(cost.multiply_adds for cost in layer_costs(config, visible).values())
 
 
 def training_bytes(
@@ -71,6 +111,17 @@ def training_bytes(
     weights = num_parameters(config)
     variables = weights + (1 + slots) * (weights if trained is None else trained)
     return 4 * variables + number_bytes * batch_size * kept
+
+
+def _attention(width: int, heads: int, queries: int, keys: int) -> tuple[int, int]:
+    """Multiply-adds and numbers written of queries times keys, and their softmax times values."""
+    return 2 * queries * keys * width, heads * queries * keys + queries * width
+
+
+def _outputs(path: str, shape: tuple[int, ...]) -> int:
+    """Numbers that a kernel writes at one place."""
+    by_head = path.split("/")[-2] in ("query", "key", "value")  # (width, heads, head_dim)
+    return math.prod(shape[1:]) if by_head else shape[-1]
 
 
 def _places(config: "ViTConfig", path: str, tokens: int) -> int:

@@ -93,13 +93,19 @@ class FeedForward(Composite):
         self.restore_quantization()
 
     def call(self, x, training=None):
+        return self.read(self.activations(x), training=training)
+
+    def activations(self, x):
+        """The layer between, after its activation and gate: `(batch, tokens, hidden_width)`."""
         activation = ACTIVATIONS[self.activation]
-        y = self.hidden(x)  # (B, tokens, hidden_width)
-        y = activation(y) if self.gate is None else activation(self.gate(x)) * y
-        y = self.hidden_dropout(y, training=training)
+        y = self.hidden(x)
+        return activation(y) if self.gate is None else activation(self.gate(x)) * y
+
+    def read(self, activations, training=None):
+        """What the last layer makes of them: `(batch, tokens, width)`."""
+        y = self.hidden_dropout(activations, training=training)
         y = y if self.inner_norm is None else self.inner_norm(y)
-        y = self.output_projection(y)  # (B, tokens, width)
-        return self.output_dropout(y, training=training)
+        return self.output_dropout(self.output_projection(y), training=training)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -9,10 +9,12 @@ from keras_vit.analysis import (
     attention_entropy,
     attention_maps,
     attention_of_the_output,
+    heads_of_the_output,
     rollout,
+    rollout_of_the_output,
 )
 from tests.contracts import randomize, to_numpy
-from tests.models.test_vit import AVERAGE, tiny
+from tests.models.test_vit import AVERAGE, OPTIONS, tiny
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,59 @@ def test_a_pool_of_attention_tells_what_it_reads(images):
     np.testing.assert_allclose(grid.reshape(3, 24), to_numpy(weights).mean(axis=(1, 2)), atol=2e-6)
 
 
+@pytest.mark.parametrize("pool", ["average", "token_and_average"])
+def test_what_is_read_is_the_pool_s_choice_although_there_is_a_class_token(images, pool):
+    model = make(pool=pool, register_tokens=1)
+    maps = attention_maps(model, images)[-1]  # class token, register, 24 patches
+    expected = maps[:, :, 2:, 2:].mean(axis=2)
+    if pool == "token_and_average":
+        expected = (expected + maps[:, :, 0, 2:]) / 2
+    heads = heads_of_the_output(model, images)
+    np.testing.assert_allclose(heads.reshape(3, 2, 24), expected, atol=1e-7)
+    np.testing.assert_allclose(attention_of_the_output(model, images), heads.mean(axis=1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain",
+        "average",
+        "map with registers",
+        "distillation",
+        "hybrid",
+        "not square",
+        "EVA-02",
+        "BEiT",
+        "AIMv2",
+        "norms after the branches",
+        "token and average",
+    ],
+)
+def test_a_model_that_looks_everywhere_alike_gives_level_maps(images, name):
+    """Without queries every score is equal: each of the tokens has an equal share."""
+    model = make(**OPTIONS[name])
+    config = model.config
+    for variable in model.variables:
+        if "/query" in variable.path or variable.path.endswith("relative_position_bias/table"):
+            variable.assign(np.zeros(variable.shape))
+    read = config.num_patches if config.pool == "map" else config.num_tokens
+    grid = attention_of_the_output(model, images)
+    np.testing.assert_allclose(grid, 1 / read, rtol=1e-5)
+    flow = rollout_of_the_output(model, images)
+    assert flow.shape == (3, *config.grid)
+    np.testing.assert_allclose(flow, np.broadcast_to(flow[:, :1, :1], flow.shape), rtol=1e-5)
+
+
+def test_rollout_through_a_pool_of_attention(images):
+    model = make(pool="map", class_token=False, register_tokens=1)
+    x = keras.Model(model.input, model.get_layer("encoder_norm").output)(images)
+    weights = to_numpy(model.get_layer("pool")(x, return_attention_scores=True)[1])
+    flow = rollout(attention_maps(model, images))[:, 1:]  # patches read, of all tokens
+    expected = np.einsum("bn,bnt->bt", weights.mean(axis=(1, 2)), flow)[:, 1:]
+    found = rollout_of_the_output(model, images).reshape(3, 24)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
 def uniform(tokens, depth=3):
     return np.full((depth, 2, 4, tokens, tokens), 1 / tokens, "float32")
 
@@ -98,6 +153,8 @@ def test_rollout_fuses_heads_and_discards_the_least():
     assert rollout(heads, "min", residual=0)[0, 0] == pytest.approx([0.2 / 0.6, 0.4 / 0.6])
     kept = rollout(heads[:, :, :1], discard_ratio=0.5, residual=0)[0, 0]
     assert kept == pytest.approx([1, 0])
+    # Where all weights are equal none is the least.
+    np.testing.assert_allclose(rollout(uniform(5), discard_ratio=0.5), rollout(uniform(5)))
     with pytest.raises(UserError, match="head_fusion"):
         rollout(heads, "sum")
 

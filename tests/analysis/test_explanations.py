@@ -10,7 +10,20 @@ from keras_vit.models import blocks
 from tests.contracts import randomize, to_numpy
 from tests.models.test_vit import AVERAGE, OPTIONS, tiny
 
-WALKED = ("plain", "distillation", "EVA-02", "BEiT", "AIMv2", "norms after the branches", "map")
+WALKED = [
+    "plain",
+    "distillation",
+    "EVA-02",
+    "BEiT",
+    "AIMv2",
+    "norms after the branches",
+    "map",
+    "hybrid",
+    "CLIP",
+    "layer scale and QK-norm",
+    "token and average",
+    "mixed rotary positions",
+]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +37,7 @@ def make(**options):
     return model
 
 
-@pytest.mark.parametrize("name", [*WALKED, "layer scale and QK-norm", "token and average"])
+@pytest.mark.parametrize("name", WALKED)
 def test_the_walk_is_the_model(images, name):
     model = make(**OPTIONS[name])
     x = tokens_of(model, images)
@@ -56,29 +69,61 @@ def test_a_map_of_every_method_and_pool(images, method, options):
     np.testing.assert_allclose(other[1], maps[1], rtol=1e-4, atol=1e-6 * maps[1].max())
 
 
-def test_relevance_of_one_block_is_attention_times_its_gradient(images):
-    """The gradient by differences: what the logit gains when the class token reads a patch more."""
-    model = make(depth=1)
-    block, step = model.get_layer("block_00"), 1e-2
-    start = to_numpy(tokens_of(model, images))
-    weights = to_numpy(through(block, start)[1])
-    # Of each image a copy for each weight of the class token on a patch: (image, head and patch).
-    many, change = start.repeat(2 * 24, axis=0), np.zeros((2, 2 * 24, 2, 25, 25), "float32")
-    for head in range(2):
-        for patch in range(24):
-            change[:, 24 * head + patch, head, 0, 1 + patch] = step
-    change = change.reshape(-1, 2, 25, 25)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain",
+        "distillation",
+        "hybrid",
+        "EVA-02",
+        "BEiT",
+        "norms after the branches",
+        "token and average",
+    ],
+)
+def test_one_block_by_differences(images, name):
+    """Relevance is attention times its gradient, and LeGrad the gradient: by differences, what the
+    logit gains when a token reads another one more."""
+    # With a smooth activation: differences across ReLU's kink are none.
+    model, step = make(**{**OPTIONS[name], "depth": 1, "activation": "gelu"}), 1e-2
+    block, config, image = model.get_layer("block_00"), model.config, images[:1]
+    start = to_numpy(tokens_of(model, image))
+    weights = to_numpy(through(block, start)[1])  # (1, 2, T, T)
+    # A copy of the image for each weight.
+    change = step * np.eye(weights.size, dtype="float32").reshape(-1, *weights.shape[1:])
+    many = start.repeat(weights.size, axis=0)
 
     def logits(change):
         x, _ = through(block, many, lambda weights: weights + change)
         return to_numpy(outputs_of(model, x))[:, 1]
 
-    slope = (logits(change) - logits(-change)) / (2 * step)
-    product = slope.reshape(2, 2, 24) * weights[:, :, 0, 1:]
-    expected = np.maximum(product, 0).mean(axis=1)
-    found = relevance(model, images, np.array([1, 1]))
+    slope = ((logits(change) - logits(-change)) / (2 * step)).reshape(weights.shape)
+    gained = np.maximum(slope * weights, 0).mean(axis=1)  # (1, T, T)
+    prefix = config.num_prefix_tokens
+    rows = {
+        "token": gained[:, : 2 if config.distillation_token else 1].mean(axis=1),
+        "average": gained[:, prefix:].mean(axis=1),
+    }
+    expected = np.mean([row for key, row in rows.items() if key in config.pool], axis=0)
+    expected = expected[:, prefix:].reshape(1, *config.grid)
     # Differences of float32 logits of size 1 over 2e-2: 1e-5 of a slope.
-    np.testing.assert_allclose(found, expected, atol=2e-3 * expected.max())
+    found = relevance(model, image, np.array([1])).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, atol=4e-3 * expected.max())
+    expected = np.maximum(slope, 0).mean(axis=(1, 2))[:, prefix:].reshape(1, *config.grid)
+    found = explain(model, image, [1], "legrad")
+    np.testing.assert_allclose(found, expected, atol=4e-3 * expected.max())
+
+
+def test_the_gradient_by_differences(images):
+    """What the logit gains when a normalised pixel grows by a share of itself."""
+    model, step, image = make(pixel_mean=(0.4, 0.5, 0.6), pixel_std=0.25), 1e-3, images[:1]
+    zero = 255 * np.array((0.4, 0.5, 0.6), "float32")  # the color that becomes 0
+    change = np.eye(16 * 24, dtype="float32").reshape(-1, 16, 24, 1) * (image - zero) * step
+    more, less = (to_numpy(model(image + sign * change))[:, 1] for sign in (1, -1))
+    speaks = np.abs((more - less) / (2 * step)).reshape(4, 4, 6, 4).sum(axis=(1, 3))
+    found = explain(model, image, [1], "gradient")[0]
+    # Differences of float32 logits of size 1 over 2e-3: 1e-4 of each of 16 pixels.
+    np.testing.assert_allclose(found, speaks, atol=16 * 2e-4 * max(1, np.abs(more).max()))
 
 
 def test_the_predicted_class_is_the_usual_one(images):

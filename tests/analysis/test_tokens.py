@@ -13,6 +13,7 @@ from keras_vit.analysis import (
     token_similarity,
 )
 from keras_vit.analysis import tokens as room
+from keras_vit.models import blocks
 from tests.contracts import randomize, to_numpy
 from tests.models.test_vit import tiny
 
@@ -50,6 +51,19 @@ def test_fixed_positions_and_none():
     assert similarity[0, 0, 0, 1] > similarity[0, 0, 3, 5]
     with pytest.raises(UserError, match="no positions"):
         position_similarity(make(position="none"))
+
+
+def test_a_relative_bias_is_the_mean_of_its_tables():
+    """Each table says minus the distance of a key from its query, times the block's own factor."""
+    model = make(relative_position_bias=True, position="none")
+    down, right = np.mgrid[-3:4, -5:6]
+    distance = np.append(np.hypot(down, right), [9, 9, 9])  # and the class token's three
+    for factor, block in enumerate(blocks(model), 1):
+        bias = block.attention.relative_position_bias
+        bias.table.assign(-factor * np.stack([distance] * 2, axis=1))
+    found = position_similarity(model)
+    assert found[0, 0, 3, 5] == pytest.approx(-1) and found[1, 2, 1, 2] == 0
+    assert found[2, 2, 2, 3] == pytest.approx(-1 / np.hypot(3, 5), rel=1e-5)
 
 
 def test_filters_of_a_kernel_of_two_directions():
