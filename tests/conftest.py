@@ -102,9 +102,12 @@ def no_exports(monkeypatch):
 def untraced_runs():
     """Trains operation by operation: to trace a graph takes seconds, and a run of few steps less.
 
-    `digits_run` and test_resume.py's `test_stopped_and_resumed_in_graphs` are those of graphs.
+    `digits_run` and test_resume.py's `test_stopped_and_resumed_in_graphs` are those of graphs. Nor
+    are curves drawn.
     """
     import keras
+
+    from keras_vit.training import history
 
     def compile(model, *args, **kwargs):
         return traced(model, *args, **{**kwargs, "run_eagerly": True, "jit_compile": False})
@@ -112,6 +115,7 @@ def untraced_runs():
     traced = keras.Model.compile
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "compile", compile)
+        patch.setattr(history, "draw_curves", lambda path, rows: None)
         yield
 
 

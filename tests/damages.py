@@ -38,8 +38,8 @@ DAMAGES = {
     "not text": lambda path: path.write_bytes(b"\xff\xfe\x00\x80" * 100),
 }
 TEXTS = ("empty", "null", "list", "object", "deep", "deep object")  # may be any text file
-# A few ways by each reader of a run; the reader that they share has the rest in
-# tests/untrusted/test_reading.py.
+# A few ways by each reader of a run; tests/untrusted/test_reading.py has the rest, by the reader
+# that they share.
 WAYS = [
     way if way in ("link", "pipe", "deep") else pytest.param(way, marks=pytest.mark.slow)
     for way in DAMAGES

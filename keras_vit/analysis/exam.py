@@ -18,6 +18,7 @@ from keras_vit.models import config_of
 
 REFERENCES = ("center", "random")  # maps that know nothing of the model
 _CERTAIN = 2.0  # standard errors
+_VALUES = 2**24  # of pixels that the model is given at once: 64 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,13 +117,16 @@ def areas(
     order = np.argsort(-maps.reshape(batch, -1), axis=1, kind="stable")
     ranks = np.argsort(order, axis=1).reshape(maps.shape)
     fill = images.mean(axis=(1, 2), keepdims=True)
-    curves = np.zeros((2, steps + 1, batch))
-    for step in range(steps + 1):
-        first = _of_pixels(ranks < round(step / steps * patches), images.shape)
-        for curve, kept in zip(curves, (~first, first), strict=True):
-            probabilities = _probabilities(model, np.where(kept, images, fill))
-            curve[step] = probabilities[np.arange(batch), classes]
-    return np.asarray(np.trapezoid(curves, dx=1 / steps, axis=1))
+    gone = [ranks < round(step / steps * patches) for step in range(steps + 1)]
+    kept = np.concatenate([np.logical_not(gone), gone])  # (2 * steps + 2, B, rows, columns)
+    parts = min(len(kept), -(-len(kept) * images.size // _VALUES))
+    curves = []
+    for part in np.array_split(kept, parts):  # as many as are worth a call of the model
+        shown = np.where(_of_pixels(part, images.shape), images, fill)  # (part, B, H, W, C)
+        found = _probabilities(model, shown.reshape(-1, *images.shape[1:]))
+        curves.append(found.reshape(len(part), batch, -1)[:, np.arange(batch), classes])
+    both = np.concatenate(curves).reshape(2, steps + 1, batch)
+    return np.asarray(np.trapezoid(both, dx=1 / steps, axis=1))
 
 
 def center_map(count: int, grid: tuple[int, int]) -> np.ndarray:
@@ -165,9 +169,9 @@ def _grade(method: str, found: np.ndarray, chance: np.ndarray) -> Grade:
 
 
 def _of_pixels(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A mask of patches as one of pixels, `(batch, height, width, 1)`."""
-    height, width = shape[1] // cells.shape[1], shape[2] // cells.shape[2]
-    return cells.repeat(height, axis=1).repeat(width, axis=2)[..., None]
+    """Masks of patches, `(..., rows, columns)`, as those of pixels, `(..., height, width, 1)`."""
+    height, width = shape[1] // cells.shape[-2], shape[2] // cells.shape[-1]
+    return cells.repeat(height, axis=-2).repeat(width, axis=-1)[..., None]
 
 
 def _probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:

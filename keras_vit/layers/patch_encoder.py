@@ -103,6 +103,12 @@ class PatchEncoder(Composite):
                 self.norm, self.norm_epsilon, name="patch_norm", dtype=self.dtype_policy
             )
             self.patch_norm.build((*input_shape[:-1], self.width))
+        self._add_embeddings(rows * columns)
+        self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.restore_quantization()
+
+    def _add_embeddings(self, patches: int) -> None:
+        """Tokens before the patches, and where there are learned ones, positions of all tokens."""
         self.class_embedding = self.distillation_embedding = None
         self.register_embedding = self.position_embedding = None
         if self.class_token:
@@ -121,12 +127,10 @@ class PatchEncoder(Composite):
             )
         if self.position == "learned":
             self.position_embedding = self.add_weight(
-                (1, rows * columns + self.num_prefix_positions, self.width),
+                (1, patches + self.num_prefix_positions, self.width),
                 keras.initializers.RandomNormal(stddev=0.02),
                 name="position_embedding",
             )
-        self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
-        self.restore_quantization()
 
     def call(self, patches, training=None):
         x = self.projection(patches)  # (B, N, D)

@@ -19,6 +19,7 @@ def paper_imagenet() -> Recipe:
     Table 3: Adam (0.9, 0.999), batch 4096, rate 3e-3, cosine, 10,000 steps of warm-up, weight decay
     0.3, dropout 0.1, gradients clipped at 1; a tanh layer before the head (section 3.1). Of crops
     and flips the paper says nothing; they are those of the released code.
+
     Published, after fine-tuning at 384 pixels (table 5): ImageNet 77.91 %, CIFAR-10 98.13 %.
     Hardware: TPUv3. Other sizes: `--set model=L/16`, with the same numbers.
     """
@@ -44,6 +45,7 @@ def paper_imagenet21k() -> Recipe:
     vision_transformer): the rate ends at 1e-5, a tanh layer of 768 before the head, and the bias of
     the head starts from -10. Of the loss nothing is said there; such a bias starts a sigmoid over
     21,843 classes near their frequency.
+
     Published, after fine-tuning at 384 pixels (table 5): ImageNet 83.97 %, CIFAR-10 98.95 %,
     CIFAR-100 91.67 %. Hardware: TPUv3.
     """

@@ -47,7 +47,7 @@ class History(keras.callbacks.Callback):
         self.rows: list[dict[str, float]] = []
         self._traced = False
         self._carried = 0.0  # seconds of this epoch before the run was resumed
-        self._drawn = -math.inf  # when
+        self._drawn, self._epochs_drawn = -math.inf, 0  # when, and how many
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = self._timed_from = self._last_step = time.perf_counter()
@@ -84,7 +84,7 @@ class History(keras.callbacks.Callback):
             self._draw()
 
     def on_train_end(self, logs=None):
-        if self.rows:
+        if len(self.rows) > self._epochs_drawn:
             self._draw()
 
     @property
@@ -103,7 +103,7 @@ class History(keras.callbacks.Callback):
 
     def _draw(self):
         draw_curves(self.run.curves_picture, self.rows)
-        self._drawn = time.perf_counter()
+        self._drawn, self._epochs_drawn = time.perf_counter(), len(self.rows)
 
     def _seconds(self):
         return self._carried + time.perf_counter() - self._began

@@ -43,8 +43,8 @@ IMAGE_SIDE = 65_535
 MODEL = 200 * 10**9
 # Files that a checkpoint may be in; at 200 MB each, they hold what `MODEL` allows.
 MODEL_PARTS = 1_000
-# A download of weights whose server does not say how long it is: hubs say it, and
-# a Vision Transformer of 2 billion weights in float32 has 8 GB.
+# A download of weights whose server does not say how long it is: hubs say it, and a Vision
+# Transformer of 2 billion weights in float32 has 8 GB.
 DOWNLOAD_WITHOUT_LENGTH = 10 * 10**9
 # Bytes that must come in each minute of one (5 kB/s); a server that is slower may never end.
 DOWNLOAD_MINUTE = 300_000

@@ -74,6 +74,27 @@ def fetch(
             states, or has more bytes than the server said, than the disk has room for, or than
             `keras_vit.untrusted.limits` allows.
     """
+    target = _target(url, folder, name)
+    record_file = target.with_name(f"{target.name}.record.json")
+    record = _known(record_file)
+    if record and target.is_file():
+        _check(target, record)
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    _download(url, part, token)
+    found = Record(url, part.stat().st_size, _sha256(part))
+    problem = _another_file(found, record, sha256, record_file)
+    if problem:
+        part.unlink()
+        raise UserError(f"{url}: the file is not the one that was {problem}")
+    write_text(record_file, json.dumps(found._asdict(), indent=2) + "\n")
+    part.replace(target)
+    return target
+
+
+def _target(url: str, folder: str | os.PathLike | None, name: str | None) -> Path:
+    """Where the file of a URL is kept."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError as error:
@@ -85,31 +106,7 @@ def fetch(
         raise UserError(f"{url}: expected a URL that ends in a plain file name, received {name!r}.")
     if folder is None:
         folder = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16]
-    target = Path(folder) / name
-    record_file = target.with_name(f"{name}.record.json")
-    record = _known(record_file)
-    if record and target.is_file():
-        _check(target, record)
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{name}.part")
-    _download(url, part, token)
-    found = Record(url, part.stat().st_size, _sha256(part))
-    if not found.sha256.startswith(sha256):
-        part.unlink()
-        raise UserError(
-            f"{url}: the file is not the one that was published: its sha256 is {found.sha256}, and "
-            f"has to begin with {sha256}."
-        )
-    if record and (record.size, record.sha256) != (found.size, found.sha256):
-        part.unlink()
-        raise UserError(
-            f"{url}: the file is not the one that was downloaded before (sha256 {found.sha256}, "
-            f"was {record.sha256}). If it was replaced on purpose, delete {record_file}."
-        )
-    write_text(record_file, json.dumps(found._asdict(), indent=2) + "\n")
-    part.replace(target)
-    return target
+    return Path(folder) / name
 
 
 def _known(record_file: Path) -> Record | None:
@@ -119,6 +116,18 @@ def _known(record_file: Path) -> Record | None:
     kinds = {"url": str, "size": int, "sha256": str}
     fields = {name: schema.check(values[name], kinds[name], str(record_file)) for name in kinds}
     return Record(**fields)
+
+
+def _another_file(found: Record, record: Record | None, sha256: str, record_file: Path) -> str:
+    """What speaks against a file that has just come, as the end of a sentence, or ""."""
+    if not found.sha256.startswith(sha256):
+        return f"published: its sha256 is {found.sha256}, and has to begin with {sha256}."
+    if record and (record.size, record.sha256) != (found.size, found.sha256):
+        return (
+            f"downloaded before (sha256 {found.sha256}, was {record.sha256}). If it was replaced "
+            f"on purpose, delete {record_file}."
+        )
+    return ""
 
 
 def _check(target: Path, record: Record) -> None:

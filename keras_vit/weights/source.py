@@ -8,7 +8,7 @@ read (`.keras`, KerasHub presets).
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,13 +159,7 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
     if adapter is not None:
         return _opened_by(adapter, Path(path), options)
     path, part = _split(path)
-    file = config_file(path)
-    # The config.json next to an .npz is of another model: no program writes such a pair.
-    config = {} if path.suffix == ".npz" else read_json(file)
-    describer = registry.describer_of(config)
-    if describer is not None:
-        # What a name says of a model is a better reason to refuse it than its tensors.
-        describer.check_described(config, str(file))
+    config, describer = _described(path)
     whole = open_checkpoint(path)
     names = [name for name in whole if not matches(name, options.skip)]
     if part is not None:
@@ -173,9 +167,7 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
     adapter, prefix = registry.recognised(whole.source, names, describer)
     if options.skip:
         check_skipped(whole, options.skip, prefix)
-    new_to_old = own_names(whole, names, prefix, adapter.beside, adapter.older)
-    unused = adapter.unused({new: whole.specs[old] for new, old in new_to_old.items()})
-    new_to_old = {new: old for new, old in new_to_old.items() if new not in unused}
+    new_to_old = _names_used(whole, names, prefix, adapter)
     kept = set(new_to_old.values())
     checkpoint = whole.renamed(new_to_old)
     file_names = tuple(name.removeprefix(prefix) for name in new_to_old.values())
@@ -199,6 +191,27 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
         licence_in(config),
         lambda checkpoint, config: adapter.computed(checkpoint, config, facts()),
     )
+
+
+def _described(path: Path) -> tuple[dict[str, Any], Adapter | None]:
+    """The config.json next to a checkpoint, and the family that it names."""
+    file = config_file(path)
+    # The config.json next to an .npz is of another model: no program writes such a pair.
+    config = {} if path.suffix == ".npz" else read_json(file)
+    describer = registry.describer_of(config)
+    if describer is not None:
+        # What a name says of a model is a better reason to refuse it than its tensors.
+        describer.check_described(config, str(file))
+    return config, describer
+
+
+def _names_used(
+    whole: Checkpoint, names: Sequence[str], prefix: str, adapter: Adapter
+) -> dict[str, str]:
+    """The names of a family's table, each with that of the file."""
+    new_to_old = own_names(whole, names, prefix, adapter.beside, adapter.older)
+    unused = adapter.unused({new: whole.specs[old] for new, old in new_to_old.items()})
+    return {new: old for new, old in new_to_old.items() if new not in unused}
 
 
 def _opened_by(adapter: Adapter, path: Path, options: LoadOptions) -> Source:

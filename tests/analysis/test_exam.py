@@ -36,6 +36,13 @@ def test_areas_of_the_true_map_its_reverse_and_the_middle(images):
     assert (deletion > 0.97).all() and (insertion < 0.03).all()
 
 
+def test_areas_are_the_same_in_parts(images, monkeypatch):
+    maps = np.random.default_rng(0).random((3, 4, 6))
+    whole = areas(Bright(), images, maps, np.ones(3, int), steps=5)
+    monkeypatch.setattr("keras_vit.analysis.exam._VALUES", 5 * images.size)
+    np.testing.assert_array_equal(areas(Bright(), images, maps, np.ones(3, int), steps=5), whole)
+
+
 def test_grades_put_what_knows_before_chance(images, monkeypatch):
     from keras_vit.analysis import exam
 

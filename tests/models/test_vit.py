@@ -9,9 +9,8 @@ from keras_vit import ViT, ViTConfig, config_of, vit
 from keras_vit.config import HYBRIDS, VARIANTS, variant_names
 from tests.contracts import randomize, slow_but, to_numpy
 
-# Weights at 224 pixels and 1,000 classes. Those of Ti, S, B, L, H and the hybrids are the published
-# ones of the reference implementation's own tests; the others are worked out from the paper's
-# table.
+# Weights at 224 pixels and 1,000 classes. Those of Ti, S, B, L, H and the hybrids are those that
+# the reference implementation's own tests state; the others follow from the paper's table.
 GOLDEN = {
     "mu/16": 76_712,
     "Ti/16": 5_717_416,

@@ -61,3 +61,16 @@ def test_the_graph_of_another_size_is_traced_anew(tmp_path, clock):
     play(history, clock, 1, (1, 1, 1), validation_seconds=0)
     row = play(history, clock, 2, (50, 5, 5), validation_seconds=0)  # the graph is a new one
     assert (row["image_height"], row["images_per_second"]) == (8, BATCH / 5)
+
+
+def test_curves_are_drawn_every_few_seconds_and_at_the_end(tmp_path, clock, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "keras_vit.training.history.draw_curves", lambda path, rows: drawn.append(len(rows))
+    )
+    history = history_of(tmp_path, Phase(0, 10, (8, 8)))
+    for epoch, seconds in enumerate((1, 1, 11, 1)):
+        play(history, clock, epoch, (seconds,), validation_seconds=0)
+    history.on_train_end()
+    history.on_train_end()  # nothing is new
+    assert drawn == [1, 3, 4]

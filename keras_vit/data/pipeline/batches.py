@@ -74,12 +74,7 @@ def training_batches(
         return tf.ensure_shape(image, preprocessing.shape), _one_hot(split, index, num_classes)
 
     def finished(step, batch):
-        """A whole batch, mixed with itself; `step` counts from the beginning of the run."""
-        images, labels = tf.cast(batch[0], tf.float32), batch[1]
-        if not mixes(augmentation):
-            return images, labels
-        key = tf.stack([tf.cast(seed, tf.int32) ^ _MIX, tf.cast(step, tf.int32)])
-        return mix(images, labels, augmentation, key)
+        return _mixed(*batch, augmentation, seed, step)
 
     # What is left out at the start are numbers: whole epochs, then examples of the first one.
     dataset = tf.data.Dataset.range(first_step // steps, epochs).flat_map(indices)
@@ -90,6 +85,15 @@ def training_batches(
     dataset = dataset.enumerate(first_step).map(finished, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
     return dataset.prefetch(tf.data.AUTOTUNE), steps
+
+
+def _mixed(images, labels, augmentation: Augmentation, seed: int, step):
+    """A whole batch, mixed with itself; `step` counts from the beginning of the run."""
+    images = tf.cast(images, tf.float32)
+    if not mixes(augmentation):
+        return images, labels
+    key = tf.stack([tf.cast(seed, tf.int32) ^ _MIX, tf.cast(step, tf.int32)])
+    return mix(images, labels, augmentation, key)
 
 
 def evaluation_batches(

@@ -74,16 +74,6 @@ def declared_pixels(contents):
         shape = tf.io.extract_jpeg_shape(contents, tf.int64)
         return shape[0] * shape[1]
 
-    def webp():
-        # Three layouts, by the name of the first chunk; the lossless one packs two numbers of 14
-        # bits, each less by one, and the lossy one has 2 bits of scale above each.
-        kind = tf.strings.substr(contents, 12, 4)
-        packed = _number(contents, 21, 4)
-        lossless = (packed % 2**14 + 1) * (packed // 2**14 % 2**14 + 1)
-        extended = (_number(contents, 24, 3) + 1) * (_number(contents, 27, 3) + 1)
-        lossy = (_number(contents, 26, 2) % 2**14) * (_number(contents, 28, 2) % 2**14)
-        return tf.where(kind == b"VP8X", extended, tf.where(kind == b"VP8L", lossless, lossy))
-
     def starts(magic: bytes):
         return tf.strings.substr(contents, 0, len(magic)) == magic
 
@@ -93,10 +83,24 @@ def declared_pixels(contents):
             (starts(b"\x89PNG"), png),
             (starts(b"GIF8"), gif),
             (starts(b"BM"), bmp),
-            (starts(b"RIFF"), webp),
+            (starts(b"RIFF"), lambda: _webp_pixels(contents)),
         ],
         default=lambda: tf.constant(0, tf.int64),
     )
+
+
+def _webp_pixels(contents):
+    """Height times width from the header of a WebP file, int64.
+
+    There are three layouts, told apart by the name of the first chunk: the lossless one packs two
+    numbers of 14 bits, each less by one, and the lossy one has 2 bits of scale above each.
+    """
+    kind = tf.strings.substr(contents, 12, 4)
+    packed = _number(contents, 21, 4)
+    lossless = (packed % 2**14 + 1) * (packed // 2**14 % 2**14 + 1)
+    extended = (_number(contents, 24, 3) + 1) * (_number(contents, 27, 3) + 1)
+    lossy = (_number(contents, 26, 2) % 2**14) * (_number(contents, 28, 2) % 2**14)
+    return tf.where(kind == b"VP8X", extended, tf.where(kind == b"VP8L", lossless, lossy))
 
 
 def jpeg_orientation(contents):

@@ -9,8 +9,7 @@ from PIL import Image
 
 _SIDE = 160  # pixels of the longer side at most: about as large as they are shown
 _SMALL = 64  # up to here pixels are stored exactly, and shown as squares
-# Five of the colors of matplotlib's "magma", dark to light: read right by the color-blind and in
-# grey.
+# Five colors of matplotlib's "magma", dark to light: read right by the color-blind and in grey.
 _COLORS = np.array(
     [(0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)], "float32"
 )

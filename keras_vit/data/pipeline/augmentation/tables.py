@@ -55,8 +55,8 @@ DEIT_OPS = (
     Op("translate_y", 0, 0.45, signed=True, sides=True),
 )
 
-# Name, start, for each of 31 levels its displacement from there, and whether a sign is drawn (arXiv
-# 2103.10158).
+# Name, start, for each of 31 levels its displacement from there, and whether a sign is drawn; from
+# arXiv 2103.10158.
 _TRIVIAL_LEVELS = [level / 30 for level in range(31)]
 TRIVIAL_OPS = (
     ("identity", 0, [0] * 31, False),
