@@ -27,7 +27,7 @@ setup(
     package_data={
         "keras_vit": [
             *("py.typed", "data/sources/bundled/*", "weights/adapters/*.json"),
-            *("weights/catalog.toml", "reports/page/page.*"),
+            *("weights/catalog.toml", "reports/page/*.jinja", "reports/page/*.css"),
         ],
     },
     # The lowest version that the tests pass with, and what no version is known of yet. A package

@@ -1,36 +1,65 @@
 # SPDX-License-Identifier: MIT
 """Pictures of what speaks for a model's answer, of images by name or of a run's test split."""
 
+import dataclasses
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from keras_vit.analysis import attention_maps, explain
+from keras_vit.analysis import explain, heads_of_the_output
 from keras_vit.analysis.exam import best
 from keras_vit.analysis.explanations import METHODS
-from keras_vit.data.images import read_image
+from keras_vit.data.images import read_upright, resize_to_fit
 from keras_vit.errors import UserError, unknown
 from keras_vit.evaluation import softmax
 from keras_vit.export.runner import keras_runner
-from keras_vit.models import config_of
-from keras_vit.progress import aside, say, track
+from keras_vit.preprocessing import Preprocessing
+from keras_vit.progress import say, track
 from keras_vit.reports import model_figures
-from keras_vit.reports.figures import SHEET, Sight, contact_sheet, heads_figure, map_figure
-from keras_vit.reports.grading import EXAM_IMAGES, UNEXAMINED, graded, verdict
+from keras_vit.reports.figures import Sight
+from keras_vit.reports.grading import EXAM_IMAGES, LEAST, UNEXAMINED, graded, verdict
+from keras_vit.reports.page.sights import write_sights
+from keras_vit.reports.sheets import write_pictures
+from keras_vit.reports.sights import Explained
 from keras_vit.reports.subject import Subject
 
 # What can be drawn: maps over images, every head of the last block, and pictures of the model.
 KINDS = (*METHODS, "heads", *model_figures.DRAWN)
-_NAME = 40  # characters of a class or file name: 255 bytes hold two of them in any script
 _EXAM_OPERATIONS = 1e12  # half a minute of a slow core
+_SHOWN = 448  # pixels of a photograph's longer side that are drawn, at most
+_OTHERS = 2  # classes that are named after the predicted one
+
+
+@dataclasses.dataclass(frozen=True)
+class _Images:
+    """Images and what they are called.
+
+    Attributes:
+        names: of the files.
+        pixels: as the model sees them, `(batch, height, width, channels)`, 0 to 255.
+        shown: as they are drawn, of the same shape or a multiple of its sides.
+        true: their classes, where they are known.
+    """
+
+    names: Sequence[str]
+    pixels: np.ndarray
+    shown: Sequence[np.ndarray]
+    true: Sequence[str | None]
+
+    def first(self, count: int | None) -> "_Images":
+        """The first of them; None for all."""
+        part = slice(count)
+        return _Images(self.names[part], self.pixels[part], self.shown[part], self.true[part])
 
 
 def draw_images(
-    target: str | os.PathLike, paths: Sequence[str], out: Path, what: Sequence[str] = ()
+    target: str | os.PathLike,
+    paths: Sequence[str],
+    out: Path,
+    what: Sequence[str] = (),
+    page: bool = False,
 ) -> list[str]:
     """Draws pictures for each image file, and a contact sheet of all.
 
@@ -39,6 +68,7 @@ def draw_images(
         paths: image files; one in a folder named like a class has that true class.
         out: folder for the pictures.
         what: of `KINDS`; empty for the map that passes the exam best on these images.
+        page: whether one page of HTML is written instead of pictures.
 
     Returns:
         What is wrong with each file that could not be read.
@@ -46,23 +76,30 @@ def draw_images(
     check_kinds(what)
     subject = Subject.open(target)
     problems: list[str] = []
-    names, images, true = [], [], []
+    names, images, shown, true = [], [], [], []
     for path in track(paths, "reading images", len(paths)):
         try:
-            images.append(read_image(path, subject.preprocessing))
+            pixels = read_upright(path)
         except UserError as error:
             problems.append(str(error))
             continue
+        images.append(resize_to_fit(pixels, subject.preprocessing))
+        shown.append(resize_to_fit(pixels, _sharper(subject.preprocessing, pixels)))
         parent = Path(path).resolve().parent.name
         true.append(parent if parent in subject.labels else None)
         names.append(Path(path).stem)
     if images:
-        _draw(subject, names, np.stack(images), true, out, what)
+        found = _Images(names, np.stack(images), shown, true)
+        _draw(subject, Path(target).name, found, out, what, page)
     return problems
 
 
 def draw_test_images(
-    target: str | os.PathLike, count: int, out: Path, what: Sequence[str] = ()
+    target: str | os.PathLike,
+    count: int,
+    out: Path,
+    what: Sequence[str] = (),
+    page: bool = False,
 ) -> list[str]:
     """Draws the first `count` images of the test split of a model's run; see `draw_images`.
 
@@ -71,7 +108,8 @@ def draw_test_images(
     check_kinds(what)
     subject = Subject.open(target)
     names, images, true = subject.test_images(max(count, EXAM_IMAGES))
-    _draw(subject, names, images, true, out, what, count)
+    found = _Images(names, images, list(images), true)
+    _draw(subject, Path(target).resolve().name, found, out, what, page, count)
     return []
 
 
@@ -84,100 +122,110 @@ def check_kinds(what: Sequence[str]) -> None:
 
 def _draw(
     subject: Subject,
-    names: Sequence[str],
-    images: np.ndarray,
-    true: Sequence[str | None],
+    title: str,
+    images: _Images,
     out: Path,
     what: Sequence[str],
+    page: bool,
     count: int | None = None,
 ) -> None:
-    logits = keras_runner(subject.model)(images)
+    explained = _explained(subject, title, images, what, count)
+    if page:
+        print(write_sights(out, explained))
+    else:
+        write_pictures(out, explained)
+
+
+def _explained(
+    subject: Subject, title: str, images: _Images, what: Sequence[str], count: int | None
+) -> Explained:
+    """Has a model answer, and explains its answers."""
+    logits = keras_runner(subject.model)(images.pixels)
     if not np.isfinite(logits).all():
         raise UserError(
             "expected finite logits, received NaN or infinity: the weights of the model are "
             "damaged. Train it again."
         )
     probabilities = softmax(logits)
-    for kind in what:
-        if kind in model_figures.DRAWN:
-            path = _free(out, kind)
-            print(model_figures.draw(kind, path, subject.model, images[:count]))
     maps = [kind for kind in what if kind in METHODS]
+    verdicts = {}
     if not what or maps:
-        methods = _examined(subject.model, images, probabilities.argmax(axis=1), maps)
-    else:
-        methods = []
-    images, names, true = images[:count], names[:count], true[:count]
-    for method in methods:
-        sights = _sights(subject, images, probabilities, true, method)
-        several = method if len(methods) > 1 else ""
-        for name, sight in zip(names, track(sights, "drawing", len(sights)), strict=True):
-            path = map_figure(_free(out, f"{name} {several}".strip(), sight.true), sight)
-            with aside():
-                print(path)
-        print(contact_sheet(_free(out, f"contact-sheet {several}".strip()), sights[:SHEET]))
-    if "heads" in what:
-        _draw_heads(subject, names, images, probabilities, true, out)
+        verdicts = _examined(subject, images.pixels, probabilities.argmax(axis=1), maps)
+    images = images.first(count)
+    return Explained(
+        title=title,
+        model=subject.model,
+        images=images.pixels,
+        names=images.names,
+        sights={one: _sights(subject, images, probabilities, one) for one in verdicts},
+        verdicts=verdicts,
+        heads=_heads(subject, images, probabilities) if "heads" in what else [],
+        of_the_model=[kind for kind in what if kind in model_figures.DRAWN],
+    )
 
 
 def _examined(
-    model: Any, images: np.ndarray, classes: np.ndarray, methods: Sequence[str]
-) -> Sequence[str]:
-    """The methods asked for, or the one that does best, once it has been said how they do."""
+    subject: Subject, images: np.ndarray, classes: np.ndarray, methods: Sequence[str]
+) -> dict[str, str]:
+    """How the methods asked for do, or the one that does best, in words that are said too."""
     candidates = methods or tuple(METHODS)
-    grades, count = graded(model, images, classes, candidates, _EXAM_OPERATIONS)
+    grades, count = graded(subject.model, images, classes, candidates, _EXAM_OPERATIONS)
     if not grades:
-        say(
-            "the maps were not examined: "
-            + ("one image is too few." if len(images) < 2 else "the model is too large for that.")
-        )
-        return methods or (UNEXAMINED,)
-    for grade in grades.values() if methods else [best(grades)]:
-        say(f"{grade.method}: {verdict(grade, count)}.")
-    return methods or (best(grades).method,)
+        few = f"{len(images)} of the {LEAST} images that it takes are there"
+        why = few if len(images) < LEAST else "the model is too large for that"
+        say(f"the maps were not examined: {why}.")
+        return dict.fromkeys(methods or (UNEXAMINED,), f"not examined, as {why}")
+    told = [grades[method] for method in methods] or [best(grades)]
+    verdicts = {grade.method: verdict(grade, count) for grade in told}
+    for grade in (one for one in grades.values() if one in told):
+        say(f"{grade.method}: {verdicts[grade.method]}.")
+    return verdicts
 
 
 def _sights(
-    subject: Subject,
-    images: np.ndarray,
-    probabilities: np.ndarray,
-    true: Sequence[str | None],
-    method: str,
+    subject: Subject, images: _Images, probabilities: np.ndarray, method: str
 ) -> list[Sight]:
     sights = []
-    for i, image in enumerate(track(images, f"explaining ({method})", len(images))):
+    for i, image in enumerate(track(images.pixels, f"explaining ({method})", len(images.pixels))):
         predicted = int(probabilities[i].argmax())
         found = explain(subject.model, image[None], [predicted], method)[0]
-        score = float(probabilities[i, predicted])
-        sights.append(Sight(image, found, subject.labels[predicted], score, true[i], method))
+        sights.append(_sight(subject, images, probabilities, i, found, method))
     return sights
 
 
-def _draw_heads(subject, names, images, probabilities, true, out: Path) -> None:
-    """Every head of the last block: what the class token reads, or all patches."""
-    config = config_of(subject.model)
-    prefix = config.num_prefix_tokens
-    for i, name in enumerate(names):
-        heads = attention_maps(subject.model, images[i : i + 1])[-1][0]  # (heads, T, T)
-        rows = heads[:, 0] if config.class_token else heads[:, prefix:].mean(axis=1)
-        maps = rows[:, prefix:].reshape(-1, *config.grid)
-        predicted = int(probabilities[i].argmax())
-        sight = Sight(
-            images[i],
-            maps.mean(axis=0),
-            subject.labels[predicted],
-            float(probabilities[i, predicted]),
-            true[i],
-        )
-        print(heads_figure(_free(out, f"{name} heads", true[i]), sight, maps))
+def _heads(
+    subject: Subject, images: _Images, probabilities: np.ndarray
+) -> list[tuple[Sight, np.ndarray]]:
+    """What each head that the output reads attends to, `(heads, rows, columns)` of each image."""
+    found = []
+    for i, image in enumerate(track(images.pixels, "looking at heads", len(images.pixels))):
+        maps = heads_of_the_output(subject.model, image[None])[0]
+        sight = _sight(subject, images, probabilities, i, maps.mean(axis=0), "attention")
+        found.append((sight, maps))
+    return found
 
 
-def _free(folder: Path, name: str, true: str | None = None) -> Path:
-    """A name that no file has yet, after the true class where it is known."""
-    parts = [re.sub(r"[^\w.-]+", "-", part)[:_NAME] for part in (true, name) if part]
-    stem = "-".join(parts).lstrip(".-") or "image"
-    path, number = folder / f"{stem}.png", 1
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}.png"
-    return path
+def _sight(
+    subject: Subject,
+    images: _Images,
+    probabilities: np.ndarray,
+    i: int,
+    found: np.ndarray,
+    method: str,
+) -> Sight:
+    order = np.argsort(-probabilities[i], kind="stable")[: 1 + _OTHERS]
+    (predicted, score), *others = (
+        (subject.labels[place], float(probabilities[i, place])) for place in order
+    )
+    size = images.pixels[i].shape[:2]
+    return Sight(
+        images.shown[i], found, predicted, score, images.true[i], method, tuple(others), size
+    )
+
+
+def _sharper(preprocessing: Preprocessing, pixels: np.ndarray) -> Preprocessing:
+    """The same part of an image in a multiple of the model's pixels, as far as it has these."""
+    _, _, height, width = preprocessing.box(*pixels.shape[:2])
+    rows, columns = preprocessing.image_size
+    times = max(1, min(height // rows, width // columns, _SHOWN // max(rows, columns)))
+    return dataclasses.replace(preprocessing, image_size=(times * rows, times * columns))

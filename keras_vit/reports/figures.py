@@ -4,61 +4,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from keras_vit.files import replacing
 from keras_vit.reports.samples import short
+from keras_vit.reports.sights import TITLES, Sight
 
 SHEET = 64  # images of a contact sheet
 _COLUMNS = 8
-_TITLES = {
-    "attention": "attention of the last block",
-    "rollout": "attention rollout",
-    "relevance": "relevance for the prediction",
-    "legrad": "LeGrad for the prediction",
-    "gradient": "gradient times input",
-}
-
-
-class Sight(NamedTuple):
-    """An image and what a model makes of it.
-
-    Attributes:
-        image: `(height, width, channels)`, 0 to 255.
-        map: float `(rows, columns)` over the grid of patches, at least 0.
-        predicted: name of the predicted class.
-        score: its probability, 0 to 1.
-        true: name of the true class, where it is known.
-        method: by which the map was made, of `keras_vit.analysis.explain`.
-    """
-
-    image: np.ndarray
-    map: np.ndarray
-    predicted: str
-    score: float
-    true: str | None = None
-    method: str = "attention"
-
-    @property
-    def colour(self) -> str:
-        """Of the title: green where the model is right, red where it is wrong."""
-        if self.true is None:
-            return "black"
-        return "darkgreen" if self.true == self.predicted else "firebrick"
-
-    @property
-    def title(self) -> str:
-        """What the model said, and what is true."""
-        mark = "" if self.true is None else f"     true: {self.true}"
-        return f"predicted: {self.predicted} ({self.score:.0%}){mark}"
-
-    @property
-    def times_mean(self) -> np.ndarray:
-        """The map in multiples of its mean, which is what each patch of a level map has."""
-        mean = float(self.map.mean())
-        return self.map / mean if mean > 0 else np.zeros_like(self.map)
+# Blue and orange are told apart by the color-blind too, who get a sign besides.
+_COLOURS = {None: "black", True: "#00507d", False: "#a34400"}
+_SIGNS = {None: "", True: "✓ ", False: "✗ "}
 
 
 def contact_sheet(path: str | os.PathLike, sights: Sequence[Sight]) -> Path:
@@ -71,16 +28,19 @@ def contact_sheet(path: str | os.PathLike, sights: Sequence[Sight]) -> Path:
     from matplotlib.figure import Figure
 
     sights = sights[:SHEET]
-    rows = -(-len(sights) // _COLUMNS)
-    figure = Figure(figsize=(1.6 * _COLUMNS, 1.9 * rows), dpi=100)
-    panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=1 - 0.25 / rows, hspace=0.25)
+    columns = min(_COLUMNS, len(sights))
+    rows = -(-len(sights) // columns)
+    figure = Figure(figsize=(1.6 * columns, 1.9 * rows), dpi=100)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    top = 1 - 0.3 / (1.9 * rows)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=top, hspace=0.25)
     for panel in panels:
         panel.set_axis_off()
     for panel, sight in zip(panels, sights, strict=False):
         _draw_both(panel, sight)
-        title = f"{short(sight.predicted)} {sight.score:.0%}"
-        panel.set_title(title, fontsize=8, pad=3, color=sight.colour, parse_math=False)
+        title = f"{_SIGNS[sight.right]}{short(sight.predicted)} {sight.score:.0%}"
+        colour = _COLOURS[sight.right]
+        panel.set_title(title, fontsize=8, pad=3, color=colour, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)
@@ -97,8 +57,8 @@ def map_figure(path: str | os.PathLike, sight: Sight) -> Path:
 
     figure = Figure(figsize=(9.6, 3.7), dpi=100)
     panels = figure.subplots(1, 3)
-    figure.subplots_adjust(left=0.01, right=0.93, bottom=0.02, top=0.8, wspace=0.05)
-    titles = ("input", _TITLES[sight.method], "both")
+    figure.subplots_adjust(left=0.01, right=0.93, bottom=0.02, top=0.78, wspace=0.05)
+    titles = (sight.input, TITLES[sight.method], "both")
     for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title, fontsize=10)
         panel.set_xticks([])
@@ -112,7 +72,8 @@ def map_figure(path: str | os.PathLike, sight: Sight) -> Path:
     bar.ax.plot([0, 1], [1, 1], color="white", linewidth=2.5)  # the level of a map of equals
     bar.ax.plot([0, 1], [1, 1], color="black", linewidth=1)
     bar.ax.tick_params(labelsize=8)
-    figure.suptitle(sight.title, fontsize=12, color=sight.colour, y=0.97, parse_math=False)
+    _head(figure, sight, 12, 0.98)
+    figure.text(0.5, 0.875, sight.then, fontsize=9, ha="center", color="#444444", parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)
@@ -130,9 +91,9 @@ def heads_figure(path: str | os.PathLike, sight: Sight, heads: np.ndarray) -> Pa
 
     rows = -(-(len(heads) + 1) // _COLUMNS)
     columns = min(_COLUMNS, len(heads) + 1)
-    figure = Figure(figsize=(max(4.8, 1.6 * columns), 1.9 * rows + 0.5), dpi=100)
+    figure = Figure(figsize=(max(4.8, 1.6 * columns), 1.8 * rows + 0.5), dpi=100)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    top = 1 - 0.65 / (1.9 * rows + 0.5)
+    top = 1 - 0.65 / (1.8 * rows + 0.5)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=top, wspace=0.05, hspace=0.2)
     for panel in panels:
         panel.set_axis_off()
@@ -141,10 +102,16 @@ def heads_figure(path: str | os.PathLike, sight: Sight, heads: np.ndarray) -> Pa
     for number, (panel, head) in enumerate(zip(panels[1:], heads, strict=False), 1):
         panel.imshow(head, extent=extent, cmap="magma", vmin=0)
         panel.set_title(f"head {number}", fontsize=8, pad=3)
-    figure.suptitle(sight.title, fontsize=10, color=sight.colour, y=0.98, parse_math=False)
+    _head(figure, sight, 10, 0.98)
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)
+
+
+def _head(figure, sight: Sight, size: int, y: float) -> None:
+    """Writes what the model said over a figure."""
+    title = f"{_SIGNS[sight.right]}{sight.title}"
+    figure.suptitle(title, fontsize=size, color=_COLOURS[sight.right], y=y, parse_math=False)
 
 
 def _draw_image(panel, image: np.ndarray) -> tuple[int, int, int, int]:

@@ -12,6 +12,7 @@ from keras_vit.models import config_of
 from keras_vit.progress import step
 
 EXAM_IMAGES = 100  # more tell no more
+LEAST = 8  # fewer tell nothing: two standard errors of two images are a matter of luck
 UNEXAMINED = "relevance"  # what is drawn where no exam was possible
 _STEPS, _DRAWS = 8, 4
 _CALL = 5e8  # operations in the time that it takes to call a small model, layer by layer
@@ -23,7 +24,6 @@ def graded(
     classes: np.ndarray,
     methods: Sequence[str],
     operations: float,
-    least: int = 2,
 ) -> tuple[dict[str, Grade], int]:
     """Examines maps on as many images as a number of operations allows.
 
@@ -33,16 +33,15 @@ def graded(
         classes: a class for each image.
         methods: of `keras_vit.analysis.explanations.METHODS`.
         operations: floating-point operations that the exam may take.
-        least: images below which there is no exam.
 
     Returns:
-        Grades by method, the best score first, and on how many images; empty and 0 where there
-        was no exam.
+        Grades by method, the best score first, and on how many images; empty and 0 where fewer than
+        `LEAST` images are there, or affordable.
     """
     passes = 2 * (_STEPS + 1) * (len(methods) + _DRAWS)
     affordable = int((operations / passes - _CALL) / config_of(model).forward_flops())
     count = min(EXAM_IMAGES, affordable, len(images))
-    if count < least:
+    if count < LEAST:
         return {}, 0
     with step("examining maps"):
         grades = examine(model, images[:count], classes[:count], methods, _STEPS, _DRAWS)

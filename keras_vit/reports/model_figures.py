@@ -40,27 +40,35 @@ def draw(kind: str, path: str | os.PathLike, model: Any, images: np.ndarray) -> 
     return Path(path)
 
 
+def distances(model: Any, images: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean attention distance of every head, `(depth, heads)`, and of one that looks everywhere."""
+    config = config_of(model)
+    found = attention_distance(attention_maps(model, images[:_IMAGES]), config)
+    level = np.full((1, 1, 1, config.num_tokens, config.num_tokens), 1 / config.num_tokens)
+    return found, float(attention_distance(level, config)[0, 0])
+
+
+def spread(side: int) -> np.ndarray:
+    """At most seven places along a side."""
+    return np.unique(np.linspace(0, side - 1, min(side, _MAPS)).round().astype(int))
+
+
 def _distance(model: Any, images: np.ndarray) -> Any:
     """Mean attention distance of every head, by depth, and that of a head that looks everywhere."""
     from matplotlib.figure import Figure
 
-    config = config_of(model)
-    distances = attention_distance(attention_maps(model, images[:_IMAGES]), config)
-    tokens = config.num_tokens
-    level = np.full((1, 1, 1, tokens, tokens), 1 / tokens)
-    everywhere = float(attention_distance(level, config)[0, 0])
+    found, everywhere = distances(model, images)
     figure = Figure(figsize=(6.4, 4), dpi=100, layout="constrained")
     axes = figure.subplots()
-    for block, heads in enumerate(distances):
+    for block, heads in enumerate(found):
         axes.scatter(np.full(len(heads), block), heads, s=24, color="#0072b2", alpha=0.8)
     axes.axhline(everywhere, color="#d55e00", linestyle="--", linewidth=1)
-    axes.annotate(
-        "looks at all patches alike", (0, everywhere), fontsize=8, color="#b34a00", va="bottom"
-    )
+    dashed = "dashed: looks at all patches alike"
+    axes.set_title(dashed, fontsize=9, color="#b34a00", loc="right")
     axes.set_xlabel("block")
     axes.set_ylabel("mean attention distance of a head (pixels)")
-    axes.set_ylim(bottom=0, top=1.15 * max(everywhere, float(distances.max())))
-    axes.set_xticks(range(len(distances)))
+    axes.set_ylim(bottom=0, top=1.15 * max(everywhere, float(found.max())))
+    axes.set_xticks(range(len(found)))
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -70,10 +78,10 @@ def _positions(model: Any, images: np.ndarray) -> Any:
     from matplotlib.figure import Figure
 
     similarity = position_similarity(model)
-    rows, columns = (_spread(side) for side in similarity.shape[:2])
+    rows, columns = (spread(side) for side in similarity.shape[:2])
     figure = Figure(figsize=(0.75 * len(columns) + 1.8, 0.75 * len(rows) + 0.7), dpi=100)
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
-    figure.subplots_adjust(left=0.02, right=0.8, bottom=0.02, top=0.88, wspace=0.08, hspace=0.08)
+    figure.subplots_adjust(left=0.02, right=0.86, bottom=0.02, top=0.92, wspace=0.08, hspace=0.08)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             panel = panels[i, j]
@@ -107,11 +115,6 @@ def _filters(model: Any, images: np.ndarray) -> Any:
         panel.set_title(f"{share:.0%}", fontsize=7, pad=2)
     figure.suptitle("filters of the patch projection, and their share of the variance", fontsize=9)
     return figure
-
-
-def _spread(side: int) -> np.ndarray:
-    """At most seven places along a side."""
-    return np.unique(np.linspace(0, side - 1, min(side, _MAPS)).round().astype(int))
 
 
 DRAWN: dict[str, Callable[[Any, np.ndarray], Any]] = {

@@ -211,7 +211,7 @@ def test_visualize(photos_run, digits_run, photos, tmp_path, in_process, monkeyp
     monkeypatch.setattr("keras_vit.reports.explanations.EXAM_IMAGES", 4)
     folder, _ = digits_run
     result = in_process("visualize", folder, "--out", tmp_path, "--count", "3")
-    *pictures, sheet = result.out.split()
+    sheet, *pictures = result.out.split()
     assert len(pictures) == 3
     assert all(np.asarray(Image.open(picture)).shape == (370, 960, 4) for picture in pictures)
     names = [Path(picture).name for picture in pictures]
@@ -225,10 +225,10 @@ def test_visualize(photos_run, digits_run, photos, tmp_path, in_process, monkeyp
     result = in_process("visualize", photos_run, photos / "dark/00.png", bad, "--out", tmp_path)
     assert result.code == 1
     assert [Path(path).name for path in result.out.split()] == [
-        *("dark-00.png", "contact-sheet-3.png")
+        *("contact-sheet-3.png", "dark-00.png")
     ]
     assert "bad.png: is empty" in result.err
-    assert "the maps were not examined: one image is too few" in result.err
+    assert "not examined: 1 of the 8 images that it takes are there" in result.err
 
 
 def test_visualize_draws_what_is_asked_for(digits_run, tmp_path, in_process):
@@ -239,10 +239,9 @@ def test_visualize_draws_what_is_asked_for(digits_run, tmp_path, in_process):
     assert result.code == 0, result.err
     names = [re.sub(r"\d+", "N", Path(path).name) for path in result.out.split()]
     assert names == [
-        *("distance.png", "positions.png", "filters.png"),
-        *("N-digits-example-N-relevance.png", "contact-sheet-relevance.png"),
-        *("N-digits-example-N-attention.png", "contact-sheet-attention.png"),
-        "N-digits-example-N-heads.png",
+        *("contact-sheet-relevance.png", "N-digits-example-N-relevance.png"),
+        *("contact-sheet-attention.png", "N-digits-example-N-attention.png"),
+        *("N-digits-example-N-heads.png", "distance.png", "positions.png", "filters.png"),
     ]
     for method in ("relevance", "attention"):
         assert f"{method}: of the class's probability " in result.err

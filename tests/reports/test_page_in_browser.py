@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +81,20 @@ def test_it_fits_a_phone(digits_run, tmp_path):
     page = digits_run[0] / "report.html"
     wide, window, asked = found(page, tmp_path, script, "--window-size=390,900")
     assert wide <= window and asked == 0
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
+def test_the_page_on_maps_is_accessible(digits_run, tmp_path, axe, scheme, in_process):
+    kinds = "relevance,rollout,heads,distance,positions,filters"
+    flags = ("--count", "3", "--what", kinds, "--out", tmp_path, "--html")
+    page = Path(in_process("visualize", digits_run[0], *flags).out.strip())
+    shown, console = opened(page, tmp_path)
+    assert "What each layer costs" in shown and console == []
+    script = axe + (
+        ";axe.run(document).then(r => document.body.dataset.found = JSON.stringify("
+        "[r.violations.map(v => [v.id, v.nodes[0].html.slice(0, 200)]),"
+        " document.documentElement.scrollWidth - window.innerWidth]))"
+    )
+    flags = ("--window-size=390,900", f"--blink-settings=preferredColorScheme={scheme}")
+    violations, too_wide = found(page, tmp_path, script, *flags)
+    assert violations == [] and too_wide <= 0

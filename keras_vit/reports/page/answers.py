@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _BATCH = 64  # images in memory at a time
 _WORST = 12  # mistakes that are shown
 _PAIRS, _EXAMPLES = 6, 4  # pairs of classes, and images of each
-_LEAST = 8  # images below which an exam tells nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +94,7 @@ def answers_of(run: RunFolder, model: "keras.Model", operations: float) -> Answe
     summary = (summarize_multilabel if several else summarize)(logits, split.labels, labels)
     probabilities = (sigmoid if several else softmax)(logits.astype("float64"))
     order, classes = _worst(probabilities, split.labels)
-    images = _pixels(run, split, order[: max(_WORST, _LEAST)])
+    images = _pixels(run, split, order[:_WORST])
     found, explained = _maps(model, images, classes[: len(images)], operations)
     mistakes = tuple(
         Mistake(
@@ -158,7 +157,7 @@ def _maps(
     from keras_vit.analysis.explanations import METHODS
     from keras_vit.reports.grading import UNEXAMINED, graded, verdict
 
-    grades, count = graded(model, images, classes, tuple(METHODS), operations, _LEAST)
+    grades, count = graded(model, images, classes, tuple(METHODS), operations)
     if not grades:
         words = "not examined, as that would take long beside so short a training"
         return explain(model, images, classes, UNEXAMINED), f"{UNEXAMINED}: {words}"

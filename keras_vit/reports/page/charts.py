@@ -112,6 +112,37 @@ def reliability_chart(bins: Sequence[dict]) -> Markup:
     return _svg("Reliability", f"Right answers by how sure the model is: {spoken}", parts)
 
 
+def dots_chart(title: str, unit: str, groups: Sequence[Sequence[float]], level: float) -> Markup:
+    """Draws dots over their groups, and a level to compare them with.
+
+    Args:
+        title: what is drawn.
+        unit: of the values.
+        groups: values of each group, from group 0.
+        level: the height of a dashed line.
+    """
+    ticks = _ticks(0.0, max(level, *(value for group in groups for value in group)))
+
+    def x(place):
+        return _LEFT + (_RIGHT - _LEFT) * (place + 0.5) / len(groups)
+
+    def y(value):
+        return _BOTTOM - (_BOTTOM - _TOP) * value / ticks[-1]
+
+    parts = [_tick_y(y(tick), _number(tick, ticks, False)) for tick in ticks]
+    step = -(-len(groups) // 12)
+    parts += [_text(x(i), _BOTTOM + 16, str(i), "middle") for i in range(0, len(groups), step)]
+    parts.append(_text(_RIGHT, _BOTTOM + 32, unit, "end"))
+    dot = Markup('<circle class="dot s0" cx="{:.1f}" cy="{:.1f}" r="3.2"/>')
+    parts += [dot.format(x(i), y(value)) for i, group in enumerate(groups) for value in group]
+    dashed = Markup('<line class="level" x1="{}" y1="{:.1f}" x2="{}" y2="{:.1f}"/>')
+    parts.append(dashed.format(_LEFT, y(level), _RIGHT, y(level)))
+    spoken = "; ".join(
+        f"{i}: {min(group):.3g} to {max(group):.3g}" for i, group in enumerate(groups)
+    )
+    return _svg(title, f"{title}, {unit}; level {level:.3g}; {spoken}", parts)
+
+
 def _svg(title: str, description: str, parts: Sequence[Markup]) -> Markup:
     opening = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">')
     shown = Markup('<text class="title" x="0" y="13">{}</text>').format(title)

@@ -42,6 +42,29 @@ def map_over(image: np.ndarray, found: np.ndarray) -> str:
     return picture((1 - _COVER) * np.broadcast_to(image, colors.shape) + _COVER * colors)
 
 
+def cells(found: np.ndarray, low: float = 0.0, high: float | None = None) -> str:
+    """A map as a data URI, one square for each patch.
+
+    Args:
+        found: float `(rows, columns)`.
+        low: what is black.
+        high: what is brightest; by default the largest.
+    """
+    high = float(found.max()) if high is None else high
+    return _uri(Image.fromarray(_colored((found - low) / max(high - low, 1e-12)).astype("uint8")))
+
+
+def filter_picture(kernel: np.ndarray) -> str:
+    """A filter of the patch projection as a data URI, from its least to its largest number.
+
+    Args:
+        kernel: float `(height, width, channels)`; other than three become their mean.
+    """
+    level = (kernel - kernel.min()) / max(float(np.ptp(kernel)), 1e-12)
+    level = level if level.shape[-1] == 3 else level.mean(axis=-1, keepdims=True)
+    return picture(255 * level)
+
+
 def encoded(content: bytes) -> str:
     """A PNG file as a data URI."""
     return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
