@@ -5,6 +5,7 @@ examples:
   keras-vit evaluate runs/digits-1                                 the run's own test split
   keras-vit evaluate runs/digits-1/export/model.tflite             the same, the exported file
   keras-vit evaluate runs/photos-1 more_photos/ --format json
+  keras-vit evaluate runs/photos-1 more_photos/ --html more.html   the same as a page
   keras-vit evaluate runs/imagenet-1 v2/ --classes numbers       folders 0 to 999
   keras-vit evaluate runs/imagenet-1 val/ --labels real.json    ImageNet-ReaL
   keras-vit evaluate runs/photos-1 other_photos/ --probe --knn     the features on other classes
@@ -15,13 +16,15 @@ classes the table shows those of lowest F1; JSON holds them all, the confusion m
 of the calibration error. A .tflite or .onnx file is run without TensorFlow.
 
 The test split of a run is the one that its split.csv recorded, whatever was added to its folder.
-Measured on it, the run gets its report.html anew, also one that was interrupted.
+Measured on it, the run gets its report.html anew, also one that was interrupted. --html writes a
+page on any other images or file: classes, confusions, the worst mistakes, how far to believe it.
 --probe fits ridge regressions to the features of 1, 5, 10 and 25 training images of each class;
 --knn lets the 20 nearest training images vote.
 """
 
 import json
 import sys
+from pathlib import Path
 
 from keras_vit.apps.cli import import_keras, run_script
 
@@ -48,6 +51,7 @@ def add_flags(parser):
     )
     parser.add_argument("--knn", action="store_true", help="nearest neighbours by the features")
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
+    parser.add_argument("--html", metavar="FILE", help="write a page on it, as a new file")
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of the result"
     )
@@ -59,32 +63,56 @@ def add_flags(parser):
 
 
 def main(args) -> int:
-    from keras_vit.measuring import measure, probe
+    from keras_vit.measuring import measure, measured, probe
     from keras_vit.model_file import ModelFile
     from keras_vit.reports import evaluation_table, probe_table
 
+    _check_page(args)
     model = ModelFile.find(args.model)
     if model.needs_keras:
         import_keras()
     if args.probe or args.knn:
         result = probe(model, args.data, args.data_dir, args.probe, args.knn)
-        table = probe_table
-    else:
+        return _show(args, result, probe_table)
+    if args.labels:
         result = measure(model, args.data, args.data_dir, args.classes, args.labels, args.unsafe)
-        table = evaluation_table
-    print(json.dumps(result) if args.format == "json" else table(result))
-    if table is evaluation_table and args.data is None and model.run and model.needs_keras:
-        _write_page(model.run)
+        return _show(args, result, evaluation_table)
+    answered = measured(model, args.data, args.data_dir, args.classes, args.unsafe)
+    _show(args, answered.result, evaluation_table)
+    _write_pages(answered, args.html, model.trained_on(args.data))
     return 0
 
 
-def _write_page(run):
-    """Writes the page on a run anew, with what was exported since; a folder that may only be read
-    keeps the one that it has."""
-    from keras_vit.reports import write_page
+def _check_page(args):
+    """Raises a `UserError` for a page that cannot be written, before minutes go into it."""
+    from keras_vit.errors import UserError
 
+    if args.html is None:
+        return
+    if args.probe or args.knn or args.labels:
+        raise UserError("--html: does not go with --probe, --knn or --labels, which have no page.")
+    if Path(args.html).exists():
+        raise UserError(f"--html: {args.html} is there already. Name a file that is new.")
+
+
+def _show(args, result, table) -> int:
+    print(json.dumps(result) if args.format == "json" else table(result))
+    return 0
+
+
+def _write_pages(answered, path, run):
+    """Writes the page that was asked for, and the one on a run whose test images these are, with
+    what was exported since; a folder that may only be read keeps the one that it has."""
+    from keras_vit.reports import write_measured, write_page
+
+    if path is not None:
+        print(f"\nreport: {visible(write_measured(answered, path))}", file=sys.stderr)
+    if run is None or not answered.file.needs_keras:
+        if path is None:
+            print("\n--html FILE writes a page with what is mistaken for what", file=sys.stderr)
+        return
     try:
-        page = write_page(run)
+        page = write_page(run, measured=answered)
     except OSError as error:
         print(visible(f"note: {run.report_html} was not written: {error}"), file=sys.stderr)
     else:

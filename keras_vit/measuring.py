@@ -26,6 +26,50 @@ if TYPE_CHECKING:
 _BATCH = 64  # images that the features are computed of at a time
 
 
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A model that has answered labelled images.
+
+    Attributes:
+        file: the model.
+        predictor: the same, opened.
+        data: what the images are called.
+        split: the images, with labels of the model.
+        logits: float32 `(n, classes)`, finite.
+    """
+
+    file: ModelFile
+    predictor: Predictor
+    data: str
+    split: Split
+    logits: np.ndarray
+
+    @property
+    def result(self) -> dict:
+        """`model`, `data`, and what `Predictor.evaluate` returns."""
+        named = {"model": str(self.predictor.path), "data": self.data}
+        return named | self.predictor.summary(self.split, self.logits)
+
+
+def measured(
+    target: str | os.PathLike | ModelFile,
+    source: str | None = None,
+    data_dir: str | None = None,
+    classes: str = "names",
+    unsafe: bool = False,
+) -> Measured:
+    """Has a model answer, see `measure`."""
+    file = ModelFile.find(target)
+    predictor = Predictor.open(file, unsafe)
+    name, found, split = file.test_split(source, data_dir)
+    if classes == "names":
+        split = predictor.matched(name, found, split)
+    else:
+        places = class_places(found, classes, len(predictor.metadata.labels))
+        split = dataclasses.replace(split, labels=places[split.labels])
+    return Measured(file, predictor, name, split, predictor.logits(split))
+
+
 def measure(
     target: str | os.PathLike | ModelFile,
     source: str | None = None,
@@ -49,18 +93,13 @@ def measure(
         `model`, `data`, and what `Predictor.evaluate` returns; with `labels` instead of that
         `images`, `top1` and `top1_interval` of the images that have labels, and `unlabelled`.
     """
+    if labels is None:
+        return measured(target, source, data_dir, classes, unsafe).result
     file = ModelFile.find(target)
     predictor = Predictor.open(file, unsafe)
-    name, found, split = file.test_split(source, data_dir)
+    name, _, split = file.test_split(source, data_dir)
     result = {"model": str(predictor.path), "data": name}
-    if labels is not None:
-        return result | _measure_real(predictor, split, Path(labels))
-    if classes == "names":
-        split = predictor.matched(name, found, split)
-    else:
-        places = class_places(found, classes, len(predictor.metadata.labels))
-        split = dataclasses.replace(split, labels=places[split.labels])
-    return result | predictor.evaluate(split)
+    return result | _measure_real(predictor, split, Path(labels))
 
 
 def probe(

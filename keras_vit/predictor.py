@@ -167,7 +167,10 @@ class Predictor:
         Raises:
             UserError: when a logit is not finite: nothing that follows would mean anything.
         """
-        logits = self.logits(split, batch_size)
+        return self.summary(split, self.logits(split, batch_size))
+
+    def summary(self, split: Split, logits: np.ndarray) -> dict:
+        """What `evaluate` returns, of logits `(n, classes)` that are there already."""
         measure = summarize if self.metadata.task == "single" else summarize_multilabel
         return measure(logits, split.labels, self.metadata.labels)
 

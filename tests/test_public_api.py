@@ -67,7 +67,7 @@ ROOMS = {
     "reports": (
         "audit_table draw_images draw_reconstruction draw_samples draw_test_images "
         "evaluation_table export_table latency_table markdown_report next_table pipeline_table "
-        "probe_table quantization_table write_card write_page write_report"
+        "probe_table quantization_table write_card write_measured write_page write_report"
     ),
     "training": (
         "DryRun Interrupted NonFiniteLoss Run RunOptions Stopped TimeIsUp WriteFailed dry_run "

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_vit.reports.explanations import draw_test_images as draw_test_images
     from keras_vit.reports.model_card import write_card as write_card
     from keras_vit.reports.next_steps import next_table as next_table
+    from keras_vit.reports.page.writing import write_measured as write_measured
     from keras_vit.reports.page.writing import write_page as write_page
     from keras_vit.reports.quantization import quantization_table as quantization_table
     from keras_vit.reports.reconstruction import draw_reconstruction as draw_reconstruction
@@ -38,6 +39,7 @@ _HOME = {
     "probe_table": "evaluation",
     "quantization_table": "quantization",
     "write_card": "model_card",
+    "write_measured": "page.writing",
     "write_page": "page.writing",
     "write_report": "tables",
 }

@@ -19,7 +19,14 @@ from keras_vit.preprocessing import Preprocessing
 from keras_vit.progress import say, track
 from keras_vit.reports import model_figures
 from keras_vit.reports.figures import Sight
-from keras_vit.reports.grading import EXAM_IMAGES, LEAST, UNEXAMINED, graded, verdict
+from keras_vit.reports.grading import (
+    EXAM_IMAGES,
+    LEAST,
+    UNEXAMINED,
+    WAITED_FOR,
+    graded,
+    verdict,
+)
 from keras_vit.reports.page.sights import write_sights
 from keras_vit.reports.sheets import write_pictures
 from keras_vit.reports.sights import Explained
@@ -27,7 +34,6 @@ from keras_vit.reports.subject import Subject
 
 # What can be drawn: maps over images, every head of the last block, and pictures of the model.
 KINDS = (*METHODS, "heads", *model_figures.DRAWN)
-_EXAM_OPERATIONS = 1e12  # half a minute of a slow core
 _SHOWN = 448  # pixels of a photograph's longer side that are drawn, at most
 _OTHERS = 2  # classes that are named after the predicted one
 
@@ -169,7 +175,7 @@ def _examined(
 ) -> dict[str, str]:
     """How the methods asked for do, or the one that does best, in words that are said too."""
     candidates = methods or tuple(METHODS)
-    grades, count = graded(subject.model, images, classes, candidates, _EXAM_OPERATIONS)
+    grades, count = graded(subject.model, images, classes, candidates, WAITED_FOR)
     if not grades:
         few = f"{len(images)} of the {LEAST} images that it takes are there"
         why = few if len(images) < LEAST else "the model is too large for that"

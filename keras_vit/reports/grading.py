@@ -13,6 +13,7 @@ from keras_vit.progress import step
 
 EXAM_IMAGES = 100  # more tell no more
 LEAST = 8  # fewer tell nothing: two standard errors of two images are a matter of luck
+WAITED_FOR = 1e12  # operations of an exam that somebody waits for: half a minute of a slow core
 UNEXAMINED = "relevance"  # what is drawn where no exam was possible
 _STEPS, _DRAWS = 8, 4
 _CALL = 5e8  # operations in the time that it takes to call a small model, layer by layer

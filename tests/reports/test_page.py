@@ -9,19 +9,28 @@ import itertools
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_vit import UserError, data, recipes, vit
+from keras_vit.data.dataset import Arrays
+from keras_vit.evaluation import summarize
 from keras_vit.export import to_onnx
+from keras_vit.export.metadata import Metadata
 from keras_vit.files import write_text
-from keras_vit.reports import write_page
+from keras_vit.measuring import Measured
+from keras_vit.model_file import ModelFile
+from keras_vit.predictor import Predictor
+from keras_vit.reports import write_measured, write_page
 from keras_vit.reports.page.charts import Series, line_chart
 from keras_vit.reports.page.course import course_of
 from keras_vit.reports.page.facts import gather
 from keras_vit.reports.page.loading import snippets
+from keras_vit.reports.page.matrix import matrix_of
+from keras_vit.reports.page.measured import gather_measured
 from keras_vit.reports.page.pictures import map_over, picture
 from keras_vit.reports.page.setting import changes
 from keras_vit.run_folder import RunFolder
@@ -80,12 +89,10 @@ def read(path):
     return reader, text
 
 
-def untrained(folder, source, several=False):
+def untrained(folder, source, *changes):
     """A run that was ended before its first epoch was, with the model that it began with."""
     recipe = recipes.debug(recipes.get("cifar10_seed"))
-    recipe = recipes.override(recipe, f"data.source={source}", "model.image_size=8")
-    if several:
-        recipe = recipes.override(recipe, "objective.loss=sigmoid")
+    recipe = recipes.override(recipe, f"data.source={source}", "model.image_size=8", *changes)
     images, audit = data.load(str(source))
     model = dataclasses.replace(recipe.model, num_classes=len(images.classes))
     recipe = dataclasses.replace(recipe, model=model)
@@ -97,6 +104,10 @@ def untrained(folder, source, several=False):
     run.write_recipe(recipe)
     vit(model).save(run.model_file)
     return run
+
+
+def opened(uri):
+    return Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
 
 
 def folder_of(root, classes, count=6):
@@ -127,7 +138,7 @@ def test_a_run(digits_run):
     assert ("top-5", f"{run.report['top5']:.1%}") in page.figures and not page.missing
     wrong = round((1 - run.report["top1"]) * run.report["data"]["test"])
     assert page.answers.mistaken == wrong and len(page.answers.mistakes) == min(12, wrong)
-    assert "relevance: not examined" in page.answers.explained
+    assert page.answers.explained == "relevance: not examined, as that would take too long here"
     assert [row[0] for row in page.exports] == ["keras", "saved_model", "litert"]
     assert f"epoch {run.report['best_epoch']}, chosen" in text
 
@@ -208,13 +219,91 @@ def test_several_classes_to_an_image(tmp_path):
     rows = [f"images/{i}.png,{names[i % 4]}" for i in range(24)]
     table = tmp_path / "table.csv"
     table.write_text("\n".join(["path,labels", *rows]))
-    run = untrained(tmp_path / "run", table, several=True)
+    run = untrained(tmp_path / "run", table, "objective.loss=sigmoid")
     page = gather(run)
     assert "mean average precision" in page.answer and not page.answers.pairs
     assert page.reliability is None and dict(page.figures)["mAP"]
     reader, _ = read(write_page(run.path))
     words = "".join(reader.words)
     assert "average precision" in words and "Confusion" not in words and "top-1" not in words
+
+
+def test_a_model_that_was_distilled(tmp_path, photos):
+    """Its answer is that of both its heads, and so is what spoke for it."""
+    page = gather(untrained(tmp_path / "run", photos, "model.distillation_token=true"))
+    assert page.answers.summary["images"] == 4 and all(one.map for one in page.answers.mistakes)
+    assert page.answers.explained == "relevance: not examined, as 8 mistakes are needed for that"
+
+
+def test_an_encoder_without_labels(tmp_path, photos):
+    """It is not asked for answers, and its report says how it paints."""
+    run = untrained(tmp_path / "run", photos, "model.num_classes=0")
+    write_text(run.labels_file, "")
+    run.metadata_file.unlink()
+    report = {"objective": "reconstruct", "best_epoch": 1, "validation_loss": 0.9}
+    report |= {"test_loss": 0.8125, "parameters": 9, "precision": "float32", "exports": []}
+    data_row = {"source": "photos", "classes": 0, "train": 16, "validation": 4, "test": 4}
+    report |= {"data": data_row | {"notes": []}, "keras": {"path": "model.keras", "bytes": 10**6}}
+    run.write_report(report)
+    Image.new("RGB", (40, 30)).save(run.reconstruction_picture)
+    reader, _ = read(write_page(run.path))
+    words = "".join(reader.words)
+    assert "paints what is hidden of 4 test images with a loss of 0.8125" in words
+    assert "Reconstructions" in words and reader.tags.count("img") == 1
+    assert "features = model.predict(images)" in words and "logits" not in words
+    assert not {"Classes", "Worst mistakes", "Files to take away"} & set(reader.words)
+
+
+LABELS = ("a", "b", "<i>")
+
+
+def measured(classes, logits, file="model.tflite"):
+    """What a file that only answers said of grey images."""
+    images = np.arange(len(classes) * 64, dtype="uint8").reshape(-1, 8, 8, 1)
+    split = Arrays(np.asarray(classes), images)
+    model = ModelFile(Path(file), None)
+    predictor = Predictor(None, Metadata("a run", LABELS, (8, 8), 1), model.path)
+    return Measured(model, predictor, "others", split, np.asarray(logits, "float32"))
+
+
+def test_a_file_on_other_images(tmp_path):
+    answered = measured([0, 0, 0, 0], [[2, 1, 0], [0, 3, 0], [0, 1, 0], [1, 0, 0]])
+    reader, _ = read(write_measured(answered, tmp_path / "page.html"))
+    words = "".join(reader.words)
+    assert "of 3 classes for 50.0% of 4 images of others" in words and "top-5" not in words
+    assert "Of 2 of the classes there is no image here" in words
+    assert "2 of the images have a wrong answer" in words and "answers alone: maps" in words
+    assert "model.tflite, run by LiteRT" in words and "recipe" not in words
+    assert reader.tags.count("img") == 4  # two examples of a pair, and two mistakes
+
+
+def test_an_equal_score_is_no_right_answer():
+    """As in the accuracy: the parts of the page agree on what is a mistake."""
+    page = gather_measured(measured([0, 1, 2], [[1, 1, 0], [0, 1, 0], [0, 0, 0]]))
+    assert page.answers.summary["top1"] == pytest.approx(1 / 3) and page.answers.mistaken == 2
+    assert [len(pair.examples) for pair in page.answers.pairs] == [1, 1]
+
+
+def test_a_matrix_has_the_classes_that_occur():
+    summary = summarize(np.eye(4)[[0, 0, 3, 1]], np.array([0, 0, 0, 1]), list("abcd"))
+    matrix = matrix_of(summary)
+    assert matrix.columns == ("a", "b", "d") and [name for name, _ in matrix.rows] == ["a", "b"]
+    assert matrix.rows[0][1] == ((2, 2 / 3, True), (0, 0, False), (1, 1 / 3, False))
+
+
+@pytest.mark.parametrize("count", [31, 1000])
+def test_a_matrix_of_many_classes_is_a_picture(count):
+    labels = np.arange(count)
+    answers = np.roll(np.eye(count), 1, axis=1)
+    answers[0] = np.eye(count)[0]
+    matrix = matrix_of(summarize(answers, labels, list(map(str, labels))))
+    assert not matrix.rows and len(matrix.picture) < 100_000
+    pixels = np.asarray(opened(matrix.picture).convert("RGBA"))
+    side = len(pixels) // count
+    assert pixels.shape == (side * count, side * count, 4)
+    assert pixels[0, 0].tolist() == [0, 114, 178, 255]  # right
+    assert pixels[side, 2 * side].tolist() == [213, 94, 0, 255]  # wrong
+    assert not pixels[side, 0, 3]  # nothing
 
 
 def test_what_was_changed():
@@ -267,10 +356,9 @@ def test_charts_hold_what_is_not_finite_and_level_lines():
 def test_pictures_are_small(shape):
     image = np.random.default_rng(0).integers(0, 255, shape).astype("float32")
     for uri in (picture(image), map_over(image, np.eye(4)), map_over(image, np.zeros((2, 2)))):
-        head, content = uri.split(",")
-        opened = Image.open(io.BytesIO(base64.b64decode(content)))
-        assert max(opened.size) <= 160 and len(uri) < 40_000
-        assert head == f"data:image/{opened.format.lower()};base64"
+        image_file = opened(uri)
+        assert max(image_file.size) <= 160 and len(uri) < 40_000
+        assert uri.startswith(f"data:image/{image_file.format.lower()};base64,")
 
 
 def test_evaluate_writes_it_anew(copied, in_process):
@@ -278,5 +366,19 @@ def test_evaluate_writes_it_anew(copied, in_process):
     assert "report.html" in in_process("evaluate", copied.path).err
     read(copied.report_html)
     copied.report_html.unlink()
-    in_process("evaluate", copied.exports_folder / "model.tflite")
-    assert not copied.report_html.exists()
+    said = in_process("evaluate", copied.exports_folder / "model.tflite").err
+    assert "--html FILE writes a page" in said and not copied.report_html.exists()
+
+
+def test_evaluate_writes_a_page_on_other_images(digits_run, tmp_path, in_process):
+    """Of one class of the ten."""
+    source, page = folder_of(tmp_path / "images", {"7": ".png"}), tmp_path / "page.html"
+    before = (digits_run[0] / "report.html").read_bytes()
+    said = in_process("evaluate", digits_run[0], source, "--html", page)
+    assert f"report: {page}" in said.err and (digits_run[0] / "report.html").read_bytes() == before
+    reader, _ = read(page)
+    assert "of 10 classes for" in "".join(reader.words) and reader.get("img", "src")
+    with pytest.raises(UserError, match="is there already"):
+        in_process("evaluate", digits_run[0], source, "--html", page)
+    with pytest.raises(UserError, match="does not go with --probe"):
+        in_process("evaluate", digits_run[0], source, "--html", tmp_path / "b.html", "--knn")

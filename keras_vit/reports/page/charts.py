@@ -13,6 +13,7 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT = 400, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 380, 30, 204  # of the plot, in units of the picture
 _INTERVALS = 4  # between ticks, about
+_FEW = 20  # values, each of which gets a dot
 
 
 class Series(NamedTuple):
@@ -25,6 +26,25 @@ class Series(NamedTuple):
 
     name: str
     values: Sequence[float]
+
+
+class _Scale(NamedTuple):
+    """Where values stand in a picture.
+
+    Attributes:
+        low, high: values.
+        start, end: where they stand, in units of the picture.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        """Where a value stands; in the middle where there is only one."""
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return self.start + (self.end - self.start) * share
 
 
 def line_chart(
@@ -41,36 +61,34 @@ def line_chart(
     """
     values = [v for line in lines for v in line.values if math.isfinite(v)] or [0.0]
     ticks = _ticks(min(values), max(values))
-    low, high = ticks[0], ticks[-1]
-    first, last = places[0], places[-1]
-
-    def x(place):
-        return _LEFT + (_RIGHT - _LEFT) * (
-            (place - first) / (last - first) if last > first else 0.5
-        )
-
-    def y(value):
-        return _BOTTOM - (_BOTTOM - _TOP) * (value - low) / (high - low)
-
-    parts = [_tick_y(y(tick), _number(tick, ticks, percent)) for tick in ticks]
-    steps = {round(tick) for tick in _ticks(first, last) if first <= tick <= last} or {round(first)}
-    parts += [_text(x(step), _BOTTOM + 16, f"{step:g}", "middle") for step in steps]
-    parts.append(_mark(x(chosen), f"epoch {chosen:g}, chosen"))
-    for number, line in enumerate(lines):
-        points = [
-            f"{x(place):.1f},{y(value):.1f}"
-            for place, value in zip(places, line.values, strict=True)
-            if math.isfinite(value)
-        ]
-        parts.append(
-            Markup('<polyline class="line s{}" points="{}"/>').format(number, " ".join(points))
-        )
-        if len(points) < 20:
-            dots = (point.split(",") for point in points)
-            dot = Markup('<circle class="dot s{}" cx="{}" cy="{}" r="2.6"/>')
-            parts += [dot.format(number, *place) for place in dots]
-    parts += _legend(lines)
+    x = _Scale(places[0], places[-1], _LEFT, _RIGHT)
+    y = _Scale(ticks[0], ticks[-1], _BOTTOM, _TOP)
+    steps = {round(tick) for tick in _ticks(x.low, x.high) if x.low <= tick <= x.high}
+    parts = [
+        *(_tick_y(y.at(tick), _number(tick, ticks, percent)) for tick in ticks),
+        *(_tick_x(x.at(step), f"{step}") for step in steps or {round(x.low)}),
+        _mark(x.at(chosen), f"epoch {chosen:g}, chosen"),
+        *(_line(n, places, line.values, x, y) for n, line in enumerate(lines)),
+        *_legend(lines),
+    ]
     return _svg(title, f"{title} over {len(places)} epochs; {_in_words(lines, percent)}", parts)
+
+
+def _line(
+    number: int, places: Sequence[float], values: Sequence[float], x: _Scale, y: _Scale
+) -> Markup:
+    """A line through its values, with a dot on each where they are few."""
+    points = [
+        (f"{x.at(place):.1f}", f"{y.at(value):.1f}")
+        for place, value in zip(places, values, strict=True)
+        if math.isfinite(value)
+    ]
+    line = Markup('<polyline class="line s{}" points="{}"/>')
+    drawn = line.format(number, " ".join(map(",".join, points)))
+    if len(points) >= _FEW:
+        return drawn
+    dot = Markup('<circle class="dot s{}" cx="{}" cy="{}" r="2.6"/>')
+    return drawn + Markup("").join(dot.format(number, *point) for point in points)
 
 
 def reliability_chart(bins: Sequence[dict]) -> Markup:
@@ -80,36 +98,32 @@ def reliability_chart(bins: Sequence[dict]) -> Markup:
         bins: see `reliability` of `keras_vit.evaluation.summarize`.
     """
 
-    def x(value):
-        return _LEFT + (_RIGHT - _LEFT) * value
+    x, y = _Scale(0, 1, _LEFT, _RIGHT), _Scale(0, 1, _BOTTOM, _TOP)
+    quarters = [tick / 4 for tick in range(5)]
+    diagonal = Markup('<line class="level" x1="{}" y1="{}" x2="{}" y2="{}"/>')
+    parts = [
+        *(_tick_y(y.at(tick), f"{tick:.0%}") for tick in quarters),
+        *(_tick_x(x.at(tick), f"{tick:.0%}") for tick in quarters),
+        _text(_RIGHT, _BOTTOM + 32, "how sure the model is", "end"),
+        *(_bar(one, x, y) for one in bins if one["count"]),
+        diagonal.format(_LEFT, _BOTTOM, _RIGHT, _TOP),
+        _text(_LEFT, _TOP - 12, "right answers; dashed: as sure as right"),
+    ]
+    spoken = "; ".join(
+        f"{one['confidence']:.0%} sure, {one['accuracy']:.0%} right" for one in bins if one["count"]
+    )
+    return _svg("", f"Right answers by how sure the model is: {spoken}", parts)
 
-    def y(value):
-        return _BOTTOM - (_BOTTOM - _TOP) * value
 
-    parts = [_tick_y(y(tick / 4), f"{25 * tick} %") for tick in range(5)]
-    parts += [_text(x(t / 4), _BOTTOM + 16, f"{25 * t} %", "middle") for t in range(5)]
-    parts.append(_text(_RIGHT, _BOTTOM + 32, "how sure the model is", "end"))
+def _bar(one: dict, x: _Scale, y: _Scale) -> Markup:
+    words = f"{one['count']:,} images, {one['confidence']:.0%} sure, {one['accuracy']:.0%} right"
+    left, right = x.at(one["low"]) + 1, x.at(one["high"]) - 1
+    top = min(y.at(one["accuracy"]), _BOTTOM - 1.5)  # where nothing is right a line is still seen
     bar = Markup(
         '<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
         "<title>{}</title></rect>"
     )
-    for one in (one for one in bins if one["count"]):
-        words = (
-            f"{one['count']:,} images, {one['confidence']:.0%} sure, {one['accuracy']:.0%} right"
-        )
-        left, right, top = x(one["low"]) + 1, x(one["high"]) - 1, y(one["accuracy"])
-        # A bin in which nothing is right is still seen.
-        top = min(top, _BOTTOM - 1.5)
-        parts.append(bar.format(left, top, right - left, _BOTTOM - top, words))
-    diagonal = Markup('<line class="level" x1="{}" y1="{}" x2="{}" y2="{}"/>')
-    parts.append(diagonal.format(_LEFT, _BOTTOM, _RIGHT, _TOP))
-    parts.append(
-        _text(_LEFT + 6, _TOP - 12, "right answers, in each range; dashed: as sure as right")
-    )
-    spoken = "; ".join(
-        f"{one['confidence']:.0%} sure, {one['accuracy']:.0%} right" for one in bins if one["count"]
-    )
-    return _svg("Reliability", f"Right answers by how sure the model is: {spoken}", parts)
+    return bar.format(left, top, right - left, _BOTTOM - top, words)
 
 
 def dots_chart(title: str, unit: str, groups: Sequence[Sequence[float]], level: float) -> Markup:
@@ -123,20 +137,17 @@ def dots_chart(title: str, unit: str, groups: Sequence[Sequence[float]], level: 
     """
     ticks = _ticks(0.0, max(level, *(value for group in groups for value in group)))
 
-    def x(place):
-        return _LEFT + (_RIGHT - _LEFT) * (place + 0.5) / len(groups)
-
-    def y(value):
-        return _BOTTOM - (_BOTTOM - _TOP) * value / ticks[-1]
-
-    parts = [_tick_y(y(tick), _number(tick, ticks, False)) for tick in ticks]
+    x, y = _Scale(-0.5, len(groups) - 0.5, _LEFT, _RIGHT), _Scale(0, ticks[-1], _BOTTOM, _TOP)
     step = -(-len(groups) // 12)
-    parts += [_text(x(i), _BOTTOM + 16, str(i), "middle") for i in range(0, len(groups), step)]
-    parts.append(_text(_RIGHT, _BOTTOM + 32, unit, "end"))
     dot = Markup('<circle class="dot s0" cx="{:.1f}" cy="{:.1f}" r="3.2"/>')
-    parts += [dot.format(x(i), y(value)) for i, group in enumerate(groups) for value in group]
     dashed = Markup('<line class="level" x1="{}" y1="{:.1f}" x2="{}" y2="{:.1f}"/>')
-    parts.append(dashed.format(_LEFT, y(level), _RIGHT, y(level)))
+    parts = [
+        *(_tick_y(y.at(tick), _number(tick, ticks, False)) for tick in ticks),
+        *(_tick_x(x.at(i), f"{i}") for i in range(0, len(groups), step)),
+        _text(_RIGHT, _BOTTOM + 32, unit, "end"),
+        *(dot.format(x.at(i), y.at(v)) for i, group in enumerate(groups) for v in group),
+        dashed.format(_LEFT, y.at(level), _RIGHT, y.at(level)),
+    ]
     spoken = "; ".join(
         f"{i}: {min(group):.3g} to {max(group):.3g}" for i, group in enumerate(groups)
     )
@@ -145,9 +156,7 @@ def dots_chart(title: str, unit: str, groups: Sequence[Sequence[float]], level: 
 
 def _svg(title: str, description: str, parts: Sequence[Markup]) -> Markup:
     opening = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">')
-    shown = Markup('<text class="title" x="0" y="13">{}</text>').format(title)
-    if title == "Reliability":  # its heading says so
-        shown = Markup("")
+    shown = Markup('<text class="title" x="0" y="13">{}</text>').format(title) if title else ""
     return (
         opening.format(_WIDTH, _HEIGHT, description)
         + shown
@@ -166,11 +175,15 @@ def _tick_y(y: float, words: str) -> Markup:
     return grid.format(_LEFT, y, _RIGHT, y) + _text(_LEFT - 6, y + 4, words, "end")
 
 
+def _tick_x(x: float, words: str) -> Markup:
+    return _text(x, _BOTTOM + 16, words, "middle")
+
+
 def _mark(x: float, words: str) -> Markup:
     line = Markup('<line class="mark" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>')
     late = x > (_LEFT + _RIGHT) / 2
     label = _text(x, _BOTTOM + 32, words, "end" if late else "start")
-    return line.format(x, _TOP, x, _BOTTOM + 22) + label
+    return line.format(x, _TOP, x, _BOTTOM) + label
 
 
 def _legend(lines: Sequence[Series]) -> list[Markup]:
@@ -206,7 +219,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _number(value: float, ticks: Sequence[float], percent: bool) -> str:
     if percent:
-        return f"{100 * value:.3g} %"
+        return f"{100 * value:.3g}%"
     if 0 < max(ticks) < 0.01 and value:  # 2.5e-4
         return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-")
     return f"{value:.4g}"

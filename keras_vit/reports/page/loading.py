@@ -13,7 +13,7 @@ class Snippet(NamedTuple):
         runtime: what it is for.
         needs: what has to be installed.
         code: lines of Python; `images` is float32 `(n, height, width, channels)`, 0 to 255, and
-            `logits` is what it ends with.
+            `logits` is what it ends with, of an encoder `features`.
     """
 
     runtime: str
@@ -25,7 +25,7 @@ _KERAS = """from keras.saving import load_model
 import keras_vit  # its layers
 
 model = load_model("{file}")
-logits = model.predict(images)"""
+{gives} = model.predict(images)"""
 
 _SAVED_MODEL = """import tensorflow as tf
 
@@ -62,7 +62,8 @@ def snippets(run: RunFolder) -> tuple[Snippet, ...]:
     """One for each file that is there."""
     found = []
     if run.model_file.exists():
-        code = _KERAS.format(file=run.model_file.name)
+        gives = "features" if run.labels == () else "logits"
+        code = _KERAS.format(file=run.model_file.name, gives=gives)
         found.append(Snippet("Keras", "keras-vit-toolkit", code))
     for format, name in EXPORT_NAMES.items():
         if (run.exports_folder / name).exists():

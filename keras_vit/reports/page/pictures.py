@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 _SIDE = 160  # pixels of the longer side at most: about as large as they are shown
-_SMALL = 64  # up to here pixels are stored exactly, and shown as squares
+_SMALL = 48  # up to here pixels are stored exactly, and shown as squares
 # Five colors of matplotlib's "magma", dark to light: read right by the color-blind and in grey.
 _COLORS = np.array(
     [(0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)], "float32"
@@ -76,10 +76,16 @@ def _colored(level: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(level, places, channel) for channel in _COLORS.T], axis=-1)
 
 
-def _uri(image: Image.Image) -> str:
+def png(image: Image.Image) -> str:
+    """An image as a data URI, exactly."""
     file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return encoded(file.getvalue())
+
+
+def _uri(image: Image.Image) -> str:
     if max(image.size) <= _SMALL:
-        image.save(file, "PNG")
-        return encoded(file.getvalue())
+        return png(image)
+    file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
