@@ -2,6 +2,7 @@
 """report.html: what it says of runs of every kind, and that it is one inert file."""
 
 import base64
+import csv
 import dataclasses
 import html.parser
 import io
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt  # which rich brings
 from PIL import Image
 
 from keras_vit import UserError, data, recipes, vit
@@ -34,9 +36,12 @@ from keras_vit.reports.page.measured import gather_measured
 from keras_vit.reports.page.pictures import map_over, picture
 from keras_vit.reports.page.setting import changes
 from keras_vit.run_folder import RunFolder
+from keras_vit.training.objectives import labelled
 from keras_vit.training.objectives.base import metadata_for
+from tests.conftest import untraced_runs
 
 EVIL = "<script>alert('x')"  # a folder's name, and so a class
+FORMULA = "=HYPERLINK('x')|[a](javascript:alert(1))&<img src=x onerror=alert(1)>`"
 EVIL_FILE = '"onerror=alert(1) \u202e<b>&amp;.png'
 
 
@@ -169,16 +174,60 @@ def test_the_snippet_of_onnx_runs(tmp_path, monkeypatch):
     assert names["logits"].shape == (3, config.num_classes)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="names that this system forbids")
-def test_hostile_names(tmp_path):
-    source = folder_of(tmp_path / "images", {EVIL: EVIL_FILE, "=cmd|'x'&": EVIL_FILE})
-    run = untrained(tmp_path / "<img src=x onerror=alert(1)>", source)
-    reader, text = read(write_page(run.path))
+@pytest.fixture(scope="module")
+def hostile_run(tmp_path_factory, in_process):
+    """A run on images whose names are code, in a folder with such a name."""
+    if os.name == "nt":
+        pytest.skip("names that this system forbids")
+    root = tmp_path_factory.mktemp("hostile")
+    source = folder_of(root / "=1+1", {EVIL: EVIL_FILE, FORMULA: "`[x](javascript:alert(1)).png"})
+    (source / EVIL / "-2+3`<img src=x>.png").write_bytes(b"no image")
+    run = root / "<img src=x onerror=alert(1)>"
+    flags = ("--recipe", "cifar10_seed", "--debug", "--set", "model.image_size=8")
+    with pytest.MonkeyPatch.context() as patch, untraced_runs():
+        patch.setattr(labelled, "formats", tuple)
+        said = in_process("train", source, *flags, "--on_bad", "skip", "--workdir", run)
+    assert said.code == 0, said.err
+    return RunFolder(run)
+
+
+def test_hostile_names_in_the_page(hostile_run):
+    reader, text = read(hostile_run.report_html)
     words = "".join(reader.words)
-    assert EVIL in words and "<img src=x onerror=alert(1)>" in words
-    shown = [name for name in reader.get("img", "alt") if "onerror=alert(1)" in name]
-    assert shown and all("\\u202e<b>&amp;.png" in name for name in shown)
-    assert "\u202e" not in text
+    assert EVIL in words and FORMULA in words and hostile_run.path.name in words
+    assert "\u202e" not in text and "\\u202e" in text
+
+
+@pytest.mark.parametrize("name", ["report.md", "README.md"])
+def test_hostile_names_in_markdown(hostile_run, name):
+    """What a renderer makes of it, which lets HTML through, as GitHub's does."""
+    text = (hostile_run.path / name).read_text("utf-8").split("\n---\n")[-1]
+    reader = Reader(MarkdownIt("commonmark").enable("table").render(text))
+    assert not {"script", "b"} & set(reader.tags)
+    assert set(reader.get("img", "src")) <= {"curves.png"}
+    assert not [link for link in reader.get("a", "href") if link.startswith("javascript")]
+    assert hostile_run.path.name in "".join(reader.words) and "\u202e" not in text
+    assert name == "report.md" or EVIL in "".join(reader.words)
+
+
+def test_hostile_names_in_tables(hostile_run):
+    """No cell is a formula; the names are read back as they were."""
+    tables = sorted(hostile_run.path.rglob("*.csv"))
+    assert {table.name for table in tables} == {"history.csv", "split.csv"}
+    for table in tables:
+        with table.open(encoding="utf-8", newline="") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert not [cell for cell in cells if cell[:1] in "=+-@\t\r" and cell]
+    names = [hostile_run.split(name)[2].files for name in ("train", "validation", "test")]
+    assert sum(map(len, names)) == 12 and any("\u202e" in name for part in names for name in part)
+
+
+def test_every_file_of_a_run_was_looked_at(hostile_run):
+    """What else a person opens; the others are read by programs, and say names as they are."""
+    read_by_programs = {"json", "gz", "keras", "txt", "png", "jpg", "weights", "npz", "h5"}
+    files = [path for path in hostile_run.path.iterdir() if path.is_file()]
+    others = {path.name for path in files if path.suffix[1:] not in read_by_programs}
+    assert others == {"report.html", "report.md", "README.md", "history.csv", "split.csv"}
 
 
 def test_a_run_that_was_interrupted(tmp_path, photos):
