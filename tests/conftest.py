@@ -7,19 +7,36 @@ os.environ["KERAS_VIT_PROGRESS"] = "off"
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import gc
 import io
 import json
+import random
 import subprocess
 import sys
+import zlib
 
 import hypothesis
 import numpy as np
 import pytest
 
-# The same examples in every run, and no folder of its own.
+# The same examples in every run, and no folder of its own; "explore" looks at others each time.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
-hypothesis.settings.load_profile("repeatable")
+hypothesis.settings.register_profile("explore", deadline=None, database=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """What a test draws without a seed, initial weights among it, is the same in every run.
+
+    Fixtures come after this, and draw as the first test does that asks for them.
+    """
+    seed = zlib.crc32(item.nodeid.encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(seed)
 
 
 def pytest_collection_finish(session):
@@ -90,12 +107,21 @@ def in_process():
     return run
 
 
-@pytest.fixture
-def no_exports(monkeypatch):
-    """Runs end without exports, which have tests of their own."""
+@contextlib.contextmanager
+def unexported_runs():
+    """Runs end without exports, which have tests of their own; the model itself is timed once."""
     from keras_vit.training.objectives import labelled
 
-    monkeypatch.setattr(labelled, "formats", tuple)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labelled, "formats", tuple)
+        patch.setattr(labelled, "Runners", functools.partial(labelled.Runners, rounds=1))
+        yield
+
+
+@pytest.fixture
+def no_exports():
+    with unexported_runs():
+        yield
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@ import io
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -144,28 +145,29 @@ def test_a_closed_standard_error_ends_nothing(quick, monkeypatch):
 
 
 def test_an_interrupted_step_leaves_a_clean_terminal_and_says_nothing_more():
-    """On a terminal of its own, with the signal of Ctrl-C."""
+    """On a terminal of its own, with the signal of Ctrl-C once the bar is there."""
     code = (
-        "import os, signal, time\n"
+        "import signal, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # off in background jobs
         "from keras_vit import progress\n"
         "progress._BAR_AFTER = 0\n"
         "with progress.step('reading', 4, 'images'):\n"
-        "    time.sleep(1)\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(60)\n"
     )
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "PYTHON_COLORS": "0"}
     environment.pop("KERAS_VIT_PROGRESS", None)
-    done = subprocess.run([sys.executable, "-c", code], stderr=theirs, env=environment, timeout=60)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=theirs, env=environment)
     os.close(theirs)
     written = b""
+    while b"reading" not in written:
+        written += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
     while part := _read(ours):
         written += part
     os.close(ours)
     before, after = written.split(b"Traceback")
-    assert done.returncode and b"reading" in before and before.endswith(b"\r\x1b[2K")
+    assert process.wait() and b"reading" in before and before.endswith(b"\r\x1b[2K")
     assert b"KeyboardInterrupt" in after and b"\x1b" not in after
 
 

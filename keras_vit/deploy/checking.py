@@ -37,6 +37,7 @@ class Runners:
         formats_in_new_process: whose files are run there too; a SavedModel takes seconds.
         on_gpu: runs a LiteRT file on a GPU.
         time: see `keras_vit.deploy.time_files`.
+        rounds: calls of each file, of which the median is its time for an image.
     """
 
     open: Callable[[Path], Runner] = open_runner
@@ -44,6 +45,7 @@ class Runners:
     formats_in_new_process: Sequence[str] = TENSORFLOW_FREE
     on_gpu: Callable[[Path, np.ndarray], GpuRun] = run_on_gpu
     time: Callable[..., list[Latency]] = time_files
+    rounds: int = 50
 
 
 def check(
@@ -62,7 +64,9 @@ def check(
     batches = images.batches
     if options.whole_pixels:  # what is not whole would be rounded for some files only
         batches = map(np.rint, batches)
-    reference, exports = _run_all(original, exports, opened, batches, images.labels)
+    reference, exports = _run_all(
+        original, exports, opened, batches, images.labels, runners.rounds
+    )
 
     def compared(export: CheckedExport) -> CheckedExport:
         export = _compared(export, reference, original.metadata.task)
@@ -112,12 +116,13 @@ def _run_all(
     opened: Mapping[str, Runner],
     batches: Iterable[np.ndarray],
     labels: np.ndarray | None,
+    rounds: int,
 ) -> tuple[Reference, list[CheckedExport]]:
     """Fills in `logits` and `ms_per_image` of the files, and finds the same of the model."""
     runners = {_MODEL: keras_runner(original.model), **opened}
     logits, images = _logits_of_all(runners, batches)
     with step("timing model and exports"):
-        times = median_milliseconds(runners, images)
+        times = median_milliseconds(runners, images, rounds)
     ours = logits[_MODEL]
     if not np.isfinite(ours).all():
         raise UserError(

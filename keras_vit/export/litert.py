@@ -86,7 +86,7 @@ def _converted(folded, quantize, input_dtype, batch, attention, calibration, pat
     dtype = tf.float32 if quantize == "int8_io" else tf.as_dtype(input_dtype)
     shape = (batch, *config.image_size, config.channels)
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pixels")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pixels")], autograph=False)
     def serve(pixels):
         return forward(ops, config, tf.cast(pixels, tf.float32), wanted)
 

@@ -92,7 +92,8 @@ def _pixel_signatures(module: tf.Module, folded: Folded) -> dict:
     shape = (None, *config.image_size, config.channels)
 
     def signature(output, dtype=tf.float32):
-        @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pixels")])
+        # Without AutoGraph, which would rewrite all of `forward`: nothing there depends on tensors.
+        @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pixels")], autograph=False)
         def serve(pixels):
             return forward(ops, config, tf.cast(pixels, tf.float32), (output,))
 
@@ -115,7 +116,9 @@ def _bytes_signature(module: tf.Module, folded: Folded, metadata: Metadata, read
     top_k = min(_TOP_K, config.num_classes)
     probabilities = tf.sigmoid if metadata.task == "multi" else tf.nn.softmax
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False
+    )
     def serve_bytes(image_bytes):
         pixels, valid = _read_batch(
             image_bytes,

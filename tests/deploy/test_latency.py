@@ -60,7 +60,7 @@ def test_a_worker_of_ones_own(tflite, tmp_path):
     sleeper, litert = time_files(files, SHAPE, seconds=0.25, workers=workers)
     assert sleeper.median_ms >= 20  # a sleep is never shorter than asked for
     assert sleeper.cpu_ms < 5  # and takes no CPU, but for the call itself
-    assert litert.median_ms < 20  # microseconds of work
+    assert litert.median_ms < sleeper.median_ms  # microseconds of work
 
 
 def test_what_cannot_run_is_named(tflite, tmp_path):

@@ -13,8 +13,8 @@ from keras_vit import models, recipes
 from keras_vit.files import replacing
 from keras_vit.layers import StochasticDepth
 from keras_vit.training import history, initial_model
-from keras_vit.training.objectives import labelled
 from keras_vit.training.objectives.classify import Classification
+from tests.conftest import unexported_runs
 
 STEPS, EPOCHS = 5, 3  # of `recipe`, with 86 images to train
 SAVE = Classification.save
@@ -54,8 +54,7 @@ def save(model, path):
 @contextlib.contextmanager
 def quick_runs():
     """Without exports and pictures, and with the small model; test_kill.py has all as they are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labelled, "formats", tuple)
+    with pytest.MonkeyPatch.context() as patch, unexported_runs():
         patch.setattr(history, "draw_curves", lambda path, rows: None)
         patch.setattr(initial_model, "vit", small_model)
         patch.setattr(Classification, "save", staticmethod(save))

@@ -16,19 +16,18 @@ from keras_vit.training import dry_run, fit, train
 from keras_vit.training.checkpoints import Checkpoints
 from keras_vit.training.history import read_history
 from keras_vit.training.initial_model import make_initial_model
-from keras_vit.training.objectives import labelled
 from keras_vit.training.objectives.classify import Classification
 from keras_vit.training.objectives.distill import Distiller
 from keras_vit.training.plan import make_plan
 from keras_vit.weights.resample import position_grid
+from tests.conftest import unexported_runs
 from tests.contracts import randomize, to_numpy
 from tests.models.test_vit import tiny
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labelled, "formats", tuple)  # exports have tests of their own
+    with unexported_runs():
         yield
 
 

@@ -227,7 +227,7 @@ def test_a_signal_writes_a_checkpoint_and_stops(tmp_path, number, code):
     while not (folder / "curves.png").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == code, err
     assert "Traceback" not in err
     assert f"Continue with: keras-vit train --resume {folder}" in err
@@ -252,7 +252,7 @@ def test_a_second_signal_ends_at_once(number):
         pass
     assert process.poll() is None
     process.send_signal(number)
-    assert process.wait(timeout=20) == -number
+    assert process.wait(timeout=50) == -number
     process.stdout.close()
     process.stderr.close()
 

@@ -12,11 +12,10 @@ from keras_vit import UserError, ViTConfig, load_model, recipes, vit
 from keras_vit.config.costs import training_bytes
 from keras_vit.models.keras_file import load_keras
 from keras_vit.reports import markdown_report
-from keras_vit.training import RunOptions, history, resume, train
+from keras_vit.training import RunOptions, resume, train
 from keras_vit.training.checkpoints import Checkpoints
 from keras_vit.training.fit import make_model
 from keras_vit.training.initial_model import make_initial_model
-from keras_vit.training.objectives import labelled
 from keras_vit.training.plan import make_plan
 from keras_vit.training.trained_part import count_trained
 from tests.contracts import randomize, slow_but, to_numpy
@@ -46,13 +45,6 @@ def recipe(kind, checkpoint, **changes):
     name = "linear_probe" if kind == "linear_probe" else "finetune"
     values = {"epochs": 2, "batch_size": 16, "precision": "float32", "init": checkpoint}
     return dataclasses.replace(recipes.get(name), **{**values, **KINDS[kind], **changes})
-
-
-@pytest.fixture
-def quick(monkeypatch, untraced):
-    """Without exports, pictures and graphs; `test_an_adapted_model_is_exported` has them."""
-    monkeypatch.setattr(labelled, "formats", tuple)
-    monkeypatch.setattr(history, "draw_curves", lambda path, rows: None)
 
 
 def logits(model, images):
@@ -97,7 +89,8 @@ class Keep(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("kind", slow_but(["lora"], KINDS))
-def test_a_run_stopped_and_resumed(kind, checkpoint, images, tmp_path, quick):
+def test_a_run_stopped_and_resumed(kind, checkpoint, images, tmp_path, no_exports, untraced):
+    """`test_an_adapted_model_is_exported` is traced and exported."""
     folder, stopped = tmp_path / "run", tmp_path / "stopped"
     often = RunOptions(checkpoint_steps=1)
     keep = Keep(images)

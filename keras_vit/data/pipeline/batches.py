@@ -4,6 +4,9 @@
 The order is a function of (seed, epoch) and the augmentation of (seed, epoch, index), so that a run
 can be repeated and continued. Every data set has a known cardinality: without one, Keras on
 TensorFlow counts a step too many in each epoch, and the learning rate drifts.
+
+No function here branches or loops over tensors in Python, so that AutoGraph, which would read and
+rewrite all that they call, is kept out: that took longer than the rest up to the first batch.
 """
 
 import tensorflow as tf
@@ -23,6 +26,7 @@ from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes import Augmentation
 
 _MIX = 0x6D697875  # keeps the draws of batches apart from those of images
+_as_written = tf.autograph.experimental.do_not_convert
 
 
 def training_batches(
@@ -59,10 +63,12 @@ def training_batches(
     steps = len(split) // batch_size
     cropped = _cropped(split, preprocessing, augmentation, cache)
 
+    @_as_written
     def indices(epoch):
         index, copy = _order(len(split), steps, batch_size, augmentation.repeats, seed, epoch)
         return tf.data.Dataset.from_tensor_slices((tf.fill(tf.shape(index), epoch), index, copy))
 
+    @_as_written
     def example(epoch, index, copy):
         """One image `(height, width, channels)` and its label `(num_classes,)`."""
         key = tf.random.fold_in(
@@ -73,6 +79,7 @@ def training_batches(
         image = augment(cropped(index, key), augmentation, key)
         return tf.ensure_shape(image, preprocessing.shape), _one_hot(split, index, num_classes)
 
+    @_as_written
     def finished(step, batch):
         return _mixed(*batch, augmentation, seed, step)
 
@@ -115,6 +122,7 @@ def evaluation_batches(
     """
     image_of = prepared(split, preprocessing, cache, as_bytes=False)
 
+    @_as_written
     def example(index):
         return tf.cast(image_of(index), tf.float32), _one_hot(split, index, num_classes)
 

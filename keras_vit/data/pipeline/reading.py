@@ -128,6 +128,7 @@ def prepared(split: Split, preprocessing: Preprocessing, cache: str, as_bytes: b
     """
     read = reader(split, preprocessing.channels)
 
+    @tf.autograph.experimental.do_not_convert  # as in `batches`
     def prepare(index):
         image = resize_to_fit(read(index), preprocessing)
         image = rounded(image) if as_bytes else image
@@ -190,6 +191,7 @@ def _kept(prepare: Callable, count: int, values: int, cache: str) -> Callable:
     indices = tf.data.Dataset.range(count)
     dtype = indices.map(prepare).element_spec.dtype
 
+    @tf.autograph.experimental.do_not_convert
     def as_bytes(index):
         """The image as uint8, and whether it is still the same."""
         image = prepare(index)

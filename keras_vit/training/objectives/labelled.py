@@ -15,7 +15,6 @@ from keras_vit.run_folder import RunFolder
 from keras_vit.training.objectives.base import metadata_for
 
 EXPORTS = ("saved_model", "litert")  # what needs no extra
-_AS_THEY_ARE = Runners()
 
 
 def check_task(objective: Classify | Distill, task: str) -> None:
@@ -54,7 +53,7 @@ def deliver(
     recipe: Recipe,
     images: ImageSet,
     run: RunFolder,
-    runners: Runners = _AS_THEY_ARE,
+    runners: Runners | None = None,
 ) -> dict:
     """Measures a model and its exports on the test split; see `Objective.finish`."""
     test = images.test
@@ -65,7 +64,7 @@ def deliver(
             split_batches(test, recipe.preprocessing, recipe.part_size), test.labels, test.name_of
         ),
         formats=formats(),
-        runners=runners,
+        runners=runners or Runners(),
     )
     folder = run.exports_folder.name  # the report names files from the run folder on
     exports = [{**e, "path": f"{folder}/{e['path']}"} for e in checked["exports"]]
