@@ -7,6 +7,7 @@ patch tokens show what is in their patches.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def register_neurons(model: keras.Model, images: np.ndarray, count: int = 10) ->
     prefix, strengths, x = config_of(model).num_prefix_tokens, [], tokens_of(model, images)
     for block in blocks(model)[: int(stand_out.argmax()) + 1]:
         seen: list[np.ndarray] = []
-        x, _ = through(block, x, hidden=lambda hidden, seen=seen: _keep(hidden, seen))
+        x, _ = through(block, x, hidden=functools.partial(_keep, seen=seen))
         at_patches = np.abs(seen[0][:, prefix:]).reshape(*found.shape, -1)
         strengths.append(at_patches[found].mean(axis=0))  # (mlp_dim,)
     order = np.argsort(-np.stack(strengths), axis=None, kind="stable")[:count]
@@ -114,7 +115,7 @@ def move_to_register(
     x = ops.concatenate([x[:, :place], ops.zeros_like(x[:, :1]), x[:, place:]], axis=1)
     for number, block in enumerate(blocks(model)):
         units = [unit for of, unit in neurons if of == number]
-        x, _ = through(block, x, hidden=lambda hidden, units=units: _moved(hidden, units, place))
+        x, _ = through(block, x, hidden=functools.partial(_moved, units=units, place=place))
         norms.append(np.linalg.norm(_numpy(x), axis=-1))
     x = ops.concatenate([x[:, :place], x[:, place + 1 :]], axis=1)
     lengths = np.stack(norms)  # (depth, B, tokens)

@@ -44,7 +44,7 @@ def layer_costs(config: "ViTConfig", visible: int | None = None) -> dict[str, La
         visible: patches that the blocks see; None for all.
     """
     tokens = config.num_prefix_tokens + (config.num_patches if visible is None else visible)
-    places, found = _stem_places(config), {}
+    places, found = _stem_places(config), dict[str, LayerCost]()
     for path, shape in shapes(config).items():
         name, size = path.split("/", 1)[0], math.prod(shape)
         # A kernel is used once at each place of its output.

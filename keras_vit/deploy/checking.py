@@ -64,9 +64,7 @@ def check(
     batches = images.batches
     if options.whole_pixels:  # what is not whole would be rounded for some files only
         batches = map(np.rint, batches)
-    reference, exports = _run_all(
-        original, exports, opened, batches, images.labels, runners.rounds
-    )
+    reference, exports = _run_all(original, exports, opened, batches, images.labels, runners.rounds)
 
     def compared(export: CheckedExport) -> CheckedExport:
         export = _compared(export, reference, original.metadata.task)

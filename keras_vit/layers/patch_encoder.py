@@ -107,8 +107,8 @@ class PatchEncoder(Composite):
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.restore_quantization()
 
-    def _add_embeddings(self, patches: int) -> None:
-        """Tokens before the patches, and where there are learned ones, positions of all tokens."""
+    def _add_embeddings(self, patches):
+        """Tokens before so many patches, and where there are learned ones, positions of all."""
         self.class_embedding = self.distillation_embedding = None
         self.register_embedding = self.position_embedding = None
         if self.class_token:
