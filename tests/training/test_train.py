@@ -43,8 +43,8 @@ def test_run_folder(digits_run):
     folder, _ = digits_run
     assert {p.relative_to(folder).as_posix() for p in folder.glob("*")} == {
         *("recipe.json", "command.txt", "env.json", "labels.txt", "history.csv", "curves.png"),
-        *("model.keras", "report.json", "report.md", "README.md", "export", "checkpoints"),
-        *("data_index.json.gz", "metadata.json", "split.csv", "samples.jpg"),
+        *("model.keras", "report.json", "report.md", "report.html", "README.md", "export"),
+        *("checkpoints", "data_index.json.gz", "metadata.json", "split.csv", "samples.jpg"),
     }
     steps = 3 * (1295 // 64)
     checkpoints = [path.name for path in (folder / "checkpoints").glob("*")]
