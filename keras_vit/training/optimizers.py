@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_vit.errors import UserError
 from keras_vit.recipes import Optimizer
+from keras_vit.training import adam_kernel
 
 HEADS = ("pre_logits", "head", "distillation_head")
 
@@ -119,6 +120,12 @@ class _AdamStep:
         moments = self._momentums[index], self._velocities[index]
         direction = _adam_direction(self, gradient, moments, (self.beta_1, self.beta_2))
         self.assign_sub(variable, learning_rate * direction)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if adam_kernel.runs_here():
+            adam_kernel.update(self, grads, trainable_variables, learning_rate)
+        else:
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
 
 
 def _adam_direction(optimizer, gradient, moments, betas):
