@@ -27,7 +27,9 @@ FLOORS = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 TENSORFLOW_ROOMS = {"data", "export"}
-TENSORFLOW_IN_FUNCTIONS = {"training/distribution.py", "analysis/gradients.py"}
+TENSORFLOW_IN_FUNCTIONS = {
+    *("training/distribution.py", "training/adam_kernel.py", "analysis/gradients.py"),
+}
 STANDARD_LIBRARY_ONLY = {"recipes"}.union(*FLOORS[:3]) - {"interpolation"}
 HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "numpy", "jax", "torch", "PIL", "matplotlib"}
 NUMPY_FILES = {"untrusted/npy.py"}
