@@ -5,7 +5,7 @@
 
 SETTINGS is a JSON object: image_size, patch_size, width, depth, heads, mlp_dim, classes, batch,
 precision. Makes the first step and prints a line of JSON with the process's CPU seconds since its
-start and its loss; then, for each line of its input (`step`, `forward` or `memory`), does that and
+start and its loss, or why it cannot run; then, for each line of its input (`step`, `forward` or `memory`), does that and
 prints what it took.
 """
 
@@ -188,7 +188,10 @@ def main() -> None:
         import keras
 
         keras.config.set_dtype_policy(settings["precision"])
-    train, forward = CONTENDERS[name](settings)
+    try:
+        train, forward = CONTENDERS[name](settings)
+    except ImportError as error:
+        return _say(failed=str(error))
     loss = train()
     _say(first=time.process_time(), loss=loss)
     for line in sys.stdin:
