@@ -11,6 +11,7 @@ PARQUET = ["pyarrow>=21,<27"]
 QUANTIZE = ["litert-quantizer>=0.11,<0.12"]
 TORCH = "torch>=2.6,<3"
 TIMM = "timm>=1.0.20,<2"
+TRANSFORMERS = "transformers>=5,<6"
 
 setup(
     name="keras-vit-toolkit",  # also in keras_vit/errors.py; `keras-vit` is somebody else's project
@@ -70,12 +71,12 @@ setup(
         "docs": ["sphinx>=8.2,<10", "myst-parser>=4,<6", "furo>=2025.7.19,<2027"],
         # The libraries that `keras-vit parity` compares with.
         "parity": [
-            *(TORCH, TIMM, "transformers>=5,<6", "open-clip-torch>=3,<4"),
+            *(TORCH, TIMM, TRANSFORMERS, "open-clip-torch>=3,<4"),
             *("flax>=0.12,<0.13", "jax>=0.9,<0.11"),
         ],
-        # What benchmarks/pipeline.py and benchmarks/export compare with.
+        # What benchmarks/pipeline.py, benchmarks/export and benchmarks/training compare with.
         "bench": [
-            *(TIMM, TORCH, "torchvision", "onnxscript>=0.5,<0.8"),
+            *(TIMM, TORCH, TRANSFORMERS, "torchvision", "onnxscript>=0.5,<0.8"),
             *("keras-hub>=0.26,<0.33", "openvino>=2025.3,<2027", *ONNX, *QUANTIZE),
         ],
     },

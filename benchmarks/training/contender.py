@@ -5,8 +5,8 @@
 
 SETTINGS is a JSON object: image_size, patch_size, width, depth, heads, mlp_dim, classes, batch,
 precision. Makes the first step and prints a line of JSON with the process's CPU seconds since its
-start and its loss, or why it cannot run; then, for each line of its input (`step`, `forward` or `memory`), does that and
-prints what it took.
+start, or why it cannot run. Then, for each line of its input (`step`, `forward` or `memory`), does
+that and prints what it took.
 """
 
 import json
@@ -192,8 +192,8 @@ def main() -> None:
         train, forward = CONTENDERS[name](settings)
     except ImportError as error:
         return _say(failed=str(error))
-    loss = train()
-    _say(first=time.process_time(), loss=loss)
+    train()
+    _say(first=time.process_time())
     for line in sys.stdin:
         what = line.strip()
         if what == "memory":
