@@ -37,7 +37,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def read():
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def read(contents):
         return read_encoded(contents, Preprocessing(SIZE, 3, 0.9)), declared_pixels(contents)
 

@@ -12,7 +12,7 @@ from keras_vit.recipes import Augmentation
 def test_mixup_blends_images_and_labels_alike():
     """On images that are their own number, the share and the partner can be read off."""
     images = tf.reshape(tf.range(8.0), (8, 1, 1, 1))
-    mixed = tf.function(lambda seed: mixup(images, tf.eye(8), 0.5, seed))
+    mixed = tf.function(lambda seed: mixup(images, tf.eye(8), 0.5, seed), autograph=False)
     shares = []
     for step in range(200):
         x, y = (t.numpy() for t in mixed(tf.constant([7, step])))
@@ -29,7 +29,7 @@ def test_mixup_blends_images_and_labels_alike():
 
 def test_mixup_of_deit_reverses_the_batch():
     images = tf.reshape(tf.range(6.0), (6, 1, 1, 1))
-    mixed = tf.function(lambda seed: mixup(images, tf.eye(6), 0.8, seed, "deit"))
+    mixed = tf.function(lambda seed: mixup(images, tf.eye(6), 0.8, seed, "deit"), autograph=False)
     shares = []
     for step in range(200):
         x, y = (t.numpy() for t in mixed(tf.constant([7, step])))
@@ -47,7 +47,8 @@ def test_cutmix_swaps_one_box_and_counts_it():
     """Images are their own number, so that every pixel says where it comes from."""
     numbers = np.arange(5.0, dtype="float32")
     images = tf.constant(np.tile(numbers[:, None, None, None], (1, 12, 18, 1)))
-    mixed, areas = tf.function(lambda seed: cutmix(images, tf.eye(5), 1.0, seed)), []
+    mixed = tf.function(lambda seed: cutmix(images, tf.eye(5), 1.0, seed), autograph=False)
+    areas = []
     for step in range(200):
         x, y = (t.numpy() for t in mixed(tf.constant([3, step])))
         swapped = x[0, :, :, 0] == 4
@@ -68,7 +69,7 @@ def test_cutmix_swaps_one_box_and_counts_it():
 def test_the_switch_and_the_probability_of_mixing():
     images = tf.random.stateless_uniform((4, 6, 6, 1), [0, 0])
     plan = Augmentation(mixup=0.8, cutmix=1.0, mixup_form="deit", mix_prob=0.6, switch_prob=0.25)
-    mixed = tf.function(lambda seed: mix(images, tf.eye(4), plan, seed)[0])
+    mixed = tf.function(lambda seed: mix(images, tf.eye(4), plan, seed)[0], autograph=False)
     kinds = {"none": 0, "mixup": 0, "cutmix": 0}
     for step in range(400):
         x = mixed(tf.constant([1, step])).numpy()
