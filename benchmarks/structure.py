@@ -141,6 +141,9 @@ class Follower:
 
     def __init__(self, root: Path):
         self.names = {str(path): name for name, path in modules(root).items()}
+        # The commands under the name, too, by which they are imported where that is a link.
+        apps = {name: f"{root}/keras_vit/{name}" for name in modules(root)}
+        self.names |= {path: name for name, path in apps.items() if name.startswith("apps/")}
         self.functions: set[tuple[str, str]] = set()
         self.chain: list[str] = []
 
