@@ -5,6 +5,7 @@ import argparse
 import dataclasses
 from typing import Any
 
+from keras_vit.preprocessing import FRAMINGS, INTERPOLATIONS
 from keras_vit.weights.options import LoadOptions
 from keras_vit.weights.resample import METHODS
 
@@ -38,6 +39,9 @@ def add_change_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num_classes", type=int, help="a new head; 0 takes the head off")
     parser.add_argument("--pixel_mean", type=float, nargs="+", help="of pixels / 255")
     parser.add_argument("--pixel_std", type=float, nargs="+", help="of pixels / 255")
+    parser.add_argument("--crop", type=float, help="share of an image's sides that is seen")
+    parser.add_argument("--framing", choices=FRAMINGS, help="what that is a share of")
+    parser.add_argument("--interpolation", choices=INTERPOLATIONS, help="of images")
 
 
 def told(args: argparse.Namespace) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.runner import format_of
 from keras_vit.origins import origins_of
+from keras_vit.preprocessing import view_of
 from keras_vit.progress import step
 from keras_vit.run_folder import NamedSplit, RunFolder, untold
 from keras_vit.untrusted.text import visible
@@ -97,8 +98,9 @@ class ModelFile:
         print(visible(lone), file=sys.stderr)
         _, height, width, channels = model.input.shape
         labels = tuple(map(str, range(model.output.shape[-1])))
-        size, origins = (height, width), origins_of(model)
-        return Metadata(self.path.stem, labels, size, channels, origins=origins)
+        view = dataclasses.asdict(view_of(model))
+        origins = origins_of(model)
+        return Metadata(self.path.stem, labels, (height, width), channels, origins=origins, **view)
 
     def load(self) -> "keras.Model":
         """Loads the Keras model of a run folder or `.keras` file."""

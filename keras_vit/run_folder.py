@@ -269,7 +269,8 @@ class RunFolder:
             raise UserError(f"{self.recipe_file}: expected the model of a run, received none.")
         seen = self.recipe.preprocessing  # a run of version 0.1
         channels: Any = seen.channels  # Metadata checks it
-        return Metadata(self.recipe.name, self.labels, seen.image_size, channels, seen.crop)
+        crop = seen.view.crop
+        return Metadata(self.recipe.name, self.labels, seen.image_size, channels, crop)
 
     @cached_property
     def report(self) -> dict[str, Any]:

@@ -33,6 +33,11 @@ _UPRIGHT = ("TIFF", "HEIF")  # formats that Pillow turns while it decodes
 _ORIENTATION = 0x0112  # tag number in EXIF
 _TURNS = (0, 0, 0, 2, 2, 1, 3, 3, 1)  # quarter turns, counter-clockwise, by orientation
 _MIRRORED = (2, 4, 5, 7)
+_FILTERS = {
+    "triangle": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 _LOCK = threading.Lock()  # what silences warnings is shared by all threads
 
 
@@ -68,16 +73,22 @@ def resize_to_fit(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarra
     """
     pixels, size = with_channels(pixels, preprocessing.channels), preprocessing.image_size
     top, left, height, width = preprocessing.box(*pixels.shape[:2])
-    box = pixels[top : top + height, left : left + width].astype("float32")
-    if box.shape[:2] == tuple(size):
-        return box
+    if preprocessing.view.framing == "box":  # cut out first: its neighbours have no influence
+        pixels = pixels[int(top) : int(top + height), int(left) : int(left + width)]
+        top = left = 0
+    pixels = pixels.astype("float32")
+    if pixels.shape[:2] == tuple(size) == (height, width):
+        return pixels
+    # The box may end a rounding error after the image.
+    bottom, right = min(top + height, pixels.shape[0]), min(left + width, pixels.shape[1])
+    method = _FILTERS[preprocessing.view.interpolation]
     planes = [
         # Mode "F": Pillow would round 8-bit images after each of the two passes. Its sizes are
-        # (width, height).
-        Image.fromarray(box[..., c]).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        for c in range(box.shape[-1])
+        # (width, height), its boxes (left, top, right, bottom).
+        Image.fromarray(plane).resize((size[1], size[0]), method, (left, top, right, bottom))
+        for plane in np.moveaxis(pixels, -1, 0)
     ]
-    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1).clip(0, 255)
 
 
 @contextlib.contextmanager

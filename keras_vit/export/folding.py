@@ -9,7 +9,8 @@ Everything is linear algebra in float64 that changes no output (up to rounding):
 * the scale and offset of a norm go into the matrices after it, those inside attention and MLP
   included; not those of a norm whose result is added to something else;
 * what is written to the residual stream loses its mean over the channels where nobody sees it, and
-  is divided by a power of two where float16 would overflow (`keras_vit.export.residual`);
+  is divided by a power of two where float16 would overflow (`keras_vit.export.residual`), and so
+  is what other norms read (`keras_vit.export.inner_scales`);
 * LayerScale goes into the matrix before it, or into the norm between the two, 1 / sqrt(head_dim)
   into the queries, and the factor of quick GELU into the layers around it;
 * queries, keys and values are one matrix; the query of attention pooling is a constant and is
@@ -32,8 +33,10 @@ from keras_vit.export.folding_output import folded_output
 from keras_vit.export.folding_stem import folded_stem
 from keras_vit.export.folding_tokens import folded_tokens
 from keras_vit.export.forward import is_short
+from keras_vit.export.inner_scales import inner_scaled
 from keras_vit.export.residual import (
     embedding_scale,
+    pictures,
     residual_scale,
     scaled,
     scaled_before_embedding_norm,
@@ -100,6 +103,7 @@ def fold(model: keras.Model) -> Folded:
     scale = residual_scale(model)
     folded = scaled(folded, scale, config)
     folded = scaled_before_embedding_norm(folded, embedding_scale(model), config)
+    folded = inner_scaled(folded, config, pictures(model.input.shape[1:]))
     arrays = {name: np.array(a, "float32", order="C") for name, a in folded.items()}
     return Folded(model.name, config, arrays, scale)
 

@@ -60,6 +60,7 @@ def _attention_pool(variables: Variables, config: ViTConfig, norm: Affine | None
         **Dense(scores, np.zeros(heads)).after(norm).named("pool/scores"),
         **values.after(norm).named("pool/values"),
         **output.named("pool/attention_output"),
+        "pool/epsilon": np.asarray(config.norm_epsilon, "float64"),
         **mlp,
         **mlp_output.named("pool/mlp_output"),
     }

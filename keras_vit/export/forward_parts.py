@@ -55,4 +55,6 @@ def inner_normalized(ops, config: ViTConfig, x, name: str):
     """The norm before the last matrix of a branch, which has its scale and offset; x without."""
     if not ops.has(f"{name}/epsilon"):
         return x
+    if ops.has(f"{name}/scale"):  # for float16 (`keras_vit.export.inner_scales`)
+        x = ops.multiply(x, ops.weight(f"{name}/scale"))
     return normalized_of_any_mean(ops, config, x, ops.weight(f"{name}/epsilon"))

@@ -55,5 +55,5 @@ def _attention_pool(ops, config: ViTConfig, x):
     x = ops.dense(x, "pool/attention_output")
     # What the head reads is not normalised, so that no matrix can take the mean before the norm of
     # a pool, which keeps the epsilon of the encoder's.
-    y = normalized_of_any_mean(ops, config, x, ops.number(config.norm_epsilon))
+    y = normalized_of_any_mean(ops, config, x, ops.weight("pool/epsilon"))
     return ops.add(x, mlp(ops, config, y, "pool"))

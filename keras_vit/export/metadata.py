@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from keras_vit.origins import Origins
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.preprocessing import Preprocessing, View
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json, read_bytes
 from keras_vit.untrusted.schema import Between, Sized, check
@@ -36,7 +36,8 @@ class Metadata:
         labels: class names in the order of the logits.
         image_size: height and width of the input in pixels.
         channels: 1 or 3.
-        crop: share of the largest centred box of the input's aspect ratio to keep before resizing.
+        crop, framing, interpolation: what of an image the model sees, and how it is resized; see
+            `keras_vit.preprocessing.View`.
         task: "single" when an image is of the class of the largest logit, "multi" when it is of
             every class whose logit is above 0.
         flops: floating-point operations of one image's forward pass in the trained model, two for
@@ -52,11 +53,14 @@ class Metadata:
     task: Literal["single", "multi"] = "single"
     flops: int | None = None
     origins: Origins = ()
+    framing: Literal["box", "shorter_side", "shortest_edge", "squash"] = "box"
+    interpolation: Literal["triangle", "bicubic", "lanczos"] = "triangle"
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What is made of an image before the model sees it."""
-        return Preprocessing(self.image_size, self.channels, self.crop)
+        view = View(self.crop, self.framing, self.interpolation)
+        return Preprocessing(self.image_size, self.channels, view)
 
     def files(self) -> dict[str, str]:
         """The metadata as named text files."""

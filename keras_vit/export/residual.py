@@ -21,7 +21,7 @@ is that large, nothing is divided: float16 has a limit for small numbers too, so
 more the larger a channel is (`tests/export/test_half.py` says by how much).
 
 What a norm reads that stands inside attention, MLP or a pool, or after a branch, is no part of the
-stream and is not divided. Should it overflow, `keras_vit.export.half` says so.
+stream: see `keras_vit.export.inner_scales`.
 """
 
 import re
@@ -77,20 +77,20 @@ def scaled(weights: Mapping[str, np.ndarray], scale: float, config: ViTConfig) -
     tokens = "embedding_norm/(gamma|beta)$" if config.embedding_norm else _tokens(config)
     after = config.norm_placement == "after"
     ends = "norm/(gamma|beta)$" if after else "output/"
-    found = _multiplied(weights, rf"{tokens}|block_\d+/(attention|mlp)_{ends}", scale)
+    found = multiplied(weights, rf"{tokens}|block_\d+/(attention|mlp)_{ends}", scale)
     if after:
-        found = _multiplied(found, r"block_\d+/(qkv|mlp_gate|mlp_hidden)/kernel$", 1 / scale)
+        found = multiplied(found, r"block_\d+/(qkv|mlp_gate|mlp_hidden)/kernel$", 1 / scale)
     if not config.final_norm:
         found = _undone_at_the_end(found, scale, config)
-    return _multiplied(found, "residual/epsilon$", scale**2)
+    return multiplied(found, "residual/epsilon$", scale**2)
 
 
 def scaled_before_embedding_norm(
     weights: Mapping[str, np.ndarray], scale: float, config: ViTConfig
 ) -> dict:
     """The same for the tokens that a norm before the first block reads."""
-    found = _multiplied(weights, _tokens(config), scale)
-    return _multiplied(found, "embedding_norm/epsilon$", scale**2)
+    found = multiplied(weights, _tokens(config), scale)
+    return multiplied(found, "embedding_norm/epsilon$", scale**2)
 
 
 def _tokens(config: ViTConfig) -> str:
@@ -101,26 +101,37 @@ def _tokens(config: ViTConfig) -> str:
 def _undone_at_the_end(weights: dict, scale: float, config: ViTConfig) -> dict:
     """Pool and head read the stream itself."""
     if config.pool == "map":
-        return _multiplied(weights, "pool/(scores|values)/kernel$", 1 / scale)
+        return multiplied(weights, "pool/(scores|values)/kernel$", 1 / scale)
+    return undone_in_head(weights, scale, config)
+
+
+def undone_in_head(weights: Mapping[str, np.ndarray], scale: float, config: ViTConfig) -> dict:
+    """The weights of a head that reads numbers which are multiplied by `scale`."""
     if config.representation_size:
-        return _multiplied(weights, "pre_logits/kernel$", 1 / scale)
-    found = _multiplied(weights, "head/kernel$", 1 / scale)
+        return multiplied(weights, "pre_logits/kernel$", 1 / scale)
+    found = multiplied(weights, "head/kernel$", 1 / scale)
     return found | {"features/gamma": weights.get("features/gamma", 1.0) / np.float64(scale)}
 
 
-def _multiplied(weights: Mapping[str, np.ndarray], names: str, factor: float) -> dict:
+def multiplied(weights: Mapping[str, np.ndarray], names: str, factor: float) -> dict:
+    """The weights with those whose names match a pattern from their start times a factor."""
     return {n: a * factor if re.match(names, n) else a for n, a in weights.items()}
 
 
 def _scale_of(model: keras.Model, layers: Sequence[keras.layers.Layer]) -> float:
     tokens = keras.Function(model.input, [layer.output for layer in layers])
-    tokens = tokens(_pictures(model.input.shape[1:]))
-    largest = max(float(np.max(np.abs(keras.ops.convert_to_numpy(x)))) for x in tokens)
+    tokens = tokens(pictures(model.input.shape[1:]))
+    return power_for(max(float(np.max(np.abs(keras.ops.convert_to_numpy(x)))) for x in tokens))
+
+
+def power_for(largest: float) -> float:
+    """The power of two, at most 1, that leaves a number at 64 or less."""
     if not _LARGEST < largest < np.inf:  # weights that are NaN are reported elsewhere
         return 1.0
     return 2.0 ** -np.ceil(np.log2(largest / _LARGEST))
 
 
-def _pictures(shape: tuple[int, ...]) -> np.ndarray:
+def pictures(shape: tuple[int, ...]) -> np.ndarray:
+    """An image of noise and a grey one, `(2, *shape)`, 0 to 255."""
     noise = np.random.default_rng(0).uniform(0, 255, shape)
     return np.stack([noise, np.full(shape, 127.5)]).astype("float32")

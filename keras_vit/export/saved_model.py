@@ -15,7 +15,6 @@ from keras_vit.export.forward import forward
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.tensorflow_ops import TensorFlowOps
 from keras_vit.files import replacing
-from keras_vit.preprocessing import Preprocessing
 
 _TOP_K = 5
 
@@ -112,7 +111,7 @@ def _pixel_signatures(module: tf.Module, folded: Folded) -> dict:
 def _bytes_signature(module: tf.Module, folded: Folded, metadata: Metadata, read: Callable):
     config, ops = folded.config, TensorFlowOps(module.weights)
     labels = tf.constant(metadata.labels)
-    preprocessing = Preprocessing(config.image_size, config.channels, metadata.crop)
+    preprocessing = metadata.preprocessing
     top_k = min(_TOP_K, config.num_classes)
     probabilities = tf.sigmoid if metadata.task == "multi" else tf.nn.softmax
 

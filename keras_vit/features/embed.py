@@ -108,9 +108,9 @@ def _open(model: str | os.PathLike, options: dict[str, Any]) -> tuple["ViT", Pre
         )
     backbone = build(zoo.open_weights(model, **{**options, "num_classes": 0}))
     run = RunFolder.around(path) if path.suffix == ".keras" else None
-    crop = 1.0 if run is None else run.recipe.data.crop
+    view = backbone.view if run is None else run.recipe.data.view
     config = backbone.config
-    return backbone, Preprocessing(config.image_size, config.channels, crop)
+    return backbone, Preprocessing(config.image_size, config.channels, view)
 
 
 def _batches(

@@ -14,6 +14,8 @@ from keras_vit.layers.composite import quantized_parts
 from keras_vit.models.graph import forward, make_layers
 from keras_vit.models.reading import check_graph, read_config
 from keras_vit.origins import Origin, from_values
+from keras_vit.preprocessing import USUAL, View
+from keras_vit.untrusted.schema import check
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -44,6 +46,7 @@ class ViT(keras.Model):
         name: name of the model.
         config: what `vit` would make this model of; or None.
         origins: weights that it was made of, the oldest first, with their licences.
+        view: what of an image it wants to see, and how that is resized.
         **kwargs: `trainable`.
 
     Raises:
@@ -58,6 +61,7 @@ class ViT(keras.Model):
         *,
         config: ViTConfig | dict[str, Any] | None = None,
         origins: Sequence[Origin] | list[dict[str, Any]] = (),
+        view: View | dict[str, Any] = USUAL,
         **kwargs,
     ):
         # Keras copies and reads a model whose positional arguments are these three like any
@@ -68,6 +72,7 @@ class ViT(keras.Model):
             self.origins = from_values(origins, f"{self.name}: origins")
         else:
             self.origins = tuple(origins)
+        self.view = check(view, View, f"{self.name}: view") if isinstance(view, dict) else view
         if self._config is not None:
             check_graph(self._config, self, super().get_config())
 
@@ -86,6 +91,8 @@ class ViT(keras.Model):
         graph = super().get_config()
         if self.origins:
             graph = {**graph, "origins": [dataclasses.asdict(origin) for origin in self.origins]}
+        if self.view != USUAL:
+            graph = {**graph, "view": dataclasses.asdict(self.view)}
         try:
             config = dataclasses.asdict(self.config)
         except UserError:  # changed, and still an ordinary model

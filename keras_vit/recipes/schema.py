@@ -2,11 +2,11 @@
 """The fields of a recipe."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Self
 
 from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.preprocessing import FRAMINGS, INTERPOLATIONS, Preprocessing, View
 from keras_vit.recipes.augmentation import Augmentation
 from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
@@ -25,6 +25,12 @@ _DATA_BOUNDS = {
     "split_seed": _SEEDS,
     "crop": (0.01, 1),
     "limit": (8, 10**9),
+}
+_DATA_CHOICES = {
+    "cache": CACHES,
+    "on_bad": ON_BAD,
+    "framing": FRAMINGS,
+    "interpolation": INTERPOLATIONS,
 }
 _BOUNDS = {
     "epochs": (1, 10**9),
@@ -53,7 +59,9 @@ class Data:
         validation: share of the training examples held out to choose the best epoch when the source
             has no validation split.
         split_seed: seed of both, which are stratified by class.
-        crop: share of the largest centred box that evaluation sees before resizing, above 0 to 1.
+        crop, framing, interpolation: what evaluation sees of an image, and how it is resized: the
+            fields of `keras_vit.preprocessing.View`. None for those of the checkpoint that a run
+            starts from; without one 1, "box" and "triangle".
         on_bad: what happens when files of a folder cannot be decoded: "error" stops before the
             first step, "skip" trains without them and lists them in the run folder.
         cache: whether images stay in memory, which changes no pixel: decoded and resized, or for
@@ -69,13 +77,28 @@ class Data:
     test: float = 0.2
     validation: float = 0.1
     split_seed: int = 0
-    crop: float = 1.0
+    crop: float | None = None
+    framing: str | None = None
+    interpolation: str | None = None
     on_bad: str = "error"
     cache: str = "auto"
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, _DATA_BOUNDS, {"cache": CACHES, "on_bad": ON_BAD}, "data.")
+        check_fields(self, _DATA_BOUNDS, _DATA_CHOICES, "data.")
+
+    @property
+    def view(self) -> View:
+        """What evaluation sees of an image."""
+        told = {name: getattr(self, name) for name in ("crop", "framing", "interpolation")}
+        return View(**{name: value for name, value in told.items() if value is not None})
+
+    def with_view(self, view: View) -> Self:
+        """With a view where it has none of its own."""
+        told = {name: getattr(self, name) for name in ("crop", "framing", "interpolation")}
+        usual = dataclasses.asdict(view)
+        missing = {name: usual[name] for name, value in told.items() if value is None}
+        return dataclasses.replace(self, **missing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +205,7 @@ class Recipe:
     @property
     def preprocessing(self) -> Preprocessing:
         """What evaluation makes of an image, once the recipe has a model."""
-        return Preprocessing(self.model.image_size, self.model.channels, self.data.crop)
+        return Preprocessing(self.model.image_size, self.model.channels, self.data.view)
 
     @property
     def part_size(self) -> int:

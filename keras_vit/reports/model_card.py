@@ -135,6 +135,7 @@ def _training(run: RunFolder) -> list[str]:
         ("weight decay", f"{optimizer.weight_decay:g}"),
         ("precision", report["precision"]),
         ("seed", f"{recipe.seed}"),
+        ("of an image", f"{recipe.data.view}"),
         ("software", ", ".join(versions) or "not recorded"),
         ("processor", machine.get("cpu") or "not recorded"),
     ]

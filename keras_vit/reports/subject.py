@@ -56,7 +56,8 @@ class Subject:
         if not config.num_classes:
             raise UserError(f"{target}: has no classes that something in an image could speak for.")
         labels = tuple(f"class {number}" for number in range(config.num_classes))
-        return cls(model, labels, Preprocessing(config.image_size, config.channels), None)
+        seen = Preprocessing(config.image_size, config.channels, model.view)
+        return cls(model, labels, seen, None)
 
     def test_images(self, count: int) -> tuple[list[str], np.ndarray, list[str | None]]:
         """The first images of the test split of the model's run.

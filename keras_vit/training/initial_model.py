@@ -16,6 +16,7 @@ from keras_vit.data.dataset import shows_colour, typical_side
 from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.origins import Origin
+from keras_vit.preprocessing import View
 from keras_vit.recipes import Recipe, model_for
 from keras_vit.recipes.fitting import Situation, fit
 from keras_vit.run_folder import RunFolder
@@ -39,6 +40,7 @@ class InitialWeights:
         self._image_size = recipe.model.image_size if recipe.model else recipe.image_size
         self._source: Source | None = None
         self._origins: tuple[Origin, ...] | None = None
+        self._view = View()
 
     @property
     def own_config(self) -> ViTConfig:
@@ -61,6 +63,13 @@ class InitialWeights:
             self._opened()
         return self._origins
 
+    @property
+    def view(self) -> View:
+        """What of an image the model in the checkpoint wants to see."""
+        if self._origins is None:
+            self._opened()
+        return self._view
+
     def take(self) -> Iterable[tuple[str, np.ndarray]]:
         """(path, array) for each of its variables at that size, read one at a time.
 
@@ -73,7 +82,7 @@ class InitialWeights:
     def _opened(self) -> Source:
         if self._source is None:
             self._source = zoo.open_weights(self._init, image_size=self._image_size)
-            self._origins = self._source.origins
+            self._origins, self._view = self._source.origins, self._source.view
         return self._source
 
 
@@ -97,6 +106,7 @@ def complete(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = 
         recipe = _fitted(recipe, images, weights)
         weights.resize(recipe.model.image_size if recipe.model else recipe.image_size)
         config = _config_from(recipe, images.classes, weights.config)
+        recipe = _with_view(recipe, weights.view)
     elif recipe.optimizer.freeze is not None or recipe.lora is not None:
         kept = f"optimizer.freeze={recipe.optimizer.freeze!r}"
         kept = kept if recipe.lora is None else f"lora={recipe.lora}"
@@ -106,7 +116,7 @@ def complete(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = 
             "hf:owner/name."
         )
     else:
-        recipe = _fitted(_from_scratch(recipe), images)
+        recipe = _with_view(_fitted(_from_scratch(recipe), images), View())
         config = recipe.model or _chosen(recipe, images)
         config = dataclasses.replace(config, num_classes=classes)
     epochs = recipe.epochs_of(_updates_per_epoch(recipe, images))
@@ -132,6 +142,21 @@ def _fitted(recipe: Recipe, images: ImageSet, weights: InitialWeights | None = N
         values = ", ".join(f"{name}={_written(value)}" for name, value in chosen.items())
         print(f"{recipe.name}: {situation}\nchosen (--set changes it): {values}", file=sys.stderr)
     return recipe
+
+
+def _with_view(recipe: Recipe, view: View) -> Recipe:
+    """The recipe with what its checkpoint wants to see where it does not say; says so where that is
+    not the usual."""
+    data = recipe.data.with_view(view)
+    if data.view != recipe.data.view:
+        fields = dataclasses.asdict(data.view).items()
+        values = ", ".join(f"data.{name}={value}" for name, value in fields)
+        print(
+            f"{recipe.name}: images are seen as the checkpoint was made for: {data.view} "
+            f"(--set changes it: {values})",
+            file=sys.stderr,
+        )
+    return dataclasses.replace(recipe, data=data)
 
 
 def _written(value: object) -> str:
@@ -186,6 +211,7 @@ def make_initial_model(
         if not _has_classes(recipe.init, classes):
             arrays = _with_head_of(model, arrays)
         fill(model, arrays)
+    model.view = recipe.data.view
     choose_trained(model, recipe)
     return model
 

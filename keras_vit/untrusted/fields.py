@@ -27,7 +27,8 @@ def check_fields(
     Args:
         node: the instance.
         bounds: for the name of each field with numbers, the lowest and the highest.
-        choices: for the names of fields with text, what it may be.
+        choices: for the names of fields with text, what it may be, or nothing where the type
+            allows that.
         prefix: goes before the names in messages, as in `"optimizer."`.
 
     Raises:
@@ -46,7 +47,8 @@ def check_fields(
         if field.name in bounds and not isinstance(value, str | None):
             for number in value if isinstance(value, tuple) else (value,):
                 within(name, number, *bounds[field.name])
-        if choices and field.name in choices and value not in choices[field.name]:
+        words = choices.get(field.name) if choices else None
+        if words and value is not None and value not in words:
             raise unknown(name, value, choices[field.name])
 
 

@@ -47,6 +47,7 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import View
 from keras_vit.weights.binding import Binding, bind
 from keras_vit.weights.config_files import Facts
 from keras_vit.weights.formats import Checkpoint, Spec
@@ -232,8 +233,13 @@ class Adapter:
         them, by the names in the file."""
         return {}
 
-    def sidecars(self, config: ViTConfig) -> dict[str, dict[str, Any]]:
-        """JSON files that a folder of this family has, by name."""
+    def sidecars(self, config: ViTConfig, view: View) -> dict[str, dict[str, Any]]:
+        """JSON files that a folder of this family has, by name.
+
+        Args:
+            config: the model.
+            view: what of an image it wants to see.
+        """
         return {}
 
     # Its own code.

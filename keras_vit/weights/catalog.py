@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError, unknown
 from keras_vit.origins import UNKNOWN, Origin
+from keras_vit.preprocessing import View
 
 _FILE = Path(__file__).with_suffix(".toml")
 _HUB = "https://huggingface.co/"
@@ -51,6 +52,7 @@ class Entry(NamedTuple):
         source: the page that says so.
         sha256: the first digits of the file's hash where they are published, else "".
         options: arguments of `load_model` that the file does not tell.
+        view: what of an image its publisher's code lets it see, where no file of theirs says it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Entry(NamedTuple):
     source: str
     sha256: str
     options: dict[str, Any]
+    view: View
 
     @property
     def config(self) -> ViTConfig:
@@ -99,7 +102,7 @@ def catalog() -> dict[str, Entry]:
     """Every public checkpoint by its name."""
     licences = _licences()
     return {
-        row["name"]: _entry(family, row, licences, _content()["pixels"])
+        row["name"]: _entry(family, row, licences, _content())
         for family in _content()["families"]
         for row in family["checkpoints"]
     }
@@ -156,7 +159,7 @@ def _entry(
     family: dict[str, Any],
     row: dict[str, Any],
     licences: dict[str, Licence],
-    pixels: dict[str, dict[str, list[float]]],
+    tables: dict[str, dict[str, dict[str, Any]]],
 ) -> Entry:
     """A row of the file with what its family says of all."""
     given = {**family, **row}
@@ -168,10 +171,11 @@ def _entry(
         fields["model"] = given["model"]
     options = dict(given.get("options", {}))
     if "pixels" in given:
-        values = pixels[given["pixels"]]
+        values = tables["pixels"][given["pixels"]]
         seen = {f"pixel_{name}": tuple(numbers) for name, numbers in values.items()}
         fields |= seen
         options |= {} if given["at"].startswith("hf:") else seen  # a repository has a file of them
+    view = tables["views"][given["view"]] if "view" in given else {}
     return Entry(
         given["name"],
         given["at"],
@@ -185,7 +189,8 @@ def _entry(
         given.get("measures", ""),
         given["source"],
         given.get("sha256", ""),
-        options,
+        {**options, **view},
+        View(**view),
     )
 
 

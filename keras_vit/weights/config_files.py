@@ -5,6 +5,7 @@ Facts are fields of `ViTConfig` under their own names; what nobody says is left 
 told them apart from guesses: the name of an architecture, a model type, or our own header.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -15,10 +16,12 @@ from typing import Annotated, Any, TypedDict
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.origins import Origin, from_text, to_text
+from keras_vit.preprocessing import USUAL, View
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import parse_json
 from keras_vit.untrusted.reading import read_json as read_untrusted_json
 from keras_vit.untrusted.schema import Between, Sized
+from keras_vit.weights.views import Processor, of_transformers
 
 Facts = dict[str, Any]
 Side = int | list[int] | None  # of an image in a JSON file: pixels, or a pair of them
@@ -38,9 +41,10 @@ _KEPT = ("num_heads", "pool", "image_size", *UNSEEN)
 class _Header(TypedDict, total=False):
     pool: str
     image_size: Annotated[list[Annotated[int, Between(1, limits.IMAGE_SIDE)]], Sized(2, 2)]
+    view: View
 
 
-class _Preprocessor(TypedDict, total=False):
+class _Preprocessor(Processor, total=False):
     do_rescale: bool | None
     do_normalize: bool | None
     rescale_factor: Annotated[float, Between(1e-9, 1e9)]
@@ -81,10 +85,11 @@ def config_file(path: Path) -> Path:
 def preprocessor_facts(
     config: Path, mean: Sequence[float] = (0.5,) * 3, std: Sequence[float] = (0.5,) * 3
 ) -> Facts:
-    """Pixel statistics by the `preprocessor_config.json` next to a `config.json`.
+    """Pixel statistics and view by the `preprocessor_config.json` next to a `config.json`.
 
-    They are for pixels / 255, whatever factor the file rescales by. Where transformers 5 saved the
-    preprocessing of texts as well, both are in `processor_config.json`, which it reads first.
+    Statistics are for pixels / 255, whatever factor the file rescales by. Where transformers 5
+    saved the preprocessing of texts as well, both are in `processor_config.json`, which it reads
+    first.
 
     Args:
         config: path of the `config.json`.
@@ -111,13 +116,17 @@ def preprocessor_facts(
         values = list(usual) if values is None else values
         numbers = values if isinstance(values, list) else [values]
         facts[field] = [number / unit for number in numbers]
-    return facts
+    view = of_transformers(told, str(config.with_name("preprocessor_config.json")))
+    return facts if view is None else {**facts, "view": view}
 
 
-def to_header(config: ViTConfig, origins: Sequence[Origin] = ()) -> dict[str, str]:
+def to_header(
+    config: ViTConfig, origins: Sequence[Origin] = (), view: View = USUAL
+) -> dict[str, str]:
     """The text that `header_facts` and `header_origins` read back; PyTorch's readers want the
     format too."""
     kept = {name: getattr(config, name) for name in _KEPT}
+    kept["view"] = dataclasses.asdict(view)
     header = {"format": "pt", METADATA_KEY: json.dumps(kept)}
     return header | ({_ORIGINS_KEY: to_text(origins)} if origins else {})
 
@@ -132,7 +141,8 @@ def header_facts(metadata: dict[str, str], source: str) -> Facts:
     text = metadata.get(METADATA_KEY, "{}")
     values = parse_json(text, f"{source}: {METADATA_KEY!r} in its header", _Header)
     kept = {name: value for name, value in values.items() if name in _KEPT}
-    return {**kept, "named": "its own header"} if kept else {}
+    view = values.get("view", USUAL)
+    return {**kept, "named": "its own header", "view": view} if kept else {}
 
 
 def licence_in(config: dict[str, Any]) -> str:

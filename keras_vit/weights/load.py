@@ -45,7 +45,7 @@ def build(source: Source) -> ViT:
     config, arrays = source.fitted()
     model = _empty(config)
     fill(model, arrays)
-    model.origins = source.origins
+    model.origins, model.view = source.origins, source.view
     return model
 
 

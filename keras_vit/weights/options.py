@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from keras_vit.errors import unknown
+from keras_vit.preprocessing import View
 from keras_vit.weights.resample import METHODS
 
 # Fields of `ViTConfig` that the caller may know where the file does not tell.
@@ -25,6 +26,8 @@ class LoadOptions:
             returns its representation.
         pixel_mean: what is subtracted from pixels / 255, where no JSON file tells; default 0.5.
         pixel_std: what divides them after that; default 0.5.
+        crop, framing, interpolation: what of an image the model wants to see, where no JSON file
+            tells, or what is wanted otherwise; see `keras_vit.preprocessing.View`.
         architecture: what timm calls the model, e.g. `"vit_base_patch16_224"`, for a bare file: it
             tells heads, GELU, epsilon and pool, which tensors do not.
         activation: of the MLPs, for a bare timm file of a model made with another `act_layer`.
@@ -45,6 +48,9 @@ class LoadOptions:
     num_classes: int | None = None
     pixel_mean: float | Sequence[float] | None = None
     pixel_std: float | Sequence[float] | None = None
+    crop: float | None = None
+    framing: str | None = None
+    interpolation: str | None = None
     architecture: str | None = None
     activation: str | None = None
     norm_epsilon: float | None = None
@@ -56,6 +62,7 @@ class LoadOptions:
     def __post_init__(self) -> None:
         if self.resample not in (None, *METHODS):
             raise unknown("resampling method", self.resample, METHODS)
+        dataclasses.replace(View(), **self.told_view())  # checks them
         skip = (self.skip,) if isinstance(self.skip, str) else tuple(self.skip)
         object.__setattr__(self, "skip", skip)
 
@@ -75,4 +82,9 @@ class LoadOptions:
     def told(self) -> dict[str, Any]:
         """The fields of `ViTConfig` that the caller knows."""
         values = {name: getattr(self, name) for name in _TOLD}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def told_view(self) -> dict[str, Any]:
+        """The fields of `View` that the caller knows."""
+        values = {name: getattr(self, name) for name in ("crop", "framing", "interpolation")}
         return {name: value for name, value in values.items() if value is not None}

@@ -14,6 +14,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.files import replacing, write_text
 from keras_vit.origins import Origin, say_restrictions
+from keras_vit.preprocessing import USUAL, View
 from keras_vit.progress import step
 from keras_vit.weights import registry
 from keras_vit.weights.adapter import Adapter
@@ -54,7 +55,12 @@ def save(
     from keras_vit.models import config_of
 
     config, origins = config_of(model), model.origins
-    save_arrays(config, _Variables(model), path, dialect, accept=accept, origins=origins)
+    save_arrays(
+        *(config, _Variables(model), path, dialect),
+        accept=accept,
+        origins=origins,
+        view=model.view,
+    )
 
 
 def save_arrays(
@@ -65,6 +71,7 @@ def save_arrays(
     *,
     accept: str | Sequence[str] = (),
     origins: Sequence[Origin] = (),
+    view: View = USUAL,
 ) -> None:
     """`save` for a configuration and its variables by path, without a model.
 
@@ -75,6 +82,7 @@ def save_arrays(
         dialect: as in `save`.
         accept: as in `save`.
         origins: what the weights were made of; an `.npz` file has no place for it.
+        view: what of an image the model wants to see; likewise.
     """
     adapter, path = registry.writer_of(dialect), Path(path)
     kind = _checked_kind(path, adapter)
@@ -84,7 +92,7 @@ def save_arrays(
     except UserError as error:
         raise UserError(f"{error}{_others(config, adapter)}") from None
     # Configurations are made first: one that cannot be made leaves no half of a checkpoint.
-    sidecars = adapter.sidecars(config) if kind == "folder" else {}
+    sidecars = adapter.sidecars(config, view) if kind == "folder" else {}
     tensors = [
         (adapter.written_name(name, config), shape, make)
         for name, shape, make in write(adapter.bind(dialect, config), arrays, config)
@@ -95,7 +103,7 @@ def save_arrays(
         write_npz(path, tensors)
         return
     file = path / "model.safetensors" if kind == "folder" else path
-    write_safetensors(file, tensors, to_header(config, origins))
+    write_safetensors(file, tensors, to_header(config, origins, view))
     for name, values in sidecars.items():
         write_text(path / name, json.dumps(values, indent=2) + "\n")
 
@@ -134,7 +142,12 @@ def convert(
         say_restrictions(opened.origins)
         config, arrays = opened.streamed()
         with step(f"writing {destination}"):
-            save_arrays(config, arrays, destination, to, accept=accept, origins=opened.origins)
+            save_arrays(
+                *(config, arrays, destination, to),
+                accept=accept,
+                origins=opened.origins,
+                view=opened.view,
+            )
         return config
     if Path(destination).suffix != ".keras":
         raise UserError(f"{destination}: expected a file that ends in .keras.")

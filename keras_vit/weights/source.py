@@ -15,6 +15,7 @@ from typing import Any
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.origins import UNKNOWN, Origin, joined
+from keras_vit.preprocessing import View
 from keras_vit.weights import registry
 from keras_vit.weights.adapter import Adapter
 from keras_vit.weights.binding import check, read
@@ -69,6 +70,7 @@ class Source:
         skipped: names in the file that are not part of the model.
         licence: what the `config.json` next to the file calls its licence, or "".
         named: where the weights come from by the name that somebody gave; None for a path.
+        find_view: makes `view`.
     """
 
     path: Path
@@ -83,6 +85,13 @@ class Source:
     licence: str = ""
     compute: Callable[[Checkpoint, ViTConfig], Checkpoint] = lambda checkpoint, config: checkpoint
     named: Origin | None = None
+    find_view: Callable[[], View] = View
+
+    @functools.cached_property
+    def view(self) -> View:
+        """What of an image the model wants to see: what the caller says, the files next to it, or
+        the usual."""
+        return dataclasses.replace(self.find_view(), **self.options.told_view())
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -190,6 +199,7 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
         tuple(name for name in whole if name not in kept),
         licence_in(config),
         lambda checkpoint, config: adapter.computed(checkpoint, config, facts()),
+        find_view=lambda: facts().get("view") or View(),
     )
 
 
@@ -221,7 +231,11 @@ def _opened_by(adapter: Adapter, path: Path, options: LoadOptions) -> Source:
     told = {name: value for name, value in told.items() if name not in ("image_size", "num_heads")}
     config = dataclasses.replace(config, **told)
     dialect = next(iter(adapter.dialects))
-    return Source(path, adapter, dialect, checkpoint, options, lambda: config, checkpoint)
+    view = header_facts(checkpoint.metadata, str(path)).get("view", View())
+    return Source(
+        *(path, adapter, dialect, checkpoint, options, lambda: config, checkpoint),
+        find_view=lambda: view,
+    )
 
 
 def _facts(

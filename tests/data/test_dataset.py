@@ -14,7 +14,7 @@ from keras_vit.data.dataset import (
     typical_side,
 )
 from keras_vit.data.pipeline.batches import evaluation_batches
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.preprocessing import Preprocessing, View
 
 LABELS = np.arange(5) % 2
 
@@ -38,7 +38,7 @@ def splits(pixels, tmp_path_factory):
 
 
 def test_every_form_gives_the_same_pixels(splits, pixels):
-    seen = Preprocessing((10, 10), 3, 0.9)
+    seen = Preprocessing((10, 10), 3, View(0.9))
     expected = np.concatenate(list(split_batches(splits[0], seen, 2)))
     for split in splits:
         np.testing.assert_array_equal(split.pixels_of(3), pixels[3])

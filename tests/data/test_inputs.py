@@ -14,11 +14,11 @@ from keras_vit.data.images import read_image
 from keras_vit.data.inputs import download, is_one_image, name_of, read_any
 from keras_vit.data.sources.folder import find_images
 from keras_vit.errors import UserError
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.preprocessing import Preprocessing, View
 from keras_vit.untrusted import limits
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype="uint8")
-HOW = Preprocessing((8, 8), 3, 0.9)
+HOW = Preprocessing((8, 8), 3, View(0.9))
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from keras_vit import vit
-from keras_vit.export import open_runner, to_onnx, to_tflite
+from keras_vit.export import folding, open_runner, to_onnx, to_tflite
 from keras_vit.export.folding import fold
 from keras_vit.export.forward import forward
-from keras_vit.export.half import half_logits
+from keras_vit.export.half import HalfOps, half_logits
 from keras_vit.export.residual import residual_scale, scaled
 from keras_vit.export.tensorflow_ops import TensorFlowOps
+from keras_vit.models.variables import variables_of
 from tests.contracts import randomize, to_numpy
 from tests.export.test_forward import ALL
 from tests.models.test_vit import tiny
@@ -113,6 +114,80 @@ def test_files_are_right_with_a_divided_stream(export, tmp_path):
 
 def logits_of(folded):
     return forward(TensorFlowOps(folded.weights), folded.config, IMAGES)["logits"].numpy()
+
+
+# A norm inside a branch, and where it reads a channel of a thousand.
+INNER = {
+    "after attention": ({"norm_placement": "after"}, "attention/attention_output/bias"),
+    "after the MLP": ({"norm_placement": "after"}, "mlp/output_projection/bias"),
+    "of RMS, after": (
+        {"norm_placement": "after", "norm": "rms", "final_norm": False},
+        "attention/attention_output/bias",
+    ),
+    "of the joined heads": ({"attention_inner_norm": True}, "attention/value/bias"),
+    "in a gated MLP": (
+        {"mlp_inner_norm": True, "gated_mlp": True, "activation": "silu"},
+        "mlp/hidden/bias",
+    ),
+    "after GELU": ({"mlp_inner_norm": True}, "mlp/hidden/bias"),
+    "after quick GELU": ({"mlp_inner_norm": True, "activation": "quick_gelu"}, "mlp/hidden/bias"),
+    "after ReLU": ({"mlp_inner_norm": True, "activation": "relu"}, "mlp/hidden/bias"),
+    "in a pool": (
+        {"pool": "map", "class_token": False, "final_norm": False},
+        "pool/attention/attention_output/bias",
+    ),
+    "in a pool, without classes": (
+        {"pool": "map", "class_token": False, "num_classes": 0},
+        "pool/attention/attention_output/bias",
+    ),
+    "of patches": ({"patch_norm": True}, "patch_encoder/projection/bias"),
+}
+
+
+def with_inner_outlier(name):
+    """A bias of which one number is 1,000."""
+    options, path = INNER[name]
+    model = model_of(**options)
+    variables = variables_of(model)
+    for prefix in ("", "block_00/", "block_01/"):
+        if prefix + path in variables:
+            variable = variables[prefix + path]
+            values = to_numpy(variable).copy()
+            values.flat[3] += 1000.0
+            variable.assign(values)
+    return model
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_what_inner_norms_read_survives(name, monkeypatch):
+    model = with_inner_outlier(name)
+    expected = to_numpy(model(IMAGES))
+    folded = fold(model)
+    monkeypatch.setattr(folding, "inner_scaled", lambda weights, *_: weights)
+    undivided = fold(model)
+    output = "logits" if model.config.num_classes else "features"
+    found = half_outputs(folded, output)
+    assert not np.isfinite(half_outputs(undivided, output)).all()
+    # Next to the outlier the other channels have the bits of its size: 1,000 / 2^11.
+    spread = max(1.0, np.abs(expected).max())
+    assert np.isfinite(found).all() and np.abs(found - expected).max() < 0.05 * spread
+    # Powers of two change no number of float32; epsilons are rounded once more.
+    exact = forward(TensorFlowOps(folded.weights), model.config, IMAGES, (output,))[output]
+    same = forward(TensorFlowOps(undivided.weights), model.config, IMAGES, (output,))[output]
+    np.testing.assert_allclose(exact, same, rtol=1e-5, atol=1e-6)
+
+
+def half_outputs(folded, output):
+    with np.errstate(all="ignore"):
+        return forward(HalfOps(folded.weights), folded.config, IMAGES, (output,))[output]
+
+
+def test_nothing_is_divided_without_need():
+    """One multiplication more after GELU, and only there."""
+    assert "block_00/mlp_inner/scale" in fold(with_inner_outlier("after GELU")).weights
+    for name, (options, _) in INNER.items():
+        plain = fold(model_of(**options)).weights
+        assert not any(weight.endswith("/scale") for weight in plain), name
 
 
 def test_weights_of_nan_divide_nothing():

@@ -13,11 +13,14 @@ from keras_vit import vit
 from keras_vit.data import read_image
 from keras_vit.data.pipeline.encoded import read_encoded
 from keras_vit.export import Metadata, to_saved_model
-from keras_vit.preprocessing import Preprocessing
 from tests.contracts import randomize, to_numpy
 from tests.models.test_vit import tiny
 
-METADATA = Metadata("tiny", ("cat", "dog", "bird"), (16, 24), 3, 0.9)
+METADATA = Metadata(
+    *("tiny", ("cat", "dog", "bird"), (16, 24), 3, 0.9),
+    framing="shorter_side",
+    interpolation="bicubic",
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,7 @@ def test_a_broken_file_leaves_its_neighbours_alone(model, loaded):
 def test_bytes_are_classified_like_pixels(model, loaded):
     good = [file(seed) for seed in range(4)]
     found = loaded.signatures["serve_bytes"](image_bytes=tf.constant(good))
-    pixels = np.stack([read_image(io.BytesIO(f), Preprocessing((16, 24), 3, 0.9)) for f in good])
+    pixels = np.stack([read_image(io.BytesIO(f), METADATA.preprocessing) for f in good])
     expected = to_numpy(model(pixels))
     order = np.argsort(-expected, axis=1)
     assert (found["indices"].numpy() == order).all()

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, ViTConfig, config_of, recipes, vit, zoo
+from keras_vit.export import Metadata
+from keras_vit.preprocessing import View
 from keras_vit.recipes import model_for
 from keras_vit.training import train
 from keras_vit.training.fit import make_model
 from keras_vit.training.initial_model import complete, make_initial_model
+from keras_vit.training.objectives.base import metadata_for
 from keras_vit.training.plan import make_plan
 from keras_vit.weights import save
 from tests.contracts import randomize, to_numpy
@@ -48,6 +51,27 @@ def test_a_checkpoint_brings_its_sizes_and_loses_its_head(checkpoint, images):
     for mine, theirs in zip(model.weights, source.weights, strict=True):
         expected = np.zeros(mine.shape) if mine.path.startswith("head/") else to_numpy(theirs)
         np.testing.assert_array_equal(to_numpy(mine), expected, err_msg=mine.path)
+
+
+def test_a_checkpoint_brings_what_it_sees(tmp_path, images, capsys):
+    source = vit(ViTConfig.of("mu/8", image_size=16, num_classes=2))
+    source.view = View(0.875, "squash", "bicubic")
+    source.save(tmp_path / "model.keras")
+    recipe = quick("finetune", init=str(tmp_path / "model.keras"))
+    found = complete(recipe, images)
+    assert found.data.view == found.preprocessing.view == source.view
+    assert (
+        "data.crop=0.875, data.framing=squash, data.interpolation=bicubic"
+        in capsys.readouterr().err
+    )
+    assert complete(found, images) == found
+    assert make_initial_model(found, images.classes).view == source.view
+    metadata = Metadata.parse(metadata_for(found, images).to_json(), "x")
+    assert metadata.preprocessing == found.preprocessing
+    own = complete(recipes.override(recipe, "data.crop=1", "data.framing=box"), images)
+    assert own.data.view == View(1.0, "box", "bicubic")
+    scratch = complete(quick("digits"), images)
+    assert scratch.data.view == View() and scratch.data.framing == "box"
 
 
 def test_a_rule_chooses_and_says_so(checkpoint, images, capsys):

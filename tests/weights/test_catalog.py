@@ -24,7 +24,7 @@ from keras_vit.weights.registry import dialects, writer_of
 
 ROW = {
     *("name", "at", "model", "config", "image_size", "num_classes", "parameters", "top1", "pixels"),
-    *("licence", "gated", "sha256", "options", "dialect", "measures", "source"),
+    *("view", "licence", "gated", "sha256", "options", "dialect", "measures", "source"),
 }
 MEASURES = {"classes", "linear", "linear, ReaL", "k-NN", "zero-shot", "fine-tuned"}
 
@@ -32,7 +32,7 @@ MEASURES = {"classes", "linear", "linear, ReaL", "k-NN", "zero-shot", "fine-tune
 def test_the_file_has_no_other_words():
     with Path(module.__file__).with_suffix(".toml").open("rb") as file:
         content = tomllib.load(file)
-    assert set(content) == {"pixels", "licences", "families"}
+    assert set(content) == {"pixels", "views", "licences", "families"}
     for family in content["families"]:
         assert set(family) <= ROW | {"title", "checkpoints"} - {"name", "at"}, family["title"]
         for row in family["checkpoints"]:
@@ -108,7 +108,7 @@ def test_its_repository_is_what_is_stated(name, tmp_path):
     if entry.at.startswith("hf:timm/"):
         write_hub_config(tmp_path / "config.json", entry)
     elif entry.at.startswith("hf:"):
-        for file, values in adapter.sidecars(entry.config).items():
+        for file, values in adapter.sidecars(entry.config, entry.view).items():
             (tmp_path / file).write_text(json.dumps(values))
     found = inspect(tmp_path / "model.safetensors", **entry.options).config
     expected = entry.config

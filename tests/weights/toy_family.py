@@ -90,7 +90,7 @@ class Toy(Adapter):
             **head(tensors, "classes.weight", "classes.bias", outputs_first=True),
         }
 
-    def sidecars(self, config):
+    def sidecars(self, config, view):
         words = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
         told = {
             "model_type": "toy",

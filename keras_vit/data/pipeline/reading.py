@@ -21,6 +21,8 @@ from keras_vit.progress import track
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import read_bytes
 
+# TensorFlow's words for the filters of `View`.
+_KERNELS = {"triangle": "triangle", "bicubic": "keyscubic", "lanczos": "lanczos3"}
 _SHARE = 0.25  # of the free memory, what "auto" may fill
 _CHUNK = 512  # images that are decoded between two signs of life
 _PROBE = 64  # images that are decoded to guess whether all have whole values
@@ -157,23 +159,76 @@ def resize_to_fit(image, preprocessing: Preprocessing):
         `(height, width, channels)` of the wanted size, 0 to 255: float32, but uint8 images whose
         size is known and fits stay uint8.
     """
-    size, crop = preprocessing.image_size, preprocessing.crop
-    if crop == 1.0 and image.shape[:2] == size:
+    size, view = preprocessing.image_size, preprocessing.view
+    if view.crop == 1.0 and image.shape[:2] == size:
         return image
-    # What `Preprocessing.box` computes, for a size that is known when the graph runs; in float64,
-    # as in Python, so that both round alike.
     shape = tf.shape(image)  # height, width, channels
-    wanted = tf.constant(size, tf.float64)  # height, width
-    scale = tf.reduce_min(tf.cast(shape[:2], tf.float64) / wanted) * crop
-    box = tf.cast(tf.round(wanted * scale), tf.int32)  # height, width
-    box = tf.clip_by_value(box, 1, shape[:2])
-    image = cut(image, tf.concat([(shape[:2] - box) // 2, box], 0))  # top, left, height, width
-    image = tf.cond(
-        tf.reduce_all(box == size),
-        lambda: tf.cast(image, tf.float32),
-        lambda: tf.image.resize(image, size, antialias=True),
-    )
+    if view.framing == "box":
+        # What `Preprocessing.box` computes, for a size that is known when the graph runs; in
+        # float64, as in Python, so that both round alike.
+        wanted = tf.constant(size, tf.float64)  # height, width
+        scale = tf.reduce_min(tf.cast(shape[:2], tf.float64) / wanted) * view.crop
+        box = tf.cast(tf.round(wanted * scale), tf.int32)  # height, width
+        box = tf.clip_by_value(box, 1, shape[:2])
+        # top, left, height, width
+        image = cut(image, tf.concat([(shape[:2] - box) // 2, box], 0))
+        image = tf.cond(
+            tf.reduce_all(box == size),
+            lambda: tf.cast(image, tf.float32),
+            lambda: _resampled(image, size, [0.0, 0.0], size / box, view.interpolation),
+        )
+    else:
+        shift, scale = _cut_after_resizing(shape[:2], preprocessing)
+        image = _resampled(image, size, shift, scale, view.interpolation)
     return tf.ensure_shape(image, (*size, image.shape[-1]))
+
+
+def _cut_after_resizing(sides, preprocessing: Preprocessing):
+    """The same for boxes that libraries cut out of a resized image; see `Preprocessing.box`.
+
+    Args:
+        sides: height and width of the image, int32 `(2,)`.
+        preprocessing: of another framing than "box".
+
+    Returns:
+        Top and left of the cut in the resized image, and its pixels for one of the image, downwards
+        and across; both float64 `(2,)`.
+    """
+    to = tf.constant(preprocessing.resized_to, tf.float64)  # height, width
+    sides = tf.cast(sides, tf.float64)
+    resized, framing = to, preprocessing.view.framing
+    if framing != "squash":
+        whole = tf.floor if to[0] == to[1] else tf.round
+        first = sides[0] * to[1] <= sides[1] * to[0]
+        wanted, short = tf.where(first, to[0], to[1]), tf.where(first, sides[0], sides[1])
+        resized = whole(sides * wanted / short)
+    cut_off = resized - tf.constant(preprocessing.image_size, tf.float64)
+    start = tf.floor if framing == "shortest_edge" else tf.round
+    return start(cut_off / 2), resized / sides
+
+
+def _resampled(image, size: tuple[int, int], shift, scale, interpolation: str):
+    """Resizes an image and cuts a part of the result out, computing no more than that part.
+
+    Args:
+        image: `(height, width, channels)`.
+        size: height and width of the part.
+        shift: its top and left in the resized image, `(2,)`.
+        scale: pixels of the resized image for one of the image, downwards and across, `(2,)`.
+        interpolation: see `View`.
+
+    Returns:
+        float32 `(*size, channels)`, 0 to 255.
+    """
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=tf.cast(image, tf.float32)[None],
+        size=size,
+        scale=tf.cast(scale, tf.float32),
+        translation=-tf.cast(shift, tf.float32),
+        kernel_type=_KERNELS[interpolation],
+        antialias=True,
+    )
+    return tf.clip_by_value(resized[0], 0.0, 255.0)
 
 
 def _kept(prepare: Callable, count: int, values: int, cache: str) -> Callable:

@@ -2,6 +2,7 @@
 """What a run does that depends on its objective; everything else is the same for all of them."""
 
 import abc
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def float32_copy(model: keras.Model) -> keras.Model:
     """A model of `vit` with the same weights, whatever precision it was trained in; LoRA adapters
     are merged into the kernels."""
     plain, values = vit(config_of(model)), variables_of(model)
-    plain.origins = model.origins
+    plain.origins, plain.view = model.origins, model.view
     for variable in plain.weights:
         variable.assign(values[variable.path])
     return plain
@@ -104,5 +105,10 @@ def metadata_for(recipe: Recipe, images: ImageSet, origins: tuple[Origin, ...] =
     seen = recipe.preprocessing
     channels: Any = seen.channels  # Metadata checks it, and the task
     task: Any = images.task
-    size, crop = seen.image_size, seen.crop
-    return Metadata(recipe.name, images.classes, size, channels, crop, task, origins=origins)
+    view: dict[str, Any] = dataclasses.asdict(seen.view)
+    return Metadata(
+        *(recipe.name, images.classes, seen.image_size, channels),
+        task=task,
+        origins=origins,
+        **view,
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.weights.adapters.hugging_face import Settings, preprocessor_json
+from keras_vit.weights.adapters.hugging_face import Settings
 from keras_vit.weights.adapters.language_image import ENCODER, UNKNOWN, LanguageImage
 from keras_vit.weights.config_files import Facts, preprocessor_facts
 from keras_vit.weights.infer import Tensors, head
@@ -121,20 +121,6 @@ class Clip(LanguageImage):
     def encoder_json(self, config: ViTConfig) -> Settings:
         projection = {"projection_dim": config.num_classes} if config.pool == "token" else {}
         return super().encoder_json(config) | projection
-
-    def sidecars(self, config: ViTConfig) -> dict[str, Settings]:
-        side = config.image_size[0]
-        crop = {
-            "image_processor_type": "CLIPImageProcessor",
-            "size": {"shortest_edge": side},
-            "do_center_crop": True,
-            "crop_size": {"height": side, "width": side},
-            "resample": 3,  # bicubic
-        }
-        return {
-            "config.json": self.config_json(config),
-            "preprocessor_config.json": preprocessor_json(config) | crop,
-        }
 
 
 class MetaClip2(Clip):

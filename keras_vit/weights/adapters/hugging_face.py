@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import Preprocessing, View
 from keras_vit.untrusted.schema import check
 from keras_vit.weights.adapter import Adapter, Taps
 from keras_vit.weights.config_files import (
@@ -33,6 +34,7 @@ from keras_vit.weights.table import (
     torch_heads_in,
     torch_heads_out,
 )
+from keras_vit.weights.views import to_transformers
 
 if TYPE_CHECKING:
     from keras_vit.weights.source import Source
@@ -175,10 +177,10 @@ class HuggingFace(Adapter):
         check_told(tensors, facts, ("num_heads", "activation", "norm_epsilon"))
         return {}
 
-    def sidecars(self, config: ViTConfig) -> dict[str, Settings]:
+    def sidecars(self, config: ViTConfig, view: View) -> dict[str, Settings]:
         return {
             "config.json": self.config_json(config),
-            "preprocessor_config.json": preprocessor_json(config),
+            "preprocessor_config.json": preprocessor_json(config, view),
         }
 
     def config_json(self, config: ViTConfig) -> Settings:
@@ -265,13 +267,10 @@ def labels_json(config: ViTConfig) -> Settings:
     return {"id2label": labels, "label2id": {label: int(i) for i, label in labels.items()}}
 
 
-def preprocessor_json(config: ViTConfig) -> Settings:
-    """The `preprocessor_config.json` of a model: its size and the statistics of its pixels."""
-    height, width = config.image_size
+def preprocessor_json(config: ViTConfig, view: View) -> Settings:
+    """The `preprocessor_config.json` of a model: what it sees, and the statistics of its pixels."""
     return {
-        "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
-        "size": {"height": height, "width": width},
+        **to_transformers(Preprocessing(config.image_size, config.channels, view)),
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

@@ -45,7 +45,7 @@ class KerasFile(Adapter):
             str(path),
             specs,
             lambda name: keras.ops.convert_to_numpy(variables[name]),
-            to_header(config, model.origins),
+            to_header(config, model.origins, model.view),
         )
         return checkpoint, config
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import View
 from keras_vit.untrusted.schema import check
 from keras_vit.weights.adapter import Adapter, Taps
 from keras_vit.weights.adapters.clip import PIXEL_MEAN, PIXEL_STD
@@ -37,6 +38,7 @@ from keras_vit.weights.table import (
     torch_heads_out,
     torch_norm,
 )
+from keras_vit.weights.views import of_open_clip, to_open_clip
 
 if TYPE_CHECKING:
     from keras_vit.weights.source import Source
@@ -197,8 +199,10 @@ class OpenClip(Adapter):
     def rows_for(self, config: ViTConfig) -> tuple[bool, bool]:
         return True, False
 
-    def sidecars(self, config: ViTConfig) -> dict[str, dict[str, Any]]:
-        return {CONFIG: _config_json(config)}
+    def sidecars(self, config: ViTConfig, view: View) -> dict[str, dict[str, Any]]:
+        told = _config_json(config)
+        told["preprocess_cfg"] |= to_open_clip(view, CONFIG)
+        return {CONFIG: told}
 
     def run_reference(self, source: "Source", images: np.ndarray) -> tuple[Taps, dict[str, str]]:
         from keras_vit.weights.parity import references
@@ -242,6 +246,7 @@ def _facts(told: dict[str, Any], source: str) -> Facts:
         "norm_after_average": vision.get("final_ln_after_pool", False),
         "pixel_mean": preprocess.get("mean"),
         "pixel_std": preprocess.get("std"),
+        "view": of_open_clip(preprocess, source),
     }
     return {name: value for name, value in facts.items() if value is not None}
 
@@ -291,7 +296,5 @@ def _config_json(config: ViTConfig) -> dict[str, Any]:
         "preprocess_cfg": {
             "mean": each_channel(config.pixel_mean, config),
             "std": each_channel(config.pixel_std, config),
-            "interpolation": "bicubic",
-            "resize_mode": "shortest",
         },
     }

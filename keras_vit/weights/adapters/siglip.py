@@ -10,7 +10,8 @@ from typing import Any
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
-from keras_vit.weights.adapters.hugging_face import Settings, preprocessor_json
+from keras_vit.preprocessing import View
+from keras_vit.weights.adapters.hugging_face import Settings
 from keras_vit.weights.adapters.language_image import ENCODER, UNKNOWN, LanguageImage
 from keras_vit.weights.config_files import Facts
 from keras_vit.weights.infer import Tensors, head
@@ -135,13 +136,6 @@ class Siglip(LanguageImage):
     def encoder_json(self, config: ViTConfig) -> Settings:
         return super().encoder_json(config) | {"vision_use_head": config.pool == "map"}
 
-    def sidecars(self, config: ViTConfig) -> dict[str, Settings]:
-        own = {"image_processor_type": "SiglipImageProcessor", "resample": 3}  # bicubic
-        return {
-            "config.json": self.config_json(config),
-            "preprocessor_config.json": preprocessor_json(config) | own,
-        }
-
 
 class Siglip2(Siglip):
     """NaFlex at a fixed grid: every image fills all patches, so that nothing is masked."""
@@ -195,14 +189,13 @@ class Siglip2(Siglip):
         found = super().encoder_json(config) | {"num_patches": config.num_patches}
         return {name: value for name, value in found.items() if name != "image_size"}
 
-    def sidecars(self, config: ViTConfig) -> dict[str, Settings]:
-        found = super().sidecars(config)
+    def sidecars(self, config: ViTConfig, view: View) -> dict[str, Settings]:
+        found = super().sidecars(config, view)
         processor = {
             **found["preprocessor_config.json"],
             "image_processor_type": "Siglip2ImageProcessor",
             "patch_size": config.patch_size[0],
             "max_num_patches": config.num_patches,
-            "resample": 2,  # bilinear
         }
         del processor["size"]
         return {**found, "preprocessor_config.json": processor}

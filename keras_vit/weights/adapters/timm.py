@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import View
 from keras_vit.untrusted.schema import check
 from keras_vit.weights.adapter import Adapter, Taps
 from keras_vit.weights.adapters import timm_relative, timm_writing
@@ -133,8 +134,8 @@ class Timm(Adapter):
     def biases_for(self, config: ViTConfig) -> dict[str, object]:
         return timm_writing.biases(config)
 
-    def sidecars(self, config: ViTConfig) -> dict[str, dict[str, Any]]:
-        return {"config.json": timm_writing.config_json(config)}
+    def sidecars(self, config: ViTConfig, view: View) -> dict[str, dict[str, Any]]:
+        return {"config.json": timm_writing.config_json(config, view)}
 
     def run_reference(self, source: "Source", images: np.ndarray) -> tuple[Taps, dict[str, str]]:
         from keras_vit.weights.parity import timm_reference

@@ -11,6 +11,7 @@ from keras_vit.weights.adapters.timm_architectures import (
     row_facts,
 )
 from keras_vit.weights.config_files import Facts, Side, image_size, translated
+from keras_vit.weights.views import of_timm
 
 
 class Arguments(TypedDict, total=False):
@@ -39,6 +40,9 @@ class Pretrained(TypedDict, total=False):
     input_size: list[int] | None
     mean: float | list[float] | None
     std: float | list[float] | None
+    crop_pct: float | None
+    crop_mode: str | None
+    interpolation: str | None
 
 
 class Config(TypedDict, total=False):
@@ -149,6 +153,7 @@ def _head_facts(config: dict[str, Any], arguments: Arguments, usual: Row, source
         "pool_heads": arguments.get("attn_pool_num_heads"),
         "pixel_mean": pretrained.get("mean"),
         "pixel_std": pretrained.get("std"),
+        "view": of_timm(pretrained, source),
     }
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from keras_vit.config import HYBRIDS, ViTConfig
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import View
 from keras_vit.weights.adapter import Test
 from keras_vit.weights.adapters.timm_arguments import ROTARY
 from keras_vit.weights.adapters.timm_tables import kind_of, rotary_layout
 from keras_vit.weights.config_files import each_channel, one_or_two
+from keras_vit.weights.views import to_timm
 
 _MANY = range(1, 1_000_000)
 SAYS: Mapping[str, Any] = {
@@ -116,8 +118,12 @@ def biases(config: ViTConfig) -> dict[str, object]:
     }
 
 
-def config_json(config: ViTConfig) -> dict[str, Any]:
+def config_json(config: ViTConfig, view: View) -> dict[str, Any]:
     """The `config.json` of a model.
+
+    Args:
+        config: the model.
+        view: what of an image it wants to see.
 
     Raises:
         UserError: where no architecture has what arguments cannot say.
@@ -136,6 +142,7 @@ def config_json(config: ViTConfig) -> dict[str, Any]:
             "mean": each_channel(config.pixel_mean, config),
             "std": each_channel(config.pixel_std, config),
             "num_classes": config.num_classes,
+            **to_timm(view),
         },
     }
 

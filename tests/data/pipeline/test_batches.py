@@ -11,7 +11,7 @@ from keras_vit.data.checks.examine import examine
 from keras_vit.data.dataset import Arrays, Files
 from keras_vit.data.pipeline import decoding, reading
 from keras_vit.errors import UserError
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.preprocessing import Preprocessing, View
 from keras_vit.recipes import Augmentation
 
 EIGHT = Preprocessing((8, 8), 1)
@@ -91,7 +91,7 @@ def test_training_and_prediction_see_the_same_pixels(tmp_path, photo, channels):
     orientation = np.array([examine(path).orientation for path in paths], "uint8")
     split = Files(np.zeros(4, "int64"), paths, orientation)
     for size, crop in (((36, 60), 1.0), ((20, 20), 0.875), ((50, 30), 1.0)):
-        preprocessing = Preprocessing(size, channels, crop)
+        preprocessing = Preprocessing(size, channels, View(crop))
         batches = evaluation_batches(split, 2, preprocessing, 1)
         for path, (pixels, _) in zip(paths, batches, strict=True):
             read = images.read_image(path, preprocessing)

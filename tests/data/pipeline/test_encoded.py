@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_vit.data import read_image
 from keras_vit.data.pipeline.encoded import declared_pixels, jpeg_orientation, read_encoded
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.preprocessing import Preprocessing, View
 from keras_vit.untrusted.limits import IMAGE_PIXELS
 
 SIZE = (16, 24)
@@ -39,7 +39,7 @@ FILES = {
 def read():
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def read(contents):
-        return read_encoded(contents, Preprocessing(SIZE, 3, 0.9)), declared_pixels(contents)
+        return read_encoded(contents, Preprocessing(SIZE, 3, View(0.9))), declared_pixels(contents)
 
     return read
 
@@ -47,7 +47,7 @@ def read():
 @pytest.mark.parametrize("name", FILES)
 def test_the_pixels_are_those_of_evaluation(read, name):
     pixels, declared = read(FILES[name])
-    expected = read_image(io.BytesIO(FILES[name]), Preprocessing(SIZE, 3, 0.9))
+    expected = read_image(io.BytesIO(FILES[name]), Preprocessing(SIZE, 3, View(0.9)))
     # Two resizers in float32, of 255.
     np.testing.assert_allclose(pixels.numpy(), expected, atol=1e-3)
     assert int(declared) == 50 * 37

@@ -9,6 +9,7 @@ import pytest
 from keras_vit import UserError
 from keras_vit.config import ViTConfig
 from keras_vit.config.variables import shapes
+from keras_vit.preprocessing import View
 from keras_vit.weights import open_source
 from keras_vit.weights.adapters.timm_writing import config_json
 from keras_vit.weights.saving import save_arrays
@@ -61,7 +62,7 @@ def test_what_timm_cannot_express(changes, words, tmp_path):
 )
 def test_an_epsilon_that_no_architecture_has(changes):
     with pytest.raises(UserError, match="cannot say norm_epsilon="):
-        config_json(config_of(**changes))
+        config_json(config_of(**changes), View())
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_an_epsilon_that_no_architecture_has(changes):
 )
 def test_an_architecture_that_has_what_arguments_cannot_say(changes, architecture, tmp_path):
     config = config_of(**changes)
-    assert architecture in config_json(config)["architecture"]
+    assert architecture in config_json(config, View())["architecture"]
     save_zeros(config, tmp_path / "x")
     back = open_source(tmp_path / "x").config
     layer_scale = {"layer_scale": back.layer_scale}  # its first value is not in a file
