@@ -10,9 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # From the ground up. A room is a folder of keras_vit/ or a file in it.
 FLOORS = (
-    {"errors", "hardware", "interpolation", "lazy", "preprocessing", "processes", "quiet"}
-    | {"registered"},
-    {"files", "untrusted"},
+    {"errors", "hardware", "interpolation", "lazy", "processes", "quiet", "registered"},
+    {"files", "preprocessing", "untrusted"},
     {"config", "origins", "progress"},
     {"layers", "recipes"},
     {"models"},
