@@ -32,6 +32,7 @@ from keras_vit.weights.fit import Arrays, fitted, wanted
 from keras_vit.weights.formats import Checkpoint, open_checkpoint
 from keras_vit.weights.infer import Tensors
 from keras_vit.weights.names import check_skipped, matches, own_names
+from keras_vit.weights.neighbour import check_neighbour, check_same_library
 from keras_vit.weights.options import LoadOptions
 from keras_vit.weights.resample import Resampling
 from keras_vit.weights.streamed import Streamed
@@ -180,12 +181,22 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
     kept = set(new_to_old.values())
     checkpoint = whole.renamed(new_to_old)
     file_names = tuple(name.removeprefix(prefix) for name in new_to_old.values())
-    told = config if describer is adapter else {}
+    other = describer if describer is not adapter else None
+    if other is not None:
+        check_same_library(other, adapter, str(path))
+    told = {} if other is not None else config
     tensors = Tensors(checkpoint.specs, str(path), file_names)
 
     @functools.cache
     def facts() -> Facts:
         return adapter.completed(tensors, _facts(adapter, checkpoint, path, told, options))
+
+    def find_config() -> ViTConfig:
+        found = adapter.config(tensors, facts())
+        if other is not None:
+            described = other.facts(config, config_file(path), None)
+            check_neighbour(found, described, (adapter.name, other.name), options, str(path))
+        return found
 
     return Source(
         path,
@@ -193,7 +204,7 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
         adapter.dialect_of(new_to_old),
         checkpoint,
         options,
-        lambda: adapter.config(tensors, facts()),
+        find_config,
         whole,
         prefix,
         tuple(name for name in whole if name not in kept),

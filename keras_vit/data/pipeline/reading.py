@@ -194,11 +194,12 @@ def _cut_after_resizing(sides, preprocessing: Preprocessing):
         Top and left of the cut in the resized image, and its pixels for one of the image, downwards
         and across; both float64 `(2,)`.
     """
-    to = tf.constant(preprocessing.resized_to, tf.float64)  # height, width
+    rows, columns = preprocessing.resized_to
+    to = tf.constant((rows, columns), tf.float64)
     sides = tf.cast(sides, tf.float64)
     resized, framing = to, preprocessing.view.framing
     if framing != "squash":
-        whole = tf.floor if to[0] == to[1] else tf.round
+        whole = tf.floor if rows == columns else tf.round
         first = sides[0] * to[1] <= sides[1] * to[0]
         wanted, short = tf.where(first, to[0], to[1]), tf.where(first, sides[0], sides[1])
         resized = whole(sides * wanted / short)

@@ -9,6 +9,7 @@ from keras_vit.weights.adapters.open_clip import BEFORE, BESIDE, CONFIG, Config
 from keras_vit.weights.adapters.timm import Timm
 from keras_vit.weights.adapters.timm_architectures import POOLS
 from keras_vit.weights.config_files import Facts, image_size, read_json, translated
+from keras_vit.weights.views import of_open_clip
 
 
 class OpenClipTimm(Timm):
@@ -36,6 +37,8 @@ class OpenClipTimm(Timm):
             "pixel_std": preprocess.get("std") or PIXEL_STD,
         }
         found = super().facts({}, file, name) | statistics
+        if (view := of_open_clip(preprocess, str(file))) is not None:
+            found["view"] = view
         pool = vision.get("timm_pool", "avg" if vision else "")
         if pool:
             found["pool"] = translated(POOLS, pool, "timm_pool", str(file))
