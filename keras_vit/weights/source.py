@@ -184,7 +184,7 @@ def opened(path: str | os.PathLike, options: LoadOptions) -> Source:
     other = describer if describer is not adapter else None
     if other is not None:
         check_same_library(other, adapter, str(path))
-    told = {} if other is not None else config
+    told = config if describer is adapter else {}
     tensors = Tensors(checkpoint.specs, str(path), file_names)
 
     @functools.cache
