@@ -5,6 +5,7 @@ import dataclasses
 import shlex
 
 from keras_vit.advice.facts import RunFacts
+from keras_vit.preprocessing import USUAL
 from keras_vit.recipes import Classify, Data
 from keras_vit.run_folder import RunFolder
 
@@ -70,7 +71,7 @@ def quantized(facts: RunFacts, format: str) -> str:
 def _same_images(facts: RunFacts) -> list[str]:
     """The settings of the data and of the loss that are not what every recipe has; and no flip,
     where the run had none: a mirrored digit is none."""
-    plan, usual = facts.recipe.data, Data()
+    plan, usual = (data.with_view(USUAL) for data in (facts.recipe.data, Data()))
     changed = [
         f"data.{field.name}={getattr(plan, field.name)}"
         for field in dataclasses.fields(plan)
