@@ -27,7 +27,7 @@ def still_falling(facts: RunFacts) -> Advice | None:
         "still_falling",
         f"The validation loss fell by {facts.fall_at_end:.0%} in the last fifth of the "
         f"{epochs:,} epochs",
-        f"Train for {more:,} epochs more",
+        f"Train for {more:,} epoch{'s' if more > 1 else ''} more",
         command,
         4,
     )

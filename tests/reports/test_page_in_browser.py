@@ -8,7 +8,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from keras_vit.data.dataset import Arrays
+from keras_vit.export.metadata import Metadata
+from keras_vit.measuring import Measured
+from keras_vit.model_file import ModelFile
+from keras_vit.predictor import Predictor
+from keras_vit.reports import write_measured
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
@@ -69,6 +77,28 @@ def test_it_is_accessible(digits_run, tmp_path, axe, width, scheme):
     )
     flags = (f"--window-size={width},900", f"--blink-settings=preferredColorScheme={scheme}")
     assert found(digits_run[0] / "report.html", tmp_path, script, *flags) == []
+
+
+@pytest.mark.parametrize("classes", [20, 40])
+def test_long_names_are_accessible_and_fit_a_phone(tmp_path, axe, classes):
+    """With a matrix that is read, and with one that is a picture."""
+    random = np.random.default_rng(0)
+    names = [f"{'Unaussprechlichkeitsprüfung' * 3} {i} كلب" for i in range(classes)]
+    labels = np.arange(3 * classes) % classes
+    pixels = random.integers(0, 255, (len(labels), 60, 90, 3)).astype("uint8")
+    model = ModelFile(Path("model.tflite"), None)
+    predictor = Predictor(None, Metadata("a run", tuple(names), (60, 90), 3), model.path)
+    logits = random.normal(size=(len(labels), classes)).astype("float32")
+    answered = Measured(model, predictor, "others", Arrays(labels, pixels), logits)
+    page = write_measured(answered, tmp_path / "page.html")
+    assert ("matrix-picture" in page.read_text("utf-8").split("</style>")[1]) == (classes > 30)
+    script = axe + (
+        ";axe.run(document).then(r => document.body.dataset.found = JSON.stringify("
+        "[r.violations.map(v => [v.id, v.nodes[0].html.slice(0, 200)]),"
+        " document.documentElement.scrollWidth - window.innerWidth]))"
+    )
+    violations, too_wide = found(page, tmp_path, script, "--window-size=390,900")
+    assert violations == [] and too_wide <= 0
 
 
 def test_it_fits_a_phone(digits_run, tmp_path):

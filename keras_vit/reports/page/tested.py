@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 _BATCH = 64  # images in memory at a time
+_FEW = 500  # images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +78,11 @@ class Tested:
 
 
 def _logits(model: "keras.Model", split: Split, preprocessing: Preprocessing) -> np.ndarray:
-    """Logits `(n, classes)`. The model is called, not compiled: a graph would take seconds."""
+    """Logits `(n, classes)`. A graph takes longer to make than few images to answer without one."""
     from keras import ops
 
+    traced = model.predict_function is not None or len(split) > _FEW
     batches = split_batches(split, preprocessing, _BATCH, "looking for mistakes")
+    if traced:
+        return np.concatenate([model.predict_on_batch(x) for x in batches])
     return np.concatenate([ops.convert_to_numpy(model(x, training=False)) for x in batches])
