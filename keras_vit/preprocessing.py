@@ -67,7 +67,7 @@ class Preprocessing:
     Of the upright image a box is taken around the centre (see `View` and `box`). It is resized to
     `image_size` in float32 and not rounded; what a filter overshoots is cut off at 0 and 255, and a
     box of whole pixels that has this size already keeps its values. A grey image is repeated for
-    three channels; a coloured one becomes grey by the weights of ITU-R 601. Pixels stay in 0 to
+    three channels; a colored one becomes grey by the weights of ITU-R 601. Pixels stay in 0 to
     255: normalisation is the first layer of the model.
 
     Training, evaluation, predictions and exported files all do this. It is written twice, in NumPy
@@ -77,7 +77,7 @@ class Preprocessing:
 
     Attributes:
         image_size: height and width in pixels.
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for grey, 3 for color.
         view: which part of an image is resized, and how.
     """
 

@@ -84,7 +84,7 @@ def test_a_terminal_that_knows_no_escape_codes_gets_lines(quick, monkeypatch):
     assert "\x1b" not in shown_on(Terminal(), monkeypatch, "left\n")
 
 
-def test_no_color_leaves_the_bar_without_colours(quick, monkeypatch):
+def test_no_color_leaves_the_bar_without_colors(quick, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     written = shown_on(Terminal(), monkeypatch, "1 of 4 images")
     assert set(re.findall(r"\x1b\[[\d;]*\w", written)) == {"\x1b[2K"}  # which clears the line

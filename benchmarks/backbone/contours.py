@@ -22,7 +22,7 @@ def _random_contours(rng: np.random.Generator) -> dict:
         "aspect": float(np.exp(rng.normal(0, 0.4))),
         "noise": float(rng.choice((0.0, rng.uniform(0, 0.4)))),
         "apart": float(rng.uniform(0.01, 0.06)),
-        "colours": random_palette(rng),
+        "colors": random_palette(rng),
     }
 
 
@@ -47,5 +47,5 @@ def draw(contours: dict, others: list[dict], rng: np.random.Generator) -> np.nda
     count = np.bincount((row * canvas.SIDE + column)[seen], minlength=canvas.SIDE**2)
     cover = (1 - np.exp(-count / 4)).reshape(canvas.SIDE, canvas.SIDE, 1).astype("float32")
     behind, line = from_hsv(rng.uniform(0, 1, 2), rng.uniform(0, 0.6, 2), rng.uniform(0, 1, 2))
-    line = contours["colours"][0] if rng.random() < 0.5 else line
+    line = contours["colors"][0] if rng.random() < 0.5 else line
     return canvas.photographed(behind * (1 - cover) + line * cover, rng)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Surfaces: a field of numbers over the plane, warped, and coloured by a palette.
+"""Surfaces: a field of numbers over the plane, warped, and colored by a palette.
 
 What a class of surfaces has in common (kind of field, frequencies, warp, palette) is drawn once;
 what differs from image to image (phases, places of cells, light) is drawn each time. The idea of
@@ -26,7 +26,7 @@ class Texture:
         warp: how far the plane is bent, in widths of the image.
         fold: how often the palette is run through.
         combine: how two fields become one: "add", "multiply" or "most".
-        palette: `(colours, 3)`, 0 to 1.
+        palette: `(colors, 3)`, 0 to 1.
         hard: whether the palette has edges instead of transitions.
     """
 
@@ -60,7 +60,7 @@ def random_texture(rng: np.random.Generator) -> Texture:
 
 
 def random_palette(rng: np.random.Generator) -> np.ndarray:
-    """2 to 5 colours `(n, 3)` of 0 to 1: a few hues of mostly low saturation, as things have."""
+    """2 to 5 colors `(n, 3)` of 0 to 1: a few hues of mostly low saturation, as things have."""
     count = int(rng.integers(2, 6))
     hue = rng.uniform() + rng.normal(0, rng.choice((0.03, 0.1, 0.3)), count)
     saturation = rng.beta(1.5, 2.5) * rng.uniform(0.4, 1.2, count)
@@ -69,7 +69,7 @@ def random_palette(rng: np.random.Generator) -> np.ndarray:
 
 
 def from_hsv(hue, saturation, value) -> np.ndarray:
-    """Colours `(n, 3)` of 0 to 1 from hue (periodic in 1), saturation and value, `(n,)` each."""
+    """Colors `(n, 3)` of 0 to 1 from hue (periodic in 1), saturation and value, `(n,)` each."""
     turns = (hue[:, None] + np.array([0, 2 / 3, 1 / 3])) % 1.0  # (n, 3)
     pure = np.clip(np.abs(turns * 6 - 3) - 1, 0, 1)
     saturation, value = (np.clip(x, 0, 1)[:, None] for x in (saturation, value))
@@ -77,7 +77,7 @@ def from_hsv(hue, saturation, value) -> np.ndarray:
 
 
 def paint(texture: Texture, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Colours `(S, S, 3)` of 0 to 1 at the places x, y `(S, S)`, of which -1 to 1 is the image."""
+    """Colors `(S, S, 3)` of 0 to 1 at the places x, y `(S, S)`, of which -1 to 1 is the image."""
     if texture.warp:
         x, y = (
             part + texture.warp * _noise(x, y, 1.5, 1.0, 0.2, rng).astype("float32")
@@ -89,7 +89,7 @@ def paint(texture: Texture, x: np.ndarray, y: np.ndarray, rng: np.random.Generat
             texture.kinds, texture.frequency, texture.angle, texture.stretch, strict=True
         )
     ]
-    return _coloured(texture, _combined(texture.combine, fields))
+    return _colored(texture, _combined(texture.combine, fields))
 
 
 def _turned(x, y, angle: float, stretch: float):
@@ -106,7 +106,7 @@ def _combined(how: str, fields: list[np.ndarray]) -> np.ndarray:
     return first * second if how == "multiply" else np.maximum(first, second)
 
 
-def _coloured(texture: Texture, field: np.ndarray) -> np.ndarray:
+def _colored(texture: Texture, field: np.ndarray) -> np.ndarray:
     """The palette run through by the field, of which -1 to 1 is the usual range."""
     place = (0.5 + 0.5 * field) * texture.fold
     place = np.abs((place + 1) % 2 - 1)  # back and forth, without a jump

@@ -11,7 +11,7 @@ def reconstruct(model: MaskedAutoencoder, images: np.ndarray) -> tuple[np.ndarra
     """Hides patches of images and lets the model paint them.
 
     Where the model predicts normalised patches, each gets back the mean and deviation of the true
-    one, as in the pictures of the paper: its contrast and colour are not the model's own work.
+    one, as in the pictures of the paper: its contrast and color are not the model's own work.
 
     Args:
         model: a trained autoencoder.

@@ -17,7 +17,7 @@ class ViTConfig:
 
     Attributes:
         image_size: height and width of the input in pixels; one number means a square.
-        channels: colour channels of the input.
+        channels: color channels of the input.
         num_classes: outputs of the head; 0 for no head, the model then returns its representation.
         patch_size: height and width of a patch, in pixels, or in cells of the stem's feature map.
         width: size of a token (D of the paper).

@@ -20,7 +20,7 @@ from keras_vit.data.images import opened, read_upright, resize_to_fit
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.progress import track
 
-_GREY = 4  # of 255: the mean difference of colour channels that is still called grey
+_GREY = 4  # of 255: the mean difference of color channels that is still called grey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,8 +260,8 @@ def typical_side(split: Split, sample: int = 100) -> int:
     return int(np.median([min(split.sides_of(i)) for i in _spread(split, sample)]))
 
 
-def shows_colour(split: Split, sample: int = 20) -> bool:
-    """Whether most of the images are coloured, from a sample of them; an RGB file may be grey."""
+def shows_color(split: Split, sample: int = 20) -> bool:
+    """Whether most of the images are colored, from a sample of them; an RGB file may be grey."""
     small, differences = Preprocessing((64, 64)), []
     for i in _spread(split, sample):
         pixels = resize_to_fit(split.pixels_of(i), small)  # (64, 64, 3)

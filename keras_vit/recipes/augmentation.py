@@ -13,7 +13,7 @@ MIXUP_FORMS = ("big_vision", "deit")
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What happens to training images, in this order: crop, flip, policy, colour jitter, erasing,
+    """What happens to training images, in this order: crop, flip, policy, color jitter, erasing,
     and MixUp or CutMix of the batch. What an image undergoes is a function of (seed, epoch, index)
     and its copy, what a batch undergoes one of (seed, step).
 

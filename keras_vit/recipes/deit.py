@@ -51,7 +51,7 @@ def _deit(model: str, name: str) -> Recipe:
     epochs; 5 epochs of warm-up from 1e-6, cosine to 1e-5 that counts from the first epoch; label
     smoothing 0.1, stochastic depth 0.1, an average of the weights with momentum 0.99996;
     RandAugment (rand-m9-mstd0.5-inc1), erasing 0.25, MixUp 0.8 or CutMix 1.0, three augmented
-    copies of each image, bicubic crops. main.py's colour jitter of 0.4 is left out by timm where
+    copies of each image, bicubic crops. main.py's color jitter of 0.4 is left out by timm where
     there is a policy. The code sets the rate once in an epoch, this at every step; its 10 epochs of
     cool-down come after the 300, and its loop ends before them.
     """

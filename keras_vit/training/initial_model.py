@@ -12,7 +12,7 @@ import numpy as np
 from keras_vit import zoo
 from keras_vit.config import ViTConfig
 from keras_vit.data import ImageSet
-from keras_vit.data.dataset import shows_colour, typical_side
+from keras_vit.data.dataset import shows_color, typical_side
 from keras_vit.errors import UserError
 from keras_vit.models import vit
 from keras_vit.origins import Origin
@@ -175,12 +175,12 @@ def check_view(recipe: Recipe, images: ImageSet, intended: Collection[str] = ())
         intended: fields that were set on purpose; see `RunOptions`.
 
     Raises:
-        UserError: for a model of grey images and images in colour.
+        UserError: for a model of grey images and images in color.
     """
     config = recipe.model
-    if config.channels == 1 and "model.channels" not in intended and shows_colour(images.train):
+    if config.channels == 1 and "model.channels" not in intended and shows_color(images.train):
         raise UserError(
-            f"{images.name}: the images are in colour, and the model of {recipe.name} sees shades "
+            f"{images.name}: the images are in color, and the model of {recipe.name} sees shades "
             "of grey. Set model.channels=3, or model.channels=1 if grey is what you want."
         )
     side, size = typical_side(images.train), config.image_size

@@ -11,24 +11,24 @@ from PIL import Image
 
 from keras_vit import UserError
 
-COLOURS = ("red", "green")
+COLORS = ("red", "green")
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     """96 images that are red, green, both or neither."""
-    folder = tmp_path_factory.mktemp("colours")
+    folder = tmp_path_factory.mktemp("colors")
     random = np.random.default_rng(0)
     lines = ["path,labels"]
     for i in range(96):
-        shown = [COLOURS[c] for c in range(2) if i >> c & 1]
+        shown = [COLORS[c] for c in range(2) if i >> c & 1]
         pixels = random.integers(0, 60, (8, 8, 3))
-        for colour in shown:
-            pixels[..., COLOURS.index(colour)] += 190
+        for color in shown:
+            pixels[..., COLORS.index(color)] += 190
         Image.fromarray(pixels.astype("uint8")).save(folder / f"{i:02d}.png")
         lines.append(f"{i:02d}.png,{'|'.join(shown)}")
-    (folder / "colours.csv").write_text("\n".join(lines))
-    return folder / "colours.csv"
+    (folder / "colors.csv").write_text("\n".join(lines))
+    return folder / "colors.csv"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_run(run):
     assert "val_average_precision" in result.err
     report = json.loads((folder / "report.json").read_text())
     assert "top1" not in report
-    # The colours are told apart without a doubt; a chance answer has a mAP of about 1/2.
+    # The colors are told apart without a doubt; a chance answer has a mAP of about 1/2.
     assert report["map"] == pytest.approx(1, abs=0.01)
     assert all(e["ok"] and e["agreement"] == 1 for e in report["exports"])
     with (folder / "history.csv").open() as file:
@@ -78,7 +78,7 @@ def test_evaluate(run, in_process, name):
     measured = json.loads(in_process("evaluate", folder / name, "--format", "json").out)
     assert measured["map"] == report["map"]
     assert measured["images"] == report["data"]["test"]
-    assert [row["class"] for row in measured["per_class"]] == sorted(COLOURS)
+    assert [row["class"] for row in measured["per_class"]] == sorted(COLORS)
     text = in_process("evaluate", folder / name).out
     assert "mAP" in text and "right in every class" in text and "AP" in text
 

@@ -91,7 +91,7 @@ def test_dry_run_writes_samples_alone(tmp_path, in_process, untraced):
     assert all(path.read_bytes().startswith(b"\xff\xd8") for path in written)
 
 
-def test_a_recipe_of_grey_images_refuses_colour(tmp_path, capsys):
+def test_a_recipe_of_grey_images_refuses_color(tmp_path, capsys):
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_a_recipe_of_grey_images_refuses_colour(tmp_path, capsys):
         make_plan(app._recipe(args), options=app._options(args))
         return capsys.readouterr().err
 
-    with pytest.raises(UserError, match="are in colour, and the model of digits sees shades"):
+    with pytest.raises(UserError, match="are in color, and the model of digits sees shades"):
         planned()
     said = planned("model.channels=1")
     assert "warning: images of about 70 pixels are shrunk to 8 x 8" in said

@@ -9,7 +9,7 @@ from keras_vit.data.dataset import (
     Arrays,
     Encoded,
     Files,
-    shows_colour,
+    shows_color,
     split_batches,
     typical_side,
 )
@@ -54,7 +54,7 @@ def test_every_form_is_taken_apart_alike(splits):
         assert type(part) is type(split) and len(part) == 2 and part.labels.tolist() == [0, 0]
         np.testing.assert_array_equal(part.pixels_of(0), split.pixels_of(4))
         assert sorted(split.sides_of(1)) == [18, 30] and typical_side(split) == 18
-        assert shows_colour(split) and split.channels == 3
+        assert shows_color(split) and split.channels == 3
 
 
 def test_names(splits):

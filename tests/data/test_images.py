@@ -60,7 +60,7 @@ def test_the_centre_is_cropped_to_the_aspect_ratio(pixels):
 def test_kinds_of_files(tmp_path, pixels):
     for name in ("a.png", "a.bmp", "a.gif", "a.webp", "a.jpg"):
         read = images.read_image(save(tmp_path / name, pixels), Preprocessing((36, 60)))
-        # GIF has 256 colours, WebP and JPEG lose some.
+        # GIF has 256 colors, WebP and JPEG lose some.
         assert np.abs(read - pixels).mean() < (0.1 if name in ("a.png", "a.bmp") else 12)
     grey16 = (np.arange(36 * 60).reshape(36, 60) * 30).astype("uint16")
     Image.fromarray(grey16).save(tmp_path / "grey16.png")

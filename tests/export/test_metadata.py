@@ -42,7 +42,7 @@ def test_a_file_without(tmp_path):
 
 
 def test_fields_of_a_newer_version_are_left_out():
-    values = {**json.loads(GOOD.to_json()), "colour": "blue"}
+    values = {**json.loads(GOOD.to_json()), "color": "blue"}
     assert Metadata.parse(json.dumps(values), "f") == GOOD
 
 

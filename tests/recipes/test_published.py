@@ -226,7 +226,7 @@ def test_pipeline(name):
 
 
 def test_deit_s_other_augmentation():
-    """main.py's defaults; timm leaves its colour jitter out beside a policy."""
+    """main.py's defaults; timm leaves its color jitter out beside a policy."""
     plan = recipes.get("deit_small").augmentation
     assert (plan.increasing, plan.color_jitter, plan.erasing) == (True, 0.0, 0.25)
     assert (plan.cutmix, plan.switch_prob, plan.mix_prob) == (1.0, 0.5, 1.0)

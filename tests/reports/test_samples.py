@@ -14,7 +14,7 @@ def test_labels():
 
 
 def test_each_image_is_drawn(tmp_path):
-    """Nine flat colours: each is found in the picture, near enough for JPEG."""
+    """Nine flat colors: each is found in the picture, near enough for JPEG."""
     values = np.arange(9) * 25 + 20
     images = np.broadcast_to(values[:, None, None, None], (9, 6, 4, 3)).astype("float32")
     path = draw_samples(tmp_path / "samples.jpg", images, np.eye(9), [str(i) for i in range(9)])

@@ -16,7 +16,7 @@ _IMBALANCED = 10  # images of the largest class over those of the smallest
 _TRAITS = {
     "animated": "of several frames, of which the first is used",
     "16-bit": "of 16 bits to a channel, of which the upper 8 are used",
-    "CMYK": "in CMYK, converted to RGB without a colour profile",
+    "CMYK": "in CMYK, converted to RGB without a color profile",
     "alpha": "with transparency, which is ignored",
     "EXIF": "with EXIF data that cannot be read, taken as upright",
 }

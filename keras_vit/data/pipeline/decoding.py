@@ -20,7 +20,7 @@ from keras_vit.untrusted.reading import read_bytes
 
 # The default DCT of TensorFlow is the fast one; the accurate one gives Pillow's pixels.
 _DCT = "INTEGER_ACCURATE"
-_MARGIN = 2  # columns: at the edges of what is decoded, colour is interpolated otherwise
+_MARGIN = 2  # columns: at the edges of what is decoded, color is interpolated otherwise
 
 
 def decode(contents, channels: int, box_of=None, name=""):

@@ -45,7 +45,7 @@ def read_encoded(contents, preprocessing: Preprocessing):
 
 def _is_decoded_right(contents):
     """Whether TensorFlow decodes an image to what it shows, if at all: of a BMP with a palette it
-    takes the numbers of the colours for greys."""
+    takes the numbers of the colors for greys."""
 
     def bmp():
         bits, packing = _number(contents, 28, 2), _number(contents, 30, 4)

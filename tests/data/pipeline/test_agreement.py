@@ -60,10 +60,10 @@ def variants():
     grey = encoded(Image.new("L", (16, 16), 90), "JPEG")
     found["arithmetic coding"] = grey.replace(b"\xff\xc0", b"\xff\xc9", 1)
     found["restart markers"] = encoded(rgb, "JPEG", restart_marker_blocks=1)
-    found["BMP of 16 colours"] = encoded(rgb.quantize(16), "BMP")
+    found["BMP of 16 colors"] = encoded(rgb.quantize(16), "BMP")
     found["BMP of 16 bits"] = bmp_of_16_bits()
     found["BMP from the top"] = bmp_of_16_bits(-1)
-    found["palette with a transparent colour"] = encoded(rgb.convert("P"), "PNG", transparency=3)
+    found["palette with a transparent color"] = encoded(rgb.convert("P"), "PNG", transparency=3)
     found["palette with alpha"] = encoded(rgb.convert("P"), "PNG", transparency=bytes(range(99)))
     found["4 bits"] = encoded(rgb.quantize(16), "PNG", bits=4)
     for compression in ("tiff_lzw", "jpeg", "tiff_adobe_deflate", "packbits"):

@@ -90,7 +90,7 @@ def test_what_is_no_image_is_an_error(read, contents):
 
 
 def test_a_palette_in_a_bmp_is_refused(read):
-    """TensorFlow would take the numbers of its colours for greys."""
+    """TensorFlow would take the numbers of its colors for greys."""
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), "uint8"))
     for mode in ("P", "1", "L"):
         buffer = io.BytesIO()

@@ -190,10 +190,10 @@ def test_wrong_teachers_are_refused_before_the_run_begins(images, teacher, digit
     other = dataclasses.replace(images, classes=("above", "beneath"))
     with pytest.raises(UserError, match="they differ in below, beneath"):
         train(student(teacher), tmp_path / "run", other)
-    colour = student(teacher)
-    colour = dataclasses.replace(colour, model=dataclasses.replace(colour.model, channels=3))
+    color = student(teacher)
+    color = dataclasses.replace(color, model=dataclasses.replace(color.model, channels=3))
     with pytest.raises(UserError, match="1 channels, where the student takes 3"):
-        train(colour, tmp_path / "run", images)
+        train(color, tmp_path / "run", images)
     digits, exported = load("digits")[0], digits_run[0] / "export/model.tflite"
     compiled = dataclasses.replace(student(exported), jit_compile=True)
     with pytest.raises(UserError, match="XLA cannot compile"):

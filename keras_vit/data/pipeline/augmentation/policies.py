@@ -201,7 +201,7 @@ def _3augment(plan: Augmentation, size: tuple[int, int]):
     def draw(seed):
         draws = tf.random.stateless_uniform([2], seed)
         choice = _position(draws[:1], 3)
-        # Grey is no colour at all; the deviation of the blur is drawn from 0.1 to 2 pixels.
+        # Grey is no color at all; the deviation of the blur is drawn from 0.1 to 2 pixels.
         argument = tf.stack([0.0, 128.0, 0.1 + 1.9 * draws[1]])
         return choice, tf.gather(argument, choice), tf.zeros([1, 2])
 

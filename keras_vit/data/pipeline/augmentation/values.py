@@ -68,7 +68,7 @@ def equalize(image):
 
 
 def color(image, factor):
-    """Blends with the grey picture: 0 is grey, 1 the image, above 1 more colourful."""
+    """Blends with the grey picture: 0 is grey, 1 the image, above 1 more colorful."""
     return image if image.shape[-1] == 1 else _blend(_grey(image, 3), image, factor)
 
 
