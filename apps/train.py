@@ -14,6 +14,8 @@ examples:
   keras-vit train photos/ --config mine.json            the fields that mine.json has
   keras-vit train photos/ --max_time 2h --workdir runs/a; keras-vit train --resume runs/a
   keras-vit train --resume runs/a --extend 20           more epochs for a finished run
+  keras-vit train photos/ --set distribution=data       on all GPUs of this machine, see
+                                                        docs/distributed.md
 
 A field of the recipe is taken from --set, else from --config (JSON in the shape of a run's
 recipe.json, as much of it as you like), else from the recipe.
@@ -103,6 +105,13 @@ def _add_recipe_flags(parser):
 
 
 def _add_run_flags(parser):
+    parser.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="with --set distribution=data, fsdp or model(shards=N): how many devices; default: all. "
+        "On a machine of CPUs alone they are made of its cores",
+    )
     parser.add_argument("--workdir", help="run folder, new or empty; default: runs/DATA-N")
     parser.add_argument(
         "--dry_run",
@@ -156,15 +165,14 @@ def _add_checkpoint_flags(parser):
 
 
 def main(args) -> int:
-    from keras_vit.files import check_free
-    from keras_vit.training.inputs import check_inputs
+    from keras_vit.training.inputs import check_inputs, check_workdir
 
     _check_together(args)
     resumed = _resumed(args)
     recipe = resumed.recipe if resumed else _recipe(args)
     check_inputs(recipe)
-    if args.workdir is not None and not args.dry_run:
-        check_free(args.workdir, "--workdir")
+    if not args.dry_run and not resumed:
+        check_workdir(recipe, args.workdir)
     import_keras()
     from keras_vit import training
 
@@ -175,7 +183,7 @@ def main(args) -> int:
     except training.Stopped as stop:
         print(visible_lines(f"keras-vit train: {stop}"), file=sys.stderr)
         return stop.code
-    except (training.NonFiniteLoss, training.WriteFailed) as error:
+    except (training.NonFiniteLoss, training.ProcessLost, training.WriteFailed) as error:
         print(visible_lines(f"keras-vit train: error: {error}"), file=sys.stderr)
         return 1
     return _show(run)
@@ -242,6 +250,7 @@ def _options(args):
         args.tensorboard,
         reports.draw_samples,
         _changes(args).assigned,
+        args.devices,
     )
 
 
@@ -259,6 +268,10 @@ def _show(run) -> int:
     from keras_vit import reports
     from keras_vit.run_folder import RunFolder
 
+    if "process" in run.report:
+        where = visible(run.workdir)
+        print(f"\nprocess {run.report['process']}: process 0 writes {where}", file=sys.stderr)
+        return 0
     folder = RunFolder(run.workdir)
     if not (folder.report_page.exists() and folder.report_html.exists()):
         reports.write_report(run.workdir, run.model)

@@ -10,6 +10,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.layers import TransformerBlock, sincos2d
 from keras_vit.layers.composite import Composite
+from keras_vit.models.batch_mean import mean_over_batch
 from keras_vit.models.graph import check_movable
 from keras_vit.models.vit import blocks, config_of
 
@@ -152,7 +153,9 @@ class MaskedAutoencoder(Composite, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean squared error of the hidden patches."""
         error = ops.mean(ops.square(y_pred["patches"] - self.targets(x)), axis=-1)  # (B, N)
-        return ops.sum(error * y_pred["masked"]) / ops.sum(y_pred["masked"])
+        masked = y_pred["masked"]  # (B, N), as many in each image
+        losses = ops.sum(error * masked, axis=1) / ops.sum(masked, axis=1)  # (B,)
+        return mean_over_batch(losses, sample_weight)
 
     def get_config(self):
         return {

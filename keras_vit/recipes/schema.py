@@ -8,6 +8,7 @@ from keras_vit.config import ViTConfig, pair
 from keras_vit.errors import UserError
 from keras_vit.preprocessing import FRAMINGS, INTERPOLATIONS, Preprocessing, View
 from keras_vit.recipes.augmentation import Augmentation
+from keras_vit.recipes.distribution import Distribution
 from keras_vit.recipes.objectives import Classify, Objective
 from keras_vit.recipes.optimization import Optimizer, Schedule
 from keras_vit.recipes.progressive import Phase, Progressive, phases_of, progressive_of
@@ -145,6 +146,11 @@ class Recipe:
         skip_bad_updates: leaves out (and counts) updates with a gradient that is NaN or infinite;
             the run ends after 100 of them in a row. Without, it ends at the first loss that is not
             finite.
+        distribution: how the run is spread over devices: "none", "data" (each has a part of each
+            batch), "model(shards=N)" (N of them share each block) or "fsdp" (each has a part of
+            each batch and keeps a part of the weights); see docs/distributed.md. The result is that
+            of one device, but for the last digits; `keras_vit.RunOptions` has the number of
+            devices.
         by_rule: whether `image_size`, `epochs`, `optimizer.learning_rate`, `optimizer.layer_decay`
             and `schedule.head_first`, where they are None, follow from the checkpoint and the
             images; see `keras_vit.recipes.fitting`.
@@ -171,6 +177,7 @@ class Recipe:
     precision: str = "auto"
     jit_compile: bool | None = None
     skip_bad_updates: bool = False
+    distribution: str = "none"
     by_rule: bool = False
 
     def __post_init__(self) -> None:
@@ -178,6 +185,7 @@ class Recipe:
         if self.image_size is not None:
             object.__setattr__(self, "image_size", pair("image_size", self.image_size))
         check_fields(self, _BOUNDS, {"precision": PRECISIONS})
+        Distribution.of(self.distribution)
         for name, value in (
             ("epochs", self.epochs),
             ("optimizer.learning_rate", self.optimizer.learning_rate),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from keras_vit.training.dry_run import dry_run as dry_run
     from keras_vit.training.exceptions import Interrupted as Interrupted
     from keras_vit.training.exceptions import NonFiniteLoss as NonFiniteLoss
+    from keras_vit.training.exceptions import ProcessLost as ProcessLost
     from keras_vit.training.exceptions import Stopped as Stopped
     from keras_vit.training.exceptions import TimeIsUp as TimeIsUp
     from keras_vit.training.exceptions import WriteFailed as WriteFailed
@@ -23,6 +24,7 @@ _HOME = {
     "dry_run": "dry_run",
     "Interrupted": "exceptions",
     "NonFiniteLoss": "exceptions",
+    "ProcessLost": "exceptions",
     "Stopped": "exceptions",
     "TimeIsUp": "exceptions",
     "WriteFailed": "exceptions",

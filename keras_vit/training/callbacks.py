@@ -8,6 +8,7 @@ checkpoint as plain data.
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import keras
 
@@ -121,7 +122,7 @@ def make_callbacks(
     progress = {"precision": plan.precision}
     saver = SaveCheckpoints(checkpoints, plan.options, first_step, progress, watching)
     # Who stops the run comes last: nobody is left out of its last step.
-    stop = StopWhenAsked(saver, plan.deadline)
+    stop = StopWhenAsked(saver, plan.deadline, plan.engine)
     epochs, steps = plan.recipe.epochs, plan.steps_per_epoch
     everyone = Callbacks(watching, saver, stop, model, epochs, steps)
     if start is not None:
@@ -131,7 +132,13 @@ def make_callbacks(
 
 def save_best(plan: Plan) -> SaveBest:
     """Makes the callback that keeps the best weights in the run folder."""
-    return SaveBest(plan.run.model_file, objective_of(plan.recipe).save)
+
+    def save(model: keras.Model, path: Path) -> None:
+        if plan.engine.leads:
+            with plan.engine.apart():
+                objective_of(plan.recipe).save(model, path)
+
+    return SaveBest(plan.run.model_file, save)
 
 
 def _tensorboard(plan: Plan) -> keras.callbacks.Callback:

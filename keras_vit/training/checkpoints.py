@@ -210,6 +210,13 @@ class Checkpoints:
         path.rename(damaged)
 
 
+class Unwritten(Checkpoints):
+    """Those of a process that does not write them, as another one of its run does."""
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        return self.folder / checkpoint.name
+
+
 def read(path: Path) -> Checkpoint:
     """Reads a checkpoint and compares it with its SHA-256.
 

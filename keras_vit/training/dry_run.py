@@ -60,7 +60,10 @@ def dry_run(
     plan = make_plan(recipe, None, data, options)
     with step("making one step"):
         images, labels = first_batch(plan)
-        loss = make_model(plan).train_on_batch(images, labels, return_dict=True)["loss"]
+        with plan.engine.running():
+            with plan.engine.building():
+                model = make_model(plan)
+            loss = model.train_on_batch(images, labels, return_dict=True)["loss"]
     chance = objective_of(recipe).loss_of_chance(plan.recipe, plan.images)
     return DryRun(plan, images, labels, float(loss), chance)
 

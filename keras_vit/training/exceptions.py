@@ -42,6 +42,10 @@ class WriteFailed(RuntimeError):
     """The disk did not take what a run wrote."""
 
 
+class ProcessLost(RuntimeError):
+    """Another process of a run on several died, or its machine cannot be reached any more."""
+
+
 def resume_command(workdir: Path) -> str:
     """What to type to continue a run."""
     return f"keras-vit train --resume {workdir}"

@@ -3,13 +3,13 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_vit.advice import RunFacts
 from keras_vit.data import ImageSet
 from keras_vit.data.holding_out import FOR_VALIDATION
 from keras_vit.hardware import usable_cores
+from keras_vit.training.distribution import has_gpu
 from keras_vit.training.history import read_history
 from keras_vit.training.plan import Plan
 
@@ -39,7 +39,7 @@ def facts_of(plan: Plan, report: dict[str, Any]) -> RunFacts:
         misleading=_misleading(plan),
         in_memory=plan.in_memory,
         cores=usable_cores(),
-        gpu=bool(keras.distribution.list_devices("gpu")),
+        gpu=has_gpu(),
     )
 
 

@@ -17,9 +17,9 @@ from keras_vit.recipes import Phase
 from keras_vit.recipes.optimization import steps_of
 from keras_vit.training.bad_updates import skip_bad_updates
 from keras_vit.training.best_weights import SaveBest
-from keras_vit.training.callbacks import make_callbacks
+from keras_vit.training.callbacks import Callbacks, make_callbacks
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
-from keras_vit.training.exceptions import NonFiniteLoss, WriteFailed, resume_command
+from keras_vit.training.exceptions import NonFiniteLoss, ProcessLost, WriteFailed, resume_command
 from keras_vit.training.initial_model import make_initial_model
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.optimizers import make_optimizer
@@ -50,11 +50,23 @@ def fit(
         NonFiniteLoss, WriteFailed: they name the last good checkpoint.
         UserError: for an image that cannot be read any more.
     """
-    validation, model = make_validation_batches(plan), make_model(plan)
-    build_metrics(model, validation)
-    everyone = make_callbacks(plan, model, validation, checkpoints, start, callbacks)
-    with _errors_explained(plan, checkpoints), everyone.running():
-        for phase, step in _phases_left(plan, start.step if start else 0):
+    with _errors_explained(plan, checkpoints), plan.engine.running():
+        with plan.engine.building():
+            validation, model = make_validation_batches(plan), make_model(plan)
+            build_metrics(model, validation)
+        everyone = make_callbacks(plan, model, validation, checkpoints, start, callbacks)
+        plan.engine.spread_seeds(model)
+        _fit_phases(plan, model, validation, everyone, start.step if start else 0)
+        plan.engine.leave()
+    return everyone.best
+
+
+def _fit_phases(
+    plan: Plan, model: keras.Model, validation, everyone: Callbacks, first_step: int
+) -> None:
+    """Calls `model.fit` for each image size that is left."""
+    with everyone.running():
+        for phase, step in _phases_left(plan, first_step):
             everyone.goes_on = phase is not plan.phases[-1]
             # A graph that has seen one size would be traced for an unknown one, without patches.
             model.make_train_function(force=True)
@@ -69,7 +81,6 @@ def fit(
             )
             if model.stop_training:
                 break
-    return everyone.best
 
 
 def make_model(plan: Plan) -> keras.Model:
@@ -100,7 +111,8 @@ def _make_optimizer(plan: Plan, model: keras.Model) -> keras.optimizers.Optimize
         recipe.schedule.head_first or "0 steps", updates, int(updates * recipe.cycles[0])
     )
     optimizer = make_optimizer(recipe.optimizer, schedule, variables, recipe.accumulate, first)
-    return skip_bad_updates(optimizer) if recipe.skip_bad_updates else optimizer
+    optimizer = skip_bad_updates(optimizer) if recipe.skip_bad_updates else optimizer
+    return plan.engine.finish_optimizer(optimizer)
 
 
 def make_batches(plan: Plan, phase: Phase, first_step: int = 0):
@@ -120,10 +132,20 @@ def make_batches(plan: Plan, phase: Phase, first_step: int = 0):
         phase.end,
         recipe.seed,
         dataclasses.replace(recipe.augmentation, pad=padding),
-        recipe.data.cache,
+        _cache(plan),
         first_step,
+        plan.engine.share,
     )
     return batches
+
+
+def _cache(plan: Plan) -> str:
+    """Whether training images stay in memory: not by themselves in each of several processes.
+
+    Which part of the images a process needs changes from epoch to epoch.
+    """
+    cache = plan.recipe.data.cache
+    return "none" if cache == "auto" and plan.engine.cluster.count > 1 else cache
 
 
 def make_validation_batches(plan: Plan):
@@ -135,6 +157,8 @@ def make_validation_batches(plan: Plan):
         recipe.preprocessing,
         recipe.part_size,
         recipe.data.cache,
+        plan.engine.replicas,
+        plan.engine.share,
     )
 
 
@@ -185,6 +209,14 @@ def _errors_explained(plan: Plan, checkpoints: Checkpoints) -> Iterator[None]:
                     f"{broken_message(plan.images.name, problems)}\n"
                     f"Once they are as they were, continue with: {go_on}"
                 ) from error
+        if plan.engine.cluster.count > 1 and "RuntimeError" in type(error).__name__:
+            newest = checkpoints.newest()
+            kept = f"The last checkpoint is {newest}." if newest else "There is no checkpoint yet."
+            raise ProcessLost(
+                f"another process of this run is gone, or does not answer "
+                f"({str(error).splitlines()[0][:200]}). {kept} Start all processes again with: "
+                f"{go_on}"
+            ) from error
         if isinstance(error, WriteFailed | OSError):
             raise WriteFailed(f"{error}\nMake room, then continue with: {go_on}") from error
         raise

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What a recipe names, images, a checkpoint, a teacher: whether it is there. Without Keras."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
+from keras_vit.files import check_free
 from keras_vit.model_file import ModelFile
 from keras_vit.recipes import Distill, Recipe
+from keras_vit.training.cluster import Cluster, cluster_of
 from keras_vit.weights.catalog import check_named
 
 
@@ -65,3 +68,15 @@ def check_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[ModelFile, Me
             "jit_compile=none, or name the teacher's run folder."
         )
     return file, metadata
+
+
+def check_workdir(recipe: Recipe, workdir: str | os.PathLike | None) -> None:
+    """Raises a `UserError` for a folder that a new run cannot have."""
+    cluster = Cluster() if recipe.distribution == "none" else cluster_of()
+    if workdir is None and cluster.count > 1:
+        raise UserError(
+            f"--workdir: {cluster.count} processes train together (see {cluster.told_by}). Name "
+            "the run folder, the same for all of them, on a disk that all of them see."
+        )
+    if workdir is not None and cluster.leads:
+        check_free(workdir, "--workdir")

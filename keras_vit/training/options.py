@@ -29,6 +29,8 @@ class RunOptions:
             of a new run and the path `RUN/samples.jpg`; see `keras_vit.reports.draw_samples`.
         intended: fields of the recipe that were set on purpose, as "model.channels": a new run asks
             no question about them.
+        devices: how many devices a recipe with a `distribution` uses; None for all. On a machine
+            of CPUs alone they are made of its cores, for trials.
     """
 
     checkpoint_minutes: float | None = None
@@ -38,11 +40,15 @@ class RunOptions:
     tensorboard: bool = False
     draw_samples: Callable | None = None
     intended: Collection[str] = ()
+    devices: int | None = None
 
     def __post_init__(self) -> None:
         if self.checkpoint_minutes is not None and self.checkpoint_steps is not None:
             raise UserError("checkpoint_minutes and checkpoint_steps: expected one of them.")
-        for name in ("checkpoint_minutes", "checkpoint_steps", "keep_checkpoints", "max_time"):
+        for name in (
+            *("checkpoint_minutes", "checkpoint_steps", "keep_checkpoints", "max_time"),
+            "devices",
+        ):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UserError(f"{name}: expected a finite number above 0, received {value}.")

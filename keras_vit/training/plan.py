@@ -10,6 +10,7 @@ from pathlib import Path
 from keras_vit.data import Audit, ImageSet
 from keras_vit.recipes import Phase, Recipe
 from keras_vit.run_folder import RunFolder
+from keras_vit.training.distribution import OneDevice, make_engine, prepare_devices
 from keras_vit.training.initial_model import InitialWeights, check_view, complete
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
@@ -31,6 +32,7 @@ class Plan:
         options: see `keras_vit.train`.
         deadline: `time.perf_counter()` by which the run has to have stopped, or None.
         weights: the checkpoint that it starts from, None for random weights.
+        engine: the devices, and what spreads the run over them.
         in_memory: whether a program handed the images over, which no command can name.
     """
 
@@ -43,6 +45,7 @@ class Plan:
     options: RunOptions
     deadline: float | None
     weights: InitialWeights | None
+    engine: OneDevice
     in_memory: bool = False
 
     @property
@@ -81,11 +84,14 @@ def make_plan(
         UserError: for a recipe that cannot be carried out on these images.
     """
     options = options or RunOptions()
+    prepare_devices(recipe.distribution, options.devices)  # before anything is computed
     deadline = None if options.max_time is None else time.perf_counter() + options.max_time
     images, audit = _images(recipe, data)
     weights = None if recipe.init is None else InitialWeights(recipe)
     completed = complete(recipe, images, weights)
     objective_of(recipe).check(completed, images)
+    engine = make_engine(recipe.distribution, options.devices)
+    engine.check(completed, len(images.train))
     wanted = recipe.precision
     if wanted == "auto" and recipe.lora is not None:
         wanted = "float32"  # see Recipe.lora
@@ -105,6 +111,7 @@ def make_plan(
         options,
         deadline,
         weights,
+        engine,
         in_memory=data is not None,
     )
 

@@ -59,12 +59,16 @@ def say_beginning(plan: Plan) -> None:
         f"{images.name}: {classes}{len(images.train):,} images to train, "
         f"{len(images.validation):,} to validate, {len(images.test):,} to test\n"
         f"{recipe.name}: {parameters_text(recipe)}, {recipe.epochs} epochs of "
-        f"{plan.steps_per_epoch} steps, {plan.precision}\n"
+        f"{plan.steps_per_epoch} steps, {plan.precision}{_devices(plan)}\n"
         f"run folder: {plan.run.path}",
         file=sys.stderr,
     )
     for note in images.notes:
         print(f"note: {visible(note)}", file=sys.stderr)
+
+
+def _devices(plan: Plan) -> str:
+    return f", {plan.engine.text}" if plan.engine.text else ""
 
 
 def say_continuation(plan: Plan, start: Checkpoint | None) -> None:

@@ -9,9 +9,12 @@ import keras
 from keras_vit.progress import step
 from keras_vit.training.best_weights import SwapAverages
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
+from keras_vit.training.distribution import OneDevice
 from keras_vit.training.exceptions import Interrupted, NonFiniteLoss, StopSignals, TimeIsUp
 from keras_vit.training.options import RunOptions
 from keras_vit.training.state import capture, metric_values, set_metric_values
+
+_LATE = 1000  # above the numbers of all signals; stands for a signal where the time is up
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -96,10 +99,12 @@ class StopWhenAsked(keras.callbacks.Callback):
     Args:
         saver: writes the checkpoint.
         deadline: `time.perf_counter()` by which the checkpoint is to be written, or None.
+        engine: knows the other processes of the run, with which it stops after the same step.
     """
 
-    def __init__(self, saver: SaveCheckpoints, deadline: float | None):
+    def __init__(self, saver: SaveCheckpoints, deadline: float | None, engine: OneDevice):
         super().__init__()
+        self.engine = engine
         self.saver = saver
         self.deadline = deadline
         self.signals = StopSignals()
@@ -118,12 +123,13 @@ class StopWhenAsked(keras.callbacks.Callback):
         now = time.perf_counter()
         step_seconds, self._last = now - self._last, now
         late = self.deadline is not None and now + step_seconds + self.saver.cost > self.deadline
-        if self.signals.received is None and not late:
+        signal = self.engine.agreed(self.signals.received or (_LATE if late else 0))
+        if not signal:
             return
         self.saver.save()
         step, workdir = self.saver.step, self.saver.checkpoints.folder.parent
-        if self.signals.received is not None:
-            raise Interrupted(self.signals.received, step, workdir)
+        if signal != _LATE:
+            raise Interrupted(signal, step, workdir)
         raise TimeIsUp("the time is up", step, workdir)
 
 

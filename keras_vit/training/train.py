@@ -2,20 +2,25 @@
 """`train`: a recipe becomes a run folder with a trained model in it; `resume` goes on with one."""
 
 import dataclasses
+import hashlib
+import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from keras_vit import recipes
+from keras_vit import __version__, hardware, recipes
 from keras_vit.advice import advise
 from keras_vit.data import ImageSet
+from keras_vit.data.checks.fingerprint import fingerprint
 from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
-from keras_vit.files import check_free, check_own, next_run_folder
+from keras_vit.files import check_own, next_run_folder
 from keras_vit.models.keras_file import load_keras
 from keras_vit.origins import origins_of
 from keras_vit.recipes import Recipe
@@ -23,11 +28,13 @@ from keras_vit.run_folder import RunFolder
 from keras_vit.training import record
 from keras_vit.training.best_weights import SaveBest
 from keras_vit.training.callbacks import save_best
-from keras_vit.training.checkpoints import Checkpoints, check_progress
+from keras_vit.training.checkpoints import Checkpoint, Checkpoints, Unwritten, check_progress
+from keras_vit.training.distribution import check_agreement
 from keras_vit.training.exceptions import resume_command
 from keras_vit.training.facts import facts_of
 from keras_vit.training.fit import first_batch, fit
 from keras_vit.training.objectives import objective_of
+from keras_vit.training.inputs import check_workdir
 from keras_vit.training.options import RunOptions
 from keras_vit.training.plan import Plan, make_plan
 from keras_vit.training.trained_part import count_trained
@@ -91,9 +98,11 @@ def train(
     """
     if not isinstance(recipe, Recipe):
         recipe = _recipe_for(os.fspath(recipe), data)
-    if workdir is not None:
-        check_free(workdir, "--workdir")
+    check_workdir(recipe, workdir)
     plan = make_plan(recipe, workdir, data, options)
+    check_same_run(plan, 0)
+    if not plan.engine.leads:
+        return _follow(plan, None, callbacks)
     if workdir is None:
         folder = next_run_folder("runs", run_name(plan.images.name))
         plan = dataclasses.replace(plan, run=RunFolder(folder))
@@ -142,6 +151,10 @@ def resume(
     for own in (run.checkpoints_folder, run.exports_folder, run.tensorboard_folder):
         check_own(own)
     plan = make_plan(run.recipe, run.path, data, options, new=False)
+    if not plan.engine.leads:
+        start = Checkpoints(run.checkpoints_folder).load_newest()
+        check_same_run(plan, start.step if start else 0)
+        return _follow(plan, start, callbacks)
     checkpoints = Checkpoints(run.checkpoints_folder, plan.options.keep_checkpoints)
     with checkpoints.locked():
         record.remove_leftovers(run)
@@ -155,6 +168,7 @@ def _go_on(
 ) -> Run:
     """Carries out what the newest good checkpoint leaves to do."""
     start = checkpoints.load_newest()
+    check_same_run(plan, start.step if start else 0)
     if start is not None:
         check_progress(start, checkpoints.folder)
         plan = dataclasses.replace(plan, precision=start.progress["precision"])
@@ -165,6 +179,21 @@ def _go_on(
     else:
         best = fit(plan, checkpoints, start, callbacks)
     return _finish(plan, checkpoints, best)
+
+
+def _follow(
+    plan: Plan, start: Checkpoint | None, callbacks: Sequence[keras.callbacks.Callback]
+) -> Run:
+    """Trains with process 0, which alone writes: what this one would is thrown away."""
+    if start is not None:
+        plan = dataclasses.replace(plan, precision=start.progress["precision"])
+    with tempfile.TemporaryDirectory() as scratch:
+        never = dataclasses.replace(plan.options, checkpoint_minutes=None, checkpoint_steps=2**62)
+        own = dataclasses.replace(plan, run=RunFolder(Path(scratch)), options=never, deadline=None)
+        if not record.is_trained(plan, start):
+            fit(own, Unwritten(plan.run.checkpoints_folder), start, callbacks)
+    report = {"exports": [], "process": plan.engine.cluster.index}
+    return Run(plan.run.path, plan.recipe, load_keras(plan.run.model_file), report)
 
 
 def _recipe_for(source: str, data: ImageSet | None) -> Recipe:
@@ -183,6 +212,31 @@ def run_name(source: str) -> str:
     """What a run on these data is called: "photos" of `photos/`, `photos.zip` or `hf:me/photos`."""
     last = Path(source.partition(":")[2] or source).resolve().name.split(".")[0]
     return re.sub(r"[^\w-]+", "_", last).strip("_")[:60] or "run"
+
+
+def check_same_run(plan: Plan, step: int) -> None:
+    """Raises a `UserError` where another process of the run would train something else.
+
+    Args:
+        plan: of this process.
+        step: after which it goes on.
+    """
+    if plan.engine.cluster.count == 1:
+        return
+    packages = hardware.environment()["packages"]
+    facts = {
+        "the version of keras_vit": __version__,
+        **{f"the version of {name}": str(packages.get(name)) for name in ("keras", "jax", "numpy")},
+        "the run folder": str(plan.run.path.resolve()),
+        "the recipe": _digest(recipes.to_dict(plan.recipe)),
+        "the data": _digest(fingerprint(plan.images)),
+        "the step to go on from": str(step),
+    }
+    check_agreement(facts, plan.engine.cluster)
+
+
+def _digest(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _draw_samples(plan: Plan) -> None:

@@ -9,6 +9,7 @@ No function here branches or loops over tensors in Python, so that AutoGraph, wh
 rewrite all that they call, is kept out: that took longer than the rest up to the first batch.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from keras_vit.data.dataset import Split
@@ -39,6 +40,7 @@ def training_batches(
     augmentation: Augmentation,
     cache: str = "none",
     first_step: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> tuple[tf.data.Dataset, int]:
     """All batches of a training run, epoch after epoch.
 
@@ -54,18 +56,22 @@ def training_batches(
             augmented otherwise; an epoch shows (steps * that) different images.
         cache: whether images stay in memory (see `keras_vit.recipes.Data`); changes no pixel.
         first_step: batches to leave out at the start, without reading their images.
+        share: `(index, count)` where `count` processes read the same batches, each its part of
+            each one: this one has the part `index`. The order is that of one process; a mixer
+            mixes within a part.
 
     Returns:
         The data set of pixels, float32 `(batch, height, width, channels)`, 0 to 255, and labels,
         float32 `(batch, num_classes)`; and the number of batches in an epoch.
     """
     batch_size = min(batch_size, len(split))
-    steps = len(split) // batch_size
+    steps, part_size = len(split) // batch_size, batch_size // share[1]
     cropped = _cropped(split, preprocessing, augmentation, cache)
 
     @_as_written
     def indices(epoch):
-        index, copy = _order(len(split), steps, batch_size, augmentation.repeats, seed, epoch)
+        order = _order(len(split), steps, batch_size, augmentation.repeats, seed, epoch)
+        index, copy = (_part_of_batches(x, batch_size, share) for x in order)
         return tf.data.Dataset.from_tensor_slices((tf.fill(tf.shape(index), epoch), index, copy))
 
     @_as_written
@@ -81,25 +87,27 @@ def training_batches(
 
     @_as_written
     def finished(step, batch):
-        return _mixed(*batch, augmentation, seed, step)
+        return _mixed(*batch, augmentation, seed, step, share[0])
 
     # What is left out at the start are numbers: whole epochs, then examples of the first one.
     dataset = tf.data.Dataset.range(first_step // steps, epochs).flat_map(indices)
-    dataset = dataset.skip(first_step % steps * batch_size)
+    dataset = dataset.skip(first_step % steps * part_size)
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=True)
+    dataset = dataset.batch(part_size, drop_remainder=True)
     left = steps * epochs - first_step
     dataset = dataset.enumerate(first_step).map(finished, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
     return dataset.prefetch(tf.data.AUTOTUNE), steps
 
 
-def _mixed(images, labels, augmentation: Augmentation, seed: int, step):
-    """A whole batch, mixed with itself; `step` counts from the beginning of the run."""
+def _mixed(images, labels, augmentation: Augmentation, seed: int, step, part: int):
+    """A whole batch, or a process's part of one, mixed with itself; `step` counts from the beginning
+    of the run."""
     images = tf.cast(images, tf.float32)
     if not mixes(augmentation):
         return images, labels
     key = tf.stack([tf.cast(seed, tf.int32) ^ _MIX, tf.cast(step, tf.int32)])
+    key = tf.random.fold_in(key, part) if part else key
     return mix(images, labels, augmentation, key)
 
 
@@ -109,6 +117,8 @@ def evaluation_batches(
     preprocessing: Preprocessing,
     batch_size: int,
     cache: str = "none",
+    replicas: int = 1,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Every example once, in order.
 
@@ -116,19 +126,47 @@ def evaluation_batches(
         split, num_classes, batch_size, cache: see `training_batches`; the last batch may be
             smaller.
         preprocessing: what is made of each image.
+        replicas: devices that divide each batch. Where the last one cannot be divided, it is filled
+            with copies of the first example, and all batches have weights: 0 for the copies.
+        share: see `training_batches`.
 
     Returns:
-        A data set of float32 pixels, 0 to 255, and float32 one-hot labels.
+        A data set of float32 pixels, 0 to 255, float32 one-hot labels, and maybe float32 weights
+        `(batch,)`, with which the mean over all batches is that over all examples.
     """
+    count = len(split)
+    copies = -(count % batch_size) % replicas
+    mine = _evaluated(count + copies, batch_size, share)
+    # A batch counts by its length, copies included, which the weights make up for.
+    weights = np.where(mine < count, (count + copies) / count, 0).astype("float32")
+    split = split.take(np.where(mine < count, mine, 0)) if len(mine) != count or copies else split
     image_of = prepared(split, preprocessing, cache, as_bytes=False)
 
     @_as_written
-    def example(index):
-        return tf.cast(image_of(index), tf.float32), _one_hot(split, index, num_classes)
+    def example(index, weight):
+        pixels, label = tf.cast(image_of(index), tf.float32), _one_hot(split, index, num_classes)
+        return (pixels, label, weight) if copies else (pixels, label)
 
-    dataset = tf.data.Dataset.range(len(split))
+    dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(split)), weights))
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return dataset.batch(batch_size // share[1]).prefetch(tf.data.AUTOTUNE)
+
+
+def _evaluated(count: int, batch_size: int, share: tuple[int, int]) -> np.ndarray:
+    """The places that one process evaluates, in order, int64 `(count / processes,)`."""
+    starts = range(0, count, batch_size)
+    batches = [np.arange(start, min(start + batch_size, count)) for start in starts]
+    return np.concatenate([np.split(batch, share[1])[share[0]] for batch in batches])
+
+
+def _part_of_batches(values, batch_size: int, share: tuple[int, int]):
+    """Of values that stand batch after batch, those of one process, `(n / processes,)`."""
+    index, count = share
+    if count == 1:
+        return values
+    part = batch_size // count
+    batches = tf.reshape(values, (-1, batch_size))
+    return tf.reshape(batches[:, index * part : (index + 1) * part], [-1])
 
 
 def _order(count: int, steps: int, batch_size: int, repeats: int, seed: int, epoch):

@@ -46,7 +46,11 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def compile_arguments(self, recipe: Recipe, images: ImageSet) -> dict[str, Any]:
-        """Loss and metrics for `compile`, where the learner has none of its own."""
+        """Loss and metrics for `compile`, where the learner has none of its own.
+
+        Metrics are weighted ones: of several devices, the last batch of a validation may have been
+        filled up with examples of weight 0 (`keras_vit.data.evaluation_batches`).
+        """
 
     @abc.abstractmethod
     def save(self, learner: keras.Model, path: Path) -> None:

@@ -24,7 +24,7 @@ class Classification(Objective):
         labels, classes = images.train.labels, len(images.classes)
         counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
         metrics = make_metrics(images.task, classes)
-        return {"loss": make_loss(recipe.objective, counts), "metrics": metrics}
+        return {"loss": make_loss(recipe.objective, counts), "weighted_metrics": metrics}
 
     def save(self, learner, path):
         save_whole(float32_copy(learner), path)

@@ -11,6 +11,7 @@ from keras import ops
 from keras_vit.errors import UserError
 from keras_vit.export.worker import Worker
 from keras_vit.model_file import ModelFile
+from keras_vit.models.batch_mean import mean_over_batch
 from keras_vit.models.keras_file import load_keras
 from keras_vit.recipes import Classify, Distill, Recipe
 from keras_vit.training.inputs import check_teacher
@@ -33,7 +34,7 @@ class Distillation(Objective):
         return learner
 
     def compile_arguments(self, recipe, images):
-        return {"metrics": make_metrics()}  # the loss is the distiller's own
+        return {"weighted_metrics": make_metrics()}  # the loss is the distiller's own
 
     def save(self, learner, path):
         save_whole(float32_copy(learner.student), path)
@@ -80,7 +81,7 @@ class Distiller(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if not training:
-            return self.label_loss(y, y_pred["logits"])
+            return self.label_loss(y, y_pred["logits"], sample_weight)
         label_loss = self.label_loss(y, y_pred["head"])
         teacher_loss = imitation_loss(
             self.ask_teacher(x), y_pred["distillation_head"], self.objective
@@ -106,12 +107,12 @@ def imitation_loss(teacher, student, objective: Distill):
     log_student = ops.log_softmax(student / temperature, axis=-1)
     if objective.hard:
         truth = ops.one_hot(ops.argmax(teacher, axis=-1), teacher.shape[-1], dtype=student.dtype)
-        return -ops.mean(ops.sum(truth * log_student, axis=-1))
+        return mean_over_batch(-ops.sum(truth * log_student, axis=-1))
     # From logits: `keras.losses.KLDivergence` clips probabilities at 1e-7, where a student that is
     # sure of the wrong class would get no gradient.
     log_teacher = ops.log_softmax(teacher / temperature, axis=-1)
     divergence = ops.sum(ops.exp(log_teacher) * (log_teacher - log_student), axis=-1)
-    return temperature**2 * ops.mean(divergence)
+    return temperature**2 * mean_over_batch(divergence)
 
 
 def open_teacher(recipe: Recipe, classes: Sequence[str]) -> tuple[Callable, bool]:
