@@ -109,8 +109,8 @@ def _add_run_flags(parser):
         "--devices",
         type=int,
         metavar="N",
-        help="with --set distribution=data, fsdp or model(shards=N): how many devices; default: all. "
-        "On a machine of CPUs alone they are made of its cores",
+        help="with --set distribution=data, fsdp or model(shards=N): how many devices; default: "
+        "all; on a machine of CPUs alone they are made of its cores",
     )
     parser.add_argument("--workdir", help="run folder, new or empty; default: runs/DATA-N")
     parser.add_argument(

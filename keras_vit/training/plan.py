@@ -10,7 +10,8 @@ from pathlib import Path
 from keras_vit.data import Audit, ImageSet
 from keras_vit.recipes import Phase, Recipe
 from keras_vit.run_folder import RunFolder
-from keras_vit.training.distribution import OneDevice, make_engine, prepare_devices
+from keras_vit.training.distribution import make_engine, prepare_devices
+from keras_vit.training.engine import OneDevice
 from keras_vit.training.initial_model import InitialWeights, check_view, complete
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions

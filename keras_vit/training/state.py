@@ -68,7 +68,8 @@ def set_metric_values(model: keras.Model, values: Sequence[np.ndarray]) -> None:
 
 def to_array(variable: keras.Variable) -> np.ndarray:
     """A copy: the backend may update its own buffer in place."""
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    # To a tensor first: where TensorFlow has a copy on each device, a variable is no array.
+    return np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
 
 
 def _named(model: keras.Model) -> dict[str, keras.Variable]:

@@ -9,7 +9,7 @@ import keras
 from keras_vit.progress import step
 from keras_vit.training.best_weights import SwapAverages
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints
-from keras_vit.training.distribution import OneDevice
+from keras_vit.training.engine import OneDevice
 from keras_vit.training.exceptions import Interrupted, NonFiniteLoss, StopSignals, TimeIsUp
 from keras_vit.training.options import RunOptions
 from keras_vit.training.state import capture, metric_values, set_metric_values

@@ -2,22 +2,18 @@
 """`train`: a recipe becomes a run folder with a trained model in it; `resume` goes on with one."""
 
 import dataclasses
-import hashlib
-import json
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from keras_vit import __version__, hardware, recipes
+from keras_vit import recipes
 from keras_vit.advice import advise
 from keras_vit.data import ImageSet
-from keras_vit.data.checks.fingerprint import fingerprint
 from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
 from keras_vit.files import check_own, next_run_folder
@@ -26,15 +22,15 @@ from keras_vit.origins import origins_of
 from keras_vit.recipes import Recipe
 from keras_vit.run_folder import RunFolder
 from keras_vit.training import record
+from keras_vit.training.agreement import check_same_run
 from keras_vit.training.best_weights import SaveBest
 from keras_vit.training.callbacks import save_best
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints, Unwritten, check_progress
-from keras_vit.training.distribution import check_agreement
 from keras_vit.training.exceptions import resume_command
 from keras_vit.training.facts import facts_of
 from keras_vit.training.fit import first_batch, fit
-from keras_vit.training.objectives import objective_of
 from keras_vit.training.inputs import check_workdir
+from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
 from keras_vit.training.plan import Plan, make_plan
 from keras_vit.training.trained_part import count_trained
@@ -212,31 +208,6 @@ def run_name(source: str) -> str:
     """What a run on these data is called: "photos" of `photos/`, `photos.zip` or `hf:me/photos`."""
     last = Path(source.partition(":")[2] or source).resolve().name.split(".")[0]
     return re.sub(r"[^\w-]+", "_", last).strip("_")[:60] or "run"
-
-
-def check_same_run(plan: Plan, step: int) -> None:
-    """Raises a `UserError` where another process of the run would train something else.
-
-    Args:
-        plan: of this process.
-        step: after which it goes on.
-    """
-    if plan.engine.cluster.count == 1:
-        return
-    packages = hardware.environment()["packages"]
-    facts = {
-        "the version of keras_vit": __version__,
-        **{f"the version of {name}": str(packages.get(name)) for name in ("keras", "jax", "numpy")},
-        "the run folder": str(plan.run.path.resolve()),
-        "the recipe": _digest(recipes.to_dict(plan.recipe)),
-        "the data": _digest(fingerprint(plan.images)),
-        "the step to go on from": str(step),
-    }
-    check_agreement(facts, plan.engine.cluster)
-
-
-def _digest(plain: Any) -> str:
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _draw_samples(plan: Plan) -> None:

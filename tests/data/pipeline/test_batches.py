@@ -73,6 +73,43 @@ def test_evaluation_is_in_order_and_complete():
     np.testing.assert_array_equal(seen, np.arange(11))
 
 
+def test_processes_decode_parts_of_the_same_batches():
+    split = load("digits")[0].train.take(np.arange(42))
+    plan = Augmentation(crop="pad", pad=2, flip=True, repeats=2)
+
+    def run(index, count):
+        share = (index, count)
+        batches, _ = training_batches(split, 10, EIGHT, 8, 2, 0, plan, "none", 3, share)
+        assert int(batches.cardinality()) == 7
+        return [(x.numpy(), y.numpy()) for x, y in batches]
+
+    for whole, *parts in zip(run(0, 1), run(0, 2), run(1, 2), strict=True):
+        for i in range(2):
+            np.testing.assert_array_equal(whole[i], np.concatenate([part[i] for part in parts]))
+
+
+@pytest.mark.parametrize("count", [8, 11, 13])
+def test_processes_evaluate_each_example_once(count):
+    """Also where a batch cannot be divided: it is filled up, and what fills it counts 0."""
+
+    def run(index, processes):
+        seen = Preprocessing((4, 4), 1)
+        return list(evaluation_batches(numbered(count), 3, seen, 8, "none", 4, (index, processes)))
+
+    total, batches = 0.0, 0
+    for whole, *parts in zip(run(0, 1), run(0, 2), run(1, 2), strict=True):
+        for i in range(len(whole)):
+            both = np.concatenate([part[i] for part in parts])
+            np.testing.assert_array_equal(whole[i], both)
+        pixels, weights = whole[0].numpy()[:, 0, 0, 0], np.ones(len(whole[0]))
+        assert len(pixels) % 4 == 0
+        if len(whole) == 3:
+            weights = whole[2].numpy()
+        # As Keras does it: the mean of a batch, then that of the batches by their length.
+        total, batches = total + (pixels * weights).sum(), batches + len(pixels)
+    assert total / batches == pytest.approx(np.arange(count).mean(), rel=1e-6)
+
+
 @pytest.fixture(scope="module")
 def photo():
     small = np.random.default_rng(0).integers(0, 256, (6, 10, 3)).astype("uint8")
