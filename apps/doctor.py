@@ -29,15 +29,18 @@ def main(args) -> int:
     import_keras()
     from keras_vit.config import ViTConfig
     from keras_vit.export.gpu import find_gpu
-    from keras_vit.training.distribution import gpu_names
+    from keras_vit.training.cluster import cluster_of
+    from keras_vit.training.distribution import device_names, engines, gpu_names
     from keras_vit.training.precision import choose_precision
 
     rows["gpu of LiteRT"] = find_gpu() or "none (no Vulkan device)"
     rows["gpus"] = ", ".join(gpu_names()) or "none"
+    rows["devices"] = ", ".join(device_names())
+    rows |= engines(facts["keras_backend"], cluster_of())
     precision = choose_precision("auto", ViTConfig.of("B/16"), 32)
     rows["precision"] = f"{precision} where a recipe says auto (B/16)"
     for name, value in rows.items():
-        print(f"{name:<20}{value}")
+        print(f"{name:<30}{value}")
     return 0
 
 

@@ -114,6 +114,32 @@ def check_engine(wanted: Distribution, backend: str, cluster: Cluster) -> None:
         )
 
 
+def engines(backend: str, cluster: Cluster) -> dict[str, str]:
+    """What spreads a run over devices here, or why nothing does, by what a recipe calls it."""
+    told = {}
+    for kind in ("data", "fsdp", "model(shards=N)"):
+        engine = {
+            "jax": "keras.distribution on JAX",
+            "tensorflow": "MirroredStrategy of TensorFlow",
+        }
+        wanted = Distribution(kind.partition("(")[0])
+        told[f"distribution={kind}"] = _or_why(wanted, backend, cluster, engine.get(backend, ""))
+    several = Cluster(0, max(2, cluster.count))
+    started = f"; this is {cluster.index} of {cluster.count}" if cluster.count > 1 else ""
+    told["several processes"] = _or_why(
+        Distribution("data"), backend, several, f"distribution=data{started}"
+    )
+    return told
+
+
+def _or_why(wanted: Distribution, backend: str, cluster: Cluster, engine: str) -> str:
+    try:
+        check_engine(wanted, backend, cluster)
+    except UserError as error:
+        return f"no: {error}"
+    return engine
+
+
 def prepare_devices(text: str, devices: int | None) -> None:
     """Makes virtual devices and joins the other processes: before the backend computes anything.
 
@@ -181,6 +207,11 @@ def _make_cpus_of_tensorflow(devices: int | None) -> None:
     parts = [tf.config.LogicalDeviceConfiguration()] * devices
     with contextlib.suppress(RuntimeError):  # TensorFlow has begun, with the devices that it has
         tf.config.set_logical_device_configuration(cpus[0], parts)
+
+
+def device_names() -> list[str]:
+    """What the backend of Keras computes on, as it calls them."""
+    return list(keras.distribution.list_devices())
 
 
 def has_gpu() -> bool:

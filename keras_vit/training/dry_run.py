@@ -79,6 +79,7 @@ def _size_rows(plan: Plan) -> dict[str, str]:
         f"{plan.batch_size} images: {plan.steps:,}",
         "sizes": "; ".join(map(str, plan.phases)),
         "model": f"{parameters_text(plan.recipe)}, {config.num_tokens} tokens, {plan.precision}",
+        **({"devices": plan.engine.text} if plan.engine.text else {}),
     }
 
 

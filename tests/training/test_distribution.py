@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""A run on several devices is, but for rounding, that of one; the slow tests start processes."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_vit import UserError, recipes
+from keras_vit.recipes.distribution import Distribution
+from keras_vit.training import RunOptions, dry_run
+from keras_vit.training.cluster import Cluster
+from keras_vit.training.distribution import check_engine, engines, make_engine
+from keras_vit.training.engine import as_many, check_batch
+from keras_vit.training.inputs import check_workdir
+from tests.training.spread import STEPS, recipe
+
+ROOT = Path(__file__).parents[2]
+TOGETHER = Cluster(1, 2, "127.0.0.1:1", "KERAS_DISTRIBUTION_NUM_PROCESSES")
+
+
+@pytest.mark.parametrize("kind", ["fsdp", "model"])
+def test_what_keras_ignores_on_tensorflow_is_refused(kind):
+    with pytest.raises(UserError, match="takes it and ignores it. Set KERAS_BACKEND=jax"):
+        check_engine(Distribution(kind), "tensorflow", Cluster())
+
+
+def test_several_processes_on_tensorflow_are_refused(monkeypatch):
+    with pytest.raises(UserError, match="20585; Ray's trainer .* Set KERAS_BACKEND=jax"):
+        check_engine(Distribution("data"), "tensorflow", TOGETHER)
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(UserError, match="MultiWorkerMirroredStrategy"):
+        check_engine(Distribution("data"), "tensorflow", Cluster())
+
+
+def test_what_has_an_engine():
+    for kind in ("data", "fsdp", "model"):
+        check_engine(Distribution(kind), "jax", TOGETHER)
+    check_engine(Distribution("data"), "tensorflow", Cluster())
+    with pytest.raises(UserError, match="not torch"):
+        check_engine(Distribution("data"), "torch", Cluster())
+
+
+def test_engines_are_told():
+    told = engines("tensorflow", Cluster())
+    assert told["distribution=data"] == "MirroredStrategy of TensorFlow"
+    assert told["distribution=fsdp"].startswith("no: ")
+    assert told["several processes"].startswith("no: ")
+    told = engines("jax", Cluster())
+    assert {told[f"distribution={kind}"] for kind in ("data", "fsdp", "model(shards=N)")} == {
+        "keras.distribution on JAX"
+    }
+
+
+def test_counts_that_do_not_fit_are_refused():
+    assert as_many(None, 3) == 3 and as_many(2, 3) == 2
+    with pytest.raises(UserError, match="this process has 3"):
+        as_many(4, 3)
+    check_batch(12, 4, 1)
+    with pytest.raises(UserError, match="a multiple of 8, .* it is 12 divided by accumulate=2"):
+        check_batch(12, 8, 2)
+    with pytest.raises(UserError, match="--devices 2: expected a distribution"):
+        make_engine("none", 2)
+    with pytest.raises(UserError, match="devices: expected a finite number above 0"):
+        RunOptions(devices=0)
+
+
+def test_processes_need_one_named_folder(monkeypatch):
+    monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", "127.0.0.1:1")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
+    check_workdir(recipe(), None)
+    with pytest.raises(UserError, match="--workdir: 2 processes train together"):
+        check_workdir(recipe("distribution=data"), None)
+    check_workdir(recipe("distribution=data"), ROOT)  # process 0 has made it already
+
+
+def test_a_dry_run_says_the_devices(untraced):
+    shown = dry_run(recipes.override(recipes.debug(recipes.get("digits")), "distribution=data"))
+    assert "1 devices (data, MirroredStrategy)" in shown.text
+
+
+def environment(backend, **variables):
+    return {**os.environ, "KERAS_BACKEND": backend, "KERAS_VIT_PROGRESS": "off", **variables}
+
+
+def start(runs, backend, **variables):
+    """Starts a process with runs, see `tests/training/spread.py`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.training.spread", json.dumps(runs)],
+        cwd=ROOT,
+        env=environment(backend, **variables),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def together(folder, *options, address=None, backend="jax"):
+    """Starts processes that train in one folder, each with options of its own."""
+    address = address or f"127.0.0.1:{free_port()}"
+    return [
+        start(
+            [[str(folder), ["distribution=data"], option]],
+            backend,
+            KERAS_DISTRIBUTION_JOB_ADDRESSES=address,
+            KERAS_DISTRIBUTION_NUM_PROCESSES=str(len(options)),
+            KERAS_DISTRIBUTION_PROCESS_ID=str(i),
+        )
+        for i, option in enumerate(options)
+    ]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait(process, seconds=600):
+    """What a process said, and its exit code; one that hangs is ended."""
+    try:
+        _, said = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, said
+
+
+def finished(process):
+    code, said = wait(process)
+    assert code == 0, said[-3000:]
+
+
+def measured(folder):
+    with np.load(f"{folder}.npz") as file:
+        return dict(file)
+
+
+def same(one, other, weights=1e-4):
+    """The bounds that a run on several devices keeps.
+
+    Sums are made in another order, and Adam divides small sums by small ones.
+    """
+    assert len(one["losses"]) == len(other["losses"]) == STEPS
+    np.testing.assert_allclose(other["losses"], one["losses"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(other["validation"], one["validation"], rtol=0, atol=1e-5)
+    assert one.keys() == other.keys()
+    for name in one.keys() - {"losses", "validation", "largest"}:
+        np.testing.assert_allclose(other[name], one[name], rtol=0, atol=weights, err_msg=name)
+
+
+@pytest.mark.slow
+def test_devices_of_one_jax_process(tmp_path):
+    """`model` and `fsdp` also hold at most 0.6 of the bytes of parameters and optimizer."""
+    pytest.importorskip("jax", reason="the JAX backend is not installed")
+    kinds = {"data": "data", "model": "model(shards=2)", "fsdp": "fsdp"}
+    runs = [[str(tmp_path / k), [f"distribution={v}"], {}] for k, v in kinds.items()]
+    alone = [[str(tmp_path / "one"), [], {}]]
+    finished(start([*alone, *runs], "jax", JAX_NUM_CPU_DEVICES="2"))
+    one = measured(tmp_path / "one")
+    for kind, largest in (("data", 1), ("model", 0.6), ("fsdp", 0.6)):
+        several = measured(tmp_path / kind)
+        same(one, several)
+        assert several["largest"] <= largest
+
+
+@pytest.mark.slow
+def test_devices_of_tensorflow(tmp_path):
+    runs = [[str(tmp_path / "two"), ["distribution=data"], {"devices": 2}]]
+    finished(start([*runs, [str(tmp_path / "one"), [], {}]], "tensorflow"))
+    same(measured(tmp_path / "one"), measured(tmp_path / "two"))
+
+
+@pytest.mark.slow
+def test_two_jax_processes_one_of_which_is_killed(tmp_path):
+    """The other ends within a minute, with what to do; the run goes on, also alone."""
+    pytest.importorskip("jax", reason="the JAX backend is not installed")
+    folder, port = tmp_path / "run", free_port()
+    leader, other = together(folder, {"seconds": 0.5}, {}, address=f"127.0.0.1:{port}")
+    with contextlib.ExitStack() as stack:
+        for process in (leader, other):
+            stack.callback(process.kill)
+        until(lambda: list(folder.glob("checkpoints/step_*07")), leader)
+        other.send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        code, said = wait(leader, 60)
+        assert time.monotonic() - began < 60
+        assert code != 0 and "ProcessLost: another process of this run is gone" in said
+        assert "keras-vit train --resume" in said
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))  # nobody listens any more
+    for process in together(folder, {}, {}):
+        finished(process)
+    alone = tmp_path / "alone"
+    finished(start([[str(alone), [], {}]], "jax"))
+    resumed = measured(folder)
+    assert len(resumed["losses"]) < STEPS
+    for name, array in measured(alone).items():
+        if name not in ("losses", "largest"):
+            np.testing.assert_allclose(resumed[name], array, rtol=0, atol=1e-4, err_msg=name)
+
+
+def until(found, process, seconds=300):
+    end = time.monotonic() + seconds
+    while not found():
+        assert process.poll() is None, process.stderr.read()[-3000:]
+        assert time.monotonic() < end
+        time.sleep(0.1)
