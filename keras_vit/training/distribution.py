@@ -116,14 +116,11 @@ def check_engine(wanted: Distribution, backend: str, cluster: Cluster) -> None:
 
 def engines(backend: str, cluster: Cluster) -> dict[str, str]:
     """What spreads a run over devices here, or why nothing does, by what a recipe calls it."""
+    engine = "keras.distribution on JAX" if backend == "jax" else "MirroredStrategy of TensorFlow"
     told = {}
     for kind in ("data", "fsdp", "model(shards=N)"):
-        engine = {
-            "jax": "keras.distribution on JAX",
-            "tensorflow": "MirroredStrategy of TensorFlow",
-        }
         wanted = Distribution(kind.partition("(")[0])
-        told[f"distribution={kind}"] = _or_why(wanted, backend, cluster, engine.get(backend, ""))
+        told[f"distribution={kind}"] = _or_why(wanted, backend, cluster, engine)
     several = Cluster(0, max(2, cluster.count))
     started = f"; this is {cluster.index} of {cluster.count}" if cluster.count > 1 else ""
     told["several processes"] = _or_why(

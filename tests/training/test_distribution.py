@@ -29,12 +29,12 @@ TOGETHER = Cluster(1, 2, "127.0.0.1:1", "KERAS_DISTRIBUTION_NUM_PROCESSES")
 
 @pytest.mark.parametrize("kind", ["fsdp", "model"])
 def test_what_keras_ignores_on_tensorflow_is_refused(kind):
-    with pytest.raises(UserError, match="takes it and ignores it. Set KERAS_BACKEND=jax"):
+    with pytest.raises(UserError, match=r"takes it and ignores it\. Set KERAS_BACKEND=jax"):
         check_engine(Distribution(kind), "tensorflow", Cluster())
 
 
 def test_several_processes_on_tensorflow_are_refused(monkeypatch):
-    with pytest.raises(UserError, match="20585; Ray's trainer .* Set KERAS_BACKEND=jax"):
+    with pytest.raises(UserError, match=r"20585; Ray's trainer .* Set KERAS_BACKEND=jax"):
         check_engine(Distribution("data"), "tensorflow", TOGETHER)
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(UserError, match="MultiWorkerMirroredStrategy"):
@@ -65,7 +65,7 @@ def test_counts_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="this process has 3"):
         as_many(4, 3)
     check_batch(12, 4, 1)
-    with pytest.raises(UserError, match="a multiple of 8, .* it is 12 divided by accumulate=2"):
+    with pytest.raises(UserError, match=r"a multiple of 8, .* it is 12 divided by accumulate=2"):
         check_batch(12, 8, 2)
     with pytest.raises(UserError, match="--devices 2: expected a distribution"):
         make_engine("none", 2)
