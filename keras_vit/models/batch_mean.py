@@ -19,4 +19,4 @@ def mean_over_batch(losses, sample_weight=None):
         losses: `(batch,)`.
         sample_weight: `(batch,)`, by which losses are multiplied before, or None.
     """
-    return _AsGiven()(losses, losses, sample_weight)
+    return _AsGiven(name="mean_over_batch")(losses, losses, sample_weight)

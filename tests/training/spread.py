@@ -41,9 +41,9 @@ def recipe(*changes):
         qkv_bias="query_value",
     )
     optimizer = recipes.Optimizer(
-        learning_rate=3e-3,
+        learning_rate=1e-3,
         weight_decay=0.1,
-        clip_norm=0.5,
+        clip_norm=0.05,
         ema=0.9,
         learning_rate_factors=(("block_00/", 0.5), ("patch_encoder", 0.25)),
     )

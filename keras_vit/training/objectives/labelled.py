@@ -7,7 +7,7 @@ import keras
 
 from keras_vit.data import ImageSet
 from keras_vit.data.dataset import split_batches
-from keras_vit.deploy import CheckImages, Original, Runners, export_model
+from keras_vit.deploy import CheckImages, Original, Runners, export_model, export_on_tensorflow
 from keras_vit.errors import UserError
 from keras_vit.origins import origins_of
 from keras_vit.recipes import Classify, Distill, Recipe
@@ -56,28 +56,38 @@ def deliver(
     runners: Runners | None = None,
 ) -> dict:
     """Measures a model and its exports on the test split; see `Objective.finish`."""
-    test = images.test
+    test, wanted = images.test, formats()
+    here = keras.backend.backend() == "tensorflow"
     checked = export_model(
         Original(model, run.model_file, metadata_for(recipe, images, origins_of(model))),
         run.exports_folder,
         CheckImages(
             split_batches(test, recipe.preprocessing, recipe.part_size), test.labels, test.name_of
         ),
-        formats=formats(),
+        formats=wanted if here else (),
         runners=runners or Runners(),
     )
+    if wanted and not here:
+        checked["exports"] = _exported_elsewhere(images, run, wanted)
     folder = run.exports_folder.name  # the report names files from the run folder on
     exports = [{**e, "path": f"{folder}/{e['path']}"} for e in checked["exports"]]
     return {**checked, "exports": exports}
 
 
 def formats() -> tuple[str, ...]:
-    """The exports of a run, where this backend of Keras can write them."""
-    if keras.backend.backend() == "tensorflow":
-        return EXPORTS
-    print(
-        f"note: the {keras.backend.backend()} backend writes no exports; "
-        "`keras-vit export` does on TensorFlow",
-        file=sys.stderr,
-    )
-    return ()
+    """The exports of a run."""
+    return EXPORTS
+
+
+def _exported_elsewhere(images: ImageSet, run: RunFolder, wanted: tuple[str, ...]) -> list[dict]:
+    """The exports of a run on another backend than TensorFlow, which a process of it writes."""
+    try:
+        return export_on_tensorflow(run, images.test, wanted)["exports"]
+    except UserError as error:
+        print(
+            f"note: there are no exports of this run on {keras.backend.backend()}: {error}\n"
+            f"KERAS_BACKEND=tensorflow keras-vit export {run.path} --out FOLDER makes them, "
+            "where it finds images to check them on",
+            file=sys.stderr,
+        )
+        return []
