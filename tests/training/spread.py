@@ -7,6 +7,7 @@ Its argument is JSON, a list of `[folder, ["name=value" of the recipe ...], {opt
 import dataclasses
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,7 @@ class Record(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.arrays = capture(self.model)
         self.largest = largest_share(self.model)
+        self.seeds = seeds_of(self.model)
         self.validation = float(logs["val_loss"])
 
 
@@ -82,8 +84,33 @@ def largest_share(model):
     return max(held.values()) / whole
 
 
-def run(folder, *changes, devices=None, seconds=0.0):
-    """Trains in a folder, or goes on there, and writes what it measured to `FOLDER.npz`."""
+def seeds_of(model):
+    """The states of all sources of random numbers, on each device where they differ."""
+    states = [v.value for v in model.variables if v.path.endswith("seed_generator_state")]
+    return [np.array([np.array(x) for x in getattr(s, "values", [s])]) for s in states]
+
+
+def stopped(folder, copy, step=14):
+    """Copies a finished run as it was after a step."""
+    shutil.copytree(folder, copy)
+    (copy / "report.json").unlink()
+    for path in copy.glob("checkpoints/step_*"):
+        if path.name != f"step_{step:08d}":
+            shutil.rmtree(path)
+
+
+def run(folder, *changes, devices=None, seconds=0.0, again=None):
+    """Trains in a folder, or goes on there, and writes what it measured to `FOLDER.npz`.
+
+    Args:
+        folder: of the run.
+        *changes: of the recipe.
+        devices: how many; None for all.
+        seconds: that each step sleeps.
+        again: a finished run, of which a copy goes on from its middle.
+    """
+    if again is not None:
+        stopped(Path(again), Path(folder))
     options = RunOptions(checkpoint_steps=7, devices=devices, keep_checkpoints=99)
     record = Record(seconds)
     images = bars(62, (8, 8))  # 46 to train: 2 steps of 16 in each epoch
@@ -94,6 +121,7 @@ def run(folder, *changes, devices=None, seconds=0.0):
     else:
         train(recipe(*changes), folder, images, [record], options)
     numbers = {"losses": record.losses, "largest": record.largest, "validation": record.validation}
+    numbers["seeds"] = record.seeds
     if cluster_of().leads:
         np.savez(f"{folder}.npz", **numbers, **record.arrays)
 
