@@ -32,6 +32,7 @@ PRIVATE = {
     "keras.optimizers.Optimizer": (
         lambda: optimizer(use_ema=True),
         {
+            "_all_reduce_sum_gradients": ["grads_and_vars"],
             "_apply_weight_decay": ["variables"],
             "_get_current_learning_rate": [],
             "_get_variable_index": ["variable"],
@@ -65,6 +66,7 @@ PRIVATE = {
         },
     ),
     "keras.layers.Layer": (keras.layers.Layer, {"_flatten_layers": ["include_self", "recursive"]}),
+    "keras.Variable": (lambda: keras.Variable(0.0), {"_layout": None}),
     "keras.Model": (keras.Sequential, {"_symbolic_build": ["iterator", "data_batch"]}),
     "argparse.ArgumentParser": (argparse.ArgumentParser, {"_option_string_actions": None}),
 }

@@ -50,14 +50,15 @@ def fit(
         NonFiniteLoss, WriteFailed: they name the last good checkpoint.
         UserError: for an image that cannot be read any more.
     """
-    with _errors_explained(plan, checkpoints), plan.engine.running():
+    with plan.engine.running():
         with plan.engine.building():
             validation, model = make_validation_batches(plan), make_model(plan)
             build_metrics(model, validation)
         everyone = make_callbacks(plan, model, validation, checkpoints, start, callbacks)
         plan.engine.spread_seeds(model)
-        _fit_phases(plan, model, validation, everyone, start.step if start else 0)
-        plan.engine.leave()
+        with _errors_explained(plan, checkpoints):
+            _fit_phases(plan, model, validation, everyone, start.step if start else 0)
+            plan.engine.leave()
     return everyone.best
 
 
@@ -201,7 +202,7 @@ def _errors_explained(plan: Plan, checkpoints: Checkpoints) -> Iterator[None]:
         kept = f"The last good checkpoint is {newest}." if newest else "There is no checkpoint yet."
         raise NonFiniteLoss(f"{error} {kept}") from error
     except Exception as error:
-        go_on = resume_command(plan.run.path)
+        go_on = resume_command(checkpoints.folder.parent)
         if type(error).__name__ in ("InvalidArgumentError", "NotFoundError", "FileNotFoundError"):
             problems = _undecodable_now(plan)
             if problems:

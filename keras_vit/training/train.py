@@ -26,6 +26,7 @@ from keras_vit.training.agreement import check_same_run
 from keras_vit.training.best_weights import SaveBest
 from keras_vit.training.callbacks import save_best
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints, Unwritten, check_progress
+from keras_vit.training.cluster import cluster_of
 from keras_vit.training.exceptions import resume_command
 from keras_vit.training.facts import facts_of
 from keras_vit.training.fit import first_batch, fit
@@ -139,6 +140,8 @@ def resume(
         NonFiniteLoss, Stopped, WriteFailed: see `train`.
     """
     run = RunFolder.open(workdir)
+    if extend and run.recipe.distribution != "none" and cluster_of().count > 1:
+        raise UserError("--extend: expected one process, which the run then goes on with.")
     if extend:
         _extend(run, extend)
     if run.finished:
