@@ -86,8 +86,8 @@ PRIVATE |= {
     "ai_edge_litert.interpreter.Interpreter": (litert_interpreter, {"_get_ops_details": ["self"]}),
     "litert_quantizer.quantizer.Quantizer": (quantizer, {"_recipe_manager": None}),
 }
-# Of namedtuples, where they are documented in spite of their underscore.
-DOCUMENTED = {"_asdict", "_fields", "_replace"}
+# Of namedtuples and of `os`, where they are documented in spite of their underscore.
+DOCUMENTED = {"_asdict", "_exit", "_fields", "_replace"}
 
 
 @pytest.mark.parametrize("owner", PRIVATE)

@@ -70,8 +70,8 @@ ROOMS = {
         "probe_table quantization_table write_card write_measured write_page write_report"
     ),
     "training": (
-        "DryRun Interrupted NonFiniteLoss Run RunOptions Stopped TimeIsUp WriteFailed dry_run "
-        "resume train"
+        "DryRun Interrupted NonFiniteLoss ProcessLost Run RunOptions Stopped TimeIsUp WriteFailed "
+        "dry_run resume train"
     ),
     "weights": (
         "Adapter LoadOptions certify convert inspect load_model open_source register save "

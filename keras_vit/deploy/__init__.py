@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from keras_vit.deploy.exporting_runs import export_run as export_run
     from keras_vit.deploy.latency import Latency as Latency
     from keras_vit.deploy.latency import time_files as time_files
-    from keras_vit.deploy.on_tensorflow import export_on_tensorflow as export_on_tensorflow
     from keras_vit.deploy.original import CheckImages as CheckImages
     from keras_vit.deploy.original import Original as Original
 
@@ -35,7 +34,6 @@ _HOME = {
     "compare": "comparison",
     "export_model": "exporting",
     "export_run": "exporting_runs",
-    "export_on_tensorflow": "on_tensorflow",
     "Latency": "latency",
     "time_files": "latency",
 }

@@ -7,7 +7,8 @@ import keras
 
 from keras_vit.data import ImageSet
 from keras_vit.data.dataset import split_batches
-from keras_vit.deploy import CheckImages, Original, Runners, export_model, export_on_tensorflow
+from keras_vit.deploy import CheckImages, Original, Runners, export_model
+from keras_vit.deploy.on_tensorflow import export_on_tensorflow
 from keras_vit.errors import UserError
 from keras_vit.origins import origins_of
 from keras_vit.recipes import Classify, Distill, Recipe
