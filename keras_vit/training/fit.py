@@ -4,6 +4,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -50,38 +51,44 @@ def fit(
         NonFiniteLoss, WriteFailed: they name the last good checkpoint.
         UserError: for an image that cannot be read any more.
     """
+    first_step = start.step if start else 0
     with plan.engine.running():
-        with plan.engine.building():
-            validation, model = make_validation_batches(plan), make_model(plan)
-            build_metrics(model, validation)
-        everyone = make_callbacks(plan, model, validation, checkpoints, start, callbacks)
-        plan.engine.spread_seeds(model)
+        model, validation, everyone = _begin(plan, checkpoints, start, callbacks)
         with _errors_explained(plan, checkpoints):
-            _fit_phases(plan, model, validation, everyone, start.step if start else 0)
+            with everyone.running():
+                for phase, step in _phases_left(plan, first_step):
+                    everyone.goes_on = phase is not plan.phases[-1]
+                    # A graph that has seen one size would be traced for an unknown one, without
+                    # patches.
+                    model.make_train_function(force=True)
+                    model.fit(
+                        make_batches(plan, phase, min(step, plan.steps - 1)),
+                        steps_per_epoch=plan.steps_per_epoch,
+                        initial_epoch=step // plan.steps_per_epoch,
+                        epochs=phase.end,
+                        validation_data=validation,
+                        callbacks=everyone,
+                        shuffle=False,  # the pipeline shuffles; this only silences a warning
+                    )
+                    if model.stop_training:
+                        break
             plan.engine.leave()
     return everyone.best
 
 
-def _fit_phases(
-    plan: Plan, model: keras.Model, validation, everyone: Callbacks, first_step: int
-) -> None:
-    """Calls `model.fit` for each image size that is left."""
-    with everyone.running():
-        for phase, step in _phases_left(plan, first_step):
-            everyone.goes_on = phase is not plan.phases[-1]
-            # A graph that has seen one size would be traced for an unknown one, without patches.
-            model.make_train_function(force=True)
-            model.fit(
-                make_batches(plan, phase, min(step, plan.steps - 1)),
-                steps_per_epoch=plan.steps_per_epoch,
-                initial_epoch=step // plan.steps_per_epoch,
-                epochs=phase.end,
-                validation_data=validation,
-                callbacks=everyone,
-                shuffle=False,  # the pipeline shuffles; this only silences a warning
-            )
-            if model.stop_training:
-                break
+def _begin(
+    plan: Plan,
+    checkpoints: Checkpoints,
+    start: Checkpoint | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> tuple[keras.Model, Any, Callbacks]:
+    """The model where the run begins or goes on, the validation batches, and all callbacks."""
+    with plan.engine.building():
+        validation, model = make_validation_batches(plan), make_model(plan)
+        build_metrics(model, validation)
+    everyone = make_callbacks(plan, model, validation, checkpoints, start, callbacks)
+    plan.engine.spread_seeds(model)
+    return model, validation, everyone
 
 
 def make_model(plan: Plan) -> keras.Model:
