@@ -210,6 +210,7 @@ def test_two_jax_processes_one_of_which_is_killed(tmp_path):
     leader, other = together(folder, {"seconds": 0.5}, {}, address=f"127.0.0.1:{port}")
     with contextlib.ExitStack() as stack:
         for process in (leader, other):
+            stack.enter_context(process)  # closes its pipe, after
             stack.callback(process.kill)
         until(lambda: list(folder.glob("checkpoints/step_*07")), leader)
         other.send_signal(signal.SIGKILL)

@@ -101,8 +101,8 @@ def training_batches(
 
 
 def _mixed(images, labels, augmentation: Augmentation, seed: int, step, part: int):
-    """A whole batch, or a process's part of one, mixed with itself; `step` counts from the beginning
-    of the run."""
+    """A batch, or the part of it that a process has, mixed with itself; `step` counts from the
+    beginning of the run."""
     images = tf.cast(images, tf.float32)
     if not mixes(augmentation):
         return images, labels
