@@ -55,7 +55,8 @@ class Mirrored(OneDevice):
                 state.assign(variable.value.values[0] + step if i else state)
 
     def check(self, recipe, examples):
-        check_batch(min(recipe.part_size, examples), self.replicas, recipe.accumulate)
+        for size in (recipe.part_size, min(recipe.part_size, examples)):
+            check_batch(size, self.replicas, recipe.accumulate)
         if recipe.jit_compile:
             raise UserError(
                 "jit_compile: XLA does not compile a step of several devices on TensorFlow. Set "

@@ -58,7 +58,8 @@ class KerasDistribution(OneDevice):
             keras.distribution.set_distribution(current)
 
     def check(self, recipe, examples):
-        check_batch(min(recipe.part_size, examples), self.replicas, recipe.accumulate)
+        for size in (recipe.part_size, min(recipe.part_size, examples)):
+            check_batch(size, self.replicas, recipe.accumulate)
         if self.wanted.kind == "model":
             check_shards(recipe.model, self.wanted.shards)
         if self.cluster.count > 1 and self.wanted.kind != "data":
