@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit.training.exceptions import NonFiniteLoss
-from keras_vit.training.state import metric_values, set_metric_values
+from keras_vit.training.state import metric_values, set_metric_values, to_array
 
 LIMIT = 100  # skipped updates in a row after which a run is lost
 
@@ -79,7 +79,7 @@ class CountBadUpdates(keras.callbacks.Callback):
         self._means = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.skipped = int(self.model.optimizer.skipped)
+        self.skipped = int(to_array(self.model.optimizer.skipped))
         self._means = metric_values(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -89,8 +89,8 @@ class CountBadUpdates(keras.callbacks.Callback):
             set_metric_values(model, self._means)
         else:
             self._means = means
-        self.skipped = int(model.optimizer.skipped)
-        if int(model.optimizer.skipped_in_a_row) >= LIMIT:
+        self.skipped = int(to_array(model.optimizer.skipped))
+        if int(to_array(model.optimizer.skipped_in_a_row)) >= LIMIT:
             raise NonFiniteLoss(
                 f"{LIMIT} updates in a row had gradients that are not finite and were skipped. Try "
                 "a lower optimizer.learning_rate, or look for images with extreme values."

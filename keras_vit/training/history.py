@@ -15,6 +15,7 @@ import numpy as np
 from keras_vit.files import replacing, write_text
 from keras_vit.recipes import Phase
 from keras_vit.run_folder import RunFolder
+from keras_vit.training.state import to_array
 from keras_vit.untrusted.reading import read_text
 
 # What a log may hold next to the loss: with one class to an image, with several.
@@ -74,7 +75,7 @@ class History(keras.callbacks.Callback):
             "images_per_second": speed,
         }
         if hasattr(self.model.optimizer, "skipped"):
-            row["skipped_updates"] = int(self.model.optimizer.skipped)
+            row["skipped_updates"] = int(to_array(self.model.optimizer.skipped))
         if len(self.phases) > 1:
             row["image_height"], row["image_width"] = self._phase(epoch).image_size
         self._carried = 0.0
