@@ -4,7 +4,7 @@
     python docs/photograph.py RUN chelsea.png
 
 `chelsea.png` and `coffee.png` (CC0) lie in the folder `skimage/data` of the wheel of scikit-image.
-The result belongs into README.md, where the comment says so, with the commands that made the run.
+docs/explanations.md shows the result, with the commands that made the run.
 """
 
 import sys

@@ -64,7 +64,8 @@ def relevance(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np
     """Attention times its gradient, followed through the blocks.
 
     Equations 5 and 6 of arXiv 2103.15679: with the positive part of gradient times attention,
-    averaged over heads, as what a block passes on, R becomes R + A R.
+    averaged over heads, as what a block passes on, R becomes R + A R. A pool of attention reads
+    the tokens by equations 8 to 10: what they have read of others counts as much as their own.
     """
     config = config_of(model)
     maps, slopes = _attention_and_gradients(model, images, classes)
@@ -74,6 +75,9 @@ def relevance(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np
         flow = flow + _positive(weights * slope) @ flow
     if config.pool == "map":  # what the pool reads, of tokens that have read others
         read = _positive(maps[-1] * slopes[-1])  # (B, 1, tokens read)
+        others = flow - np.eye(tokens, dtype="float32")
+        others = others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-12)
+        flow = np.eye(tokens, dtype="float32") + others
         return (read @ flow[:, config.pooled_from :])[:, 0, config.num_prefix_tokens :]
     return read_by_the_output(flow - np.eye(tokens, dtype="float32"), config)
 

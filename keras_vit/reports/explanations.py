@@ -35,6 +35,7 @@ from keras_vit.reports.subject import Subject
 # What can be drawn: maps over images, every head of the last block, and pictures of the model.
 KINDS = (*METHODS, "heads", *model_figures.DRAWN)
 _SHOWN = 448  # pixels of a photograph's longer side that are drawn, at most
+_BATCH = 8  # images that are explained at a time: attention of all blocks is held
 _OTHERS = 2  # classes that are named after the predicted one
 
 
@@ -107,9 +108,10 @@ def draw_test_images(
     what: Sequence[str] = (),
     page: bool = False,
 ) -> list[str]:
-    """Draws the first `count` images of the test split of a model's run; see `draw_images`.
+    """Draws `count` images of the test split of a model's run, of each class in turn.
 
-    The exam takes up to 100 images of that split. There are no problems to return.
+    See `draw_images`. The exam takes up to 100 images of that split. There are no problems to
+    return.
     """
     check_kinds(what)
     subject = Subject.open(target)
@@ -182,7 +184,7 @@ def _examined(
         say(f"the maps were not examined: {why}.")
         return dict.fromkeys(methods or (UNEXAMINED,), f"not examined, as {why}")
     told = [grades[method] for method in methods] or [best(grades)]
-    verdicts = {grade.method: verdict(grade, count) for grade in told}
+    verdicts = {grade.method: verdict(grade, grades, count) for grade in told}
     for grade in (one for one in grades.values() if one in told):
         say(f"{grade.method}: {verdicts[grade.method]}.")
     return verdicts
@@ -191,24 +193,30 @@ def _examined(
 def _sights(
     subject: Subject, images: _Images, probabilities: np.ndarray, method: str
 ) -> list[Sight]:
-    sights = []
-    for i, image in enumerate(track(images.pixels, f"explaining ({method})", len(images.pixels))):
-        predicted = int(probabilities[i].argmax())
-        found = explain(subject.model, image[None], [predicted], method)[0]
-        sights.append(_sight(subject, images, probabilities, i, found, method))
-    return sights
+    predicted, count = probabilities.argmax(axis=1), len(images.pixels)
+    maps: list[np.ndarray] = []
+    for part in track(_batches(count), f"explaining ({method})", -(-count // _BATCH)):
+        maps.extend(explain(subject.model, images.pixels[part], predicted[:count][part], method))
+    return [
+        _sight(subject, images, probabilities, i, found, method) for i, found in enumerate(maps)
+    ]
 
 
 def _heads(
     subject: Subject, images: _Images, probabilities: np.ndarray
 ) -> list[tuple[Sight, np.ndarray]]:
     """What each head that the output reads attends to, `(heads, rows, columns)` of each image."""
-    found = []
-    for i, image in enumerate(track(images.pixels, "looking at heads", len(images.pixels))):
-        maps = heads_of_the_output(subject.model, image[None])[0]
-        sight = _sight(subject, images, probabilities, i, maps.mean(axis=0), "attention")
-        found.append((sight, maps))
-    return found
+    maps: list[np.ndarray] = []
+    for part in _batches(len(images.pixels)):
+        maps.extend(heads_of_the_output(subject.model, images.pixels[part]))
+    return [
+        (_sight(subject, images, probabilities, i, heads.mean(axis=0), "attention"), heads)
+        for i, heads in enumerate(maps)
+    ]
+
+
+def _batches(count: int) -> list[slice]:
+    return [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
 
 
 def _sight(

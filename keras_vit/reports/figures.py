@@ -19,7 +19,7 @@ _SIGNS = {None: "", True: "✓ ", False: "✗ "}
 
 
 def contact_sheet(path: str | os.PathLike, sights: Sequence[Sight]) -> Path:
-    """Draws the map over each of the first 64 images, in rows of 8, as PNG.
+    """Draws the map over each of the first 64 images, in rows of at most 8, as PNG.
 
     Args:
         path: the file to write.
@@ -28,8 +28,8 @@ def contact_sheet(path: str | os.PathLike, sights: Sequence[Sight]) -> Path:
     from matplotlib.figure import Figure
 
     sights = sights[:SHEET]
-    columns = min(_COLUMNS, len(sights))
-    rows = -(-len(sights) // columns)
+    rows = -(-len(sights) // _COLUMNS)
+    columns = -(-len(sights) // rows)
     figure = Figure(figsize=(1.6 * columns, 1.9 * rows), dpi=100)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     top = 1 - 0.3 / (1.9 * rows)
@@ -39,6 +39,8 @@ def contact_sheet(path: str | os.PathLike, sights: Sequence[Sight]) -> Path:
     for panel, sight in zip(panels, sights, strict=False):
         _draw_both(panel, sight)
         title = f"{_SIGNS[sight.right]}{short(sight.predicted)} {sight.score:.0%}"
+        if sight.right is False:
+            title += f"\nis {short(str(sight.true))}"
         colour = _COLOURS[sight.right]
         panel.set_title(title, fontsize=8, pad=3, color=colour, parse_math=False)
     with replacing(path) as temporary:
@@ -90,7 +92,7 @@ def heads_figure(path: str | os.PathLike, sight: Sight, heads: np.ndarray) -> Pa
     from matplotlib.figure import Figure
 
     rows = -(-(len(heads) + 1) // _COLUMNS)
-    columns = min(_COLUMNS, len(heads) + 1)
+    columns = -(-(len(heads) + 1) // rows)
     figure = Figure(figsize=(max(4.8, 1.6 * columns), 1.8 * rows + 0.5), dpi=100)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     top = 1 - 0.65 / (1.8 * rows + 0.5)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which map to draw of what speaks for an answer: the one that passes the exam best."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,29 +36,40 @@ def graded(
         operations: floating-point operations that the exam may take.
 
     Returns:
-        Grades by method, the best score first, and on how many images; empty and 0 where fewer than
-        `LEAST` images are there, or affordable.
+        Grades by method, and of the image's "center", the best score first, and on how many images;
+        empty and 0 where fewer than `LEAST` images are there, or affordable.
     """
-    passes = 2 * (_STEPS + 1) * (len(methods) + _DRAWS)
+    examined = (*methods, "center")
+    passes = 2 * (_STEPS + 1) * (len(examined) + _DRAWS)
     affordable = int((operations / passes - _CALL) / config_of(model).forward_flops())
     count = min(EXAM_IMAGES, affordable, len(images))
     if count < LEAST:
         return {}, 0
     with step("examining maps"):
-        grades = examine(model, images[:count], classes[:count], methods, _STEPS, _DRAWS)
+        grades = examine(model, images[:count], classes[:count], examined, _STEPS, _DRAWS)
     return grades, count
 
 
-def verdict(grade: Grade, count: int) -> str:
-    """A grade in words."""
+def verdict(grade: Grade, grades: Mapping[str, Grade], count: int) -> str:
+    """How a method did, in words.
+
+    Args:
+        grade: of the method.
+        grades: see `graded`.
+        count: on how many images.
+    """
     found = (
         f"of the class's probability {grade.deletion:.0%} are left while its "
         f"patches are taken away, and {grade.insertion:.0%} are there while they are put back "
         f"({count} images)"
     )
-    if grade.beats_chance:
-        return f"{found}; better than chance by {grade.advantage:.2f} +- {grade.error:.2f}"
-    return (
-        f"{found}; no better than chance ({grade.advantage:+.2f} +- {grade.error:.2f}): do not "
-        "believe this map"
-    )
+    if not grade.beats_chance:
+        return (
+            f"{found}; no better than chance ({grade.advantage:+.2f} +- {grade.error:.2f}): do not "
+            "believe this map"
+        )
+    better = f"{found}; better than chance by {grade.advantage:.2f} +- {grade.error:.2f}"
+    center = grades["center"]
+    if center.score >= grade.score:
+        return f"{better}, but no better than the middle of the image ({center.advantage:+.2f})"
+    return f"{better}, where the middle of the image is by {center.advantage:.2f}"

@@ -79,19 +79,20 @@ def _positions(model: Any, images: np.ndarray) -> Any:
 
     similarity = position_similarity(model)
     rows, columns = (spread(side) for side in similarity.shape[:2])
-    figure = Figure(figsize=(0.75 * len(columns) + 1.8, 0.75 * len(rows) + 0.7), dpi=100)
+    side = max(0.75, 2.5 / len(rows))  # inches of a map
+    size = (side * len(columns) + 1.2, side * len(rows) + 0.6)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
-    figure.subplots_adjust(left=0.02, right=0.86, bottom=0.02, top=0.92, wspace=0.08, hspace=0.08)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             panel = panels[i, j]
             drawn = panel.imshow(similarity[row, column], cmap="viridis", vmin=-1, vmax=1)
             panel.set_xticks([])
             panel.set_yticks([])
-    bar = figure.colorbar(drawn, ax=panels.ravel().tolist(), fraction=0.04, pad=0.03)
+    bar = figure.colorbar(drawn, ax=panels.ravel().tolist(), fraction=0.04)
     bar.set_label("cosine", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    figure.suptitle("similarity of positions", fontsize=10, y=0.98)
+    figure.suptitle("similarity of positions", fontsize=10)
     return figure
 
 

@@ -60,7 +60,7 @@ class Subject:
         return cls(model, labels, seen, None)
 
     def test_images(self, count: int) -> tuple[list[str], np.ndarray, list[str | None]]:
-        """The first images of the test split of the model's run.
+        """Images of the test split of the model's run, drawn at random, of each class in turn.
 
         Returns:
             Their names, float pixels, and names of their classes.
@@ -73,10 +73,27 @@ class Subject:
                 "the test images of a published checkpoint are not known here: name images."
             )
         name, _, split = self.file.test_split()
-        split = split.take(np.arange(min(count, len(split))))
+        # Not the first ones, which may all be of one class.
+        split = split.take(_in_turn(split.labels)[:count])
         names = [f"{Path(name).name} {Path(split.name_of(i)).stem}" for i in range(len(split))]
         true = [_classes(label, self.labels) for label in split.labels]
         return names, np.concatenate(list(split_batches(split, self.preprocessing, 64))), true
+
+
+def _in_turn(labels: np.ndarray) -> np.ndarray:
+    """All places in a fixed random order: one of each class, then one more of each, and so on.
+
+    Args:
+        labels: `(n,)`, or `(n, classes)` of zeros and ones, which are not in turn.
+    """
+    order = np.random.default_rng(0).permutation(len(labels))
+    if labels.ndim == 2:
+        return order
+    turns = np.zeros(len(labels), int)
+    for label in np.unique(labels):
+        places = order[labels[order] == label]
+        turns[places] = np.arange(len(places))
+    return order[np.lexsort((labels[order], turns[order]))]
 
 
 def _classes(label: np.ndarray, labels: Sequence[str]) -> str | None:

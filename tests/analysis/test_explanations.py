@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 
 from keras_vit import UserError, vit
-from keras_vit.analysis import explain
+from keras_vit.analysis import explain, explanations
 from keras_vit.analysis.explanations import METHODS, relevance
 from keras_vit.analysis.walk import outputs_of, through, tokens_of
 from keras_vit.models import blocks
 from tests.contracts import randomize, to_numpy
-from tests.models.test_vit import AVERAGE, OPTIONS, tiny
+from tests.models.test_vit import OPTIONS, tiny
 
 WALKED = [
     "plain",
@@ -49,14 +49,13 @@ def test_the_walk_is_the_model(images, name):
     )
 
 
+@pytest.fixture(scope="module", params=["plain", "average", "map with registers"])
+def model(request):
+    return make(**OPTIONS[request.param])
+
+
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    "options",
-    [{}, {**AVERAGE, "register_tokens": 2}, {"pool": "map", "class_token": False}],
-    ids=["token", "average", "map"],
-)
-def test_a_map_of_every_method_and_pool(images, method, options):
-    model = make(**options)
+def test_a_map_of_every_method_and_pool(model, images, method):
     maps = explain(model, images, [0, 2], method)
     assert maps.shape == (2, 4, 6) and maps.dtype == np.float32
     assert (maps >= 0).all() and (np.ptp(maps, axis=(1, 2)) > 0).all()
@@ -112,6 +111,18 @@ def test_one_block_by_differences(images, name):
     expected = np.maximum(slope, 0).mean(axis=(1, 2))[:, prefix:].reshape(1, *config.grid)
     found = explain(model, image, [1], "legrad")
     np.testing.assert_allclose(found, expected, atol=4e-3 * expected.max())
+
+
+def test_a_pool_of_attention_counts_what_tokens_read_as_much_as_their_own(images, monkeypatch):
+    """The pool reads patch 5; every patch has read patch 0, however little that changed."""
+    model = make(depth=1, pool="map", class_token=False)
+    block, read = np.zeros((2, 2, 24, 24), "float32"), np.zeros((2, 2, 1, 24), "float32")
+    block[..., 0], read[..., 5] = 1e-3, 1
+    ones = [np.ones_like(block), np.ones_like(read)]
+    monkeypatch.setattr(explanations, "_attention_and_gradients", lambda *_: ([block, read], ones))
+    expected = np.zeros((2, 24))
+    expected[:, [0, 5]] = 1
+    np.testing.assert_allclose(relevance(model, images, np.array([0, 0])), expected, rtol=1e-5)
 
 
 def test_the_gradient_by_differences(images):

@@ -8,29 +8,26 @@ import tensorflow as tf
 
 from keras_vit import vit
 from keras_vit.config.costs import layer_costs
-from tests.models.test_vit import OPTIONS, tiny
+from tests.models.test_vit import one_block
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "registers",
         "map with registers",
         "distillation",
         "EVA-02",
         "BEiT",
         "AIMv2",
         "DINOv3",
-        "token and average",
         "a pool of its own sizes",
-        "not square",
         "hybrid",
         "representation_size",
     ],
 )
 def test_each_layer_by_the_operators_of_its_traced_graph(name):
     """An independent counter: TensorFlow's graph of each layer, whose products have shapes."""
-    config = tiny(**OPTIONS[name])
+    config = one_block(name)
     model = vit(config)
     found = {
         layer.name: (layer.count_params(), *_traced(layer))

@@ -78,7 +78,7 @@ def test_map_figure(tmp_path):
 
 def test_every_head_beside_the_image(tmp_path):
     sight = Sight(np.full((8, 8, 3), 128.0), np.ones((4, 4)), "a", 0.75, "b", "rollout")
-    for heads, size in ((1, (480, 230)), (3, (640, 230)), (12, (1280, 410))):
+    for heads, size in ((1, (480, 230)), (3, (640, 230)), (12, (1120, 410))):
         with Image.open(heads_figure(tmp_path / "a.png", sight, np.ones((heads, 4, 4)))) as figure:
             assert figure.size == size
 
@@ -91,7 +91,7 @@ def test_contact_sheet(tmp_path):
     """Rows of eight, at most 64 images, names that are no mathematics."""
     image = np.full((8, 8, 3), 128.0)
     sights = [Sight(image, np.zeros((2, 2)), "$a_{b$", 0.5, true) for true in ("a", "$a_{b$", None)]
-    for count, rows, columns in ((1, 1, 1), (9, 2, 8), (70, 8, 8)):
+    for count, rows, columns in ((1, 1, 1), (9, 2, 5), (70, 8, 8)):
         path = contact_sheet(tmp_path / f"{count}.png", (sights * 30)[:count])
         with Image.open(path) as sheet:
             assert sheet.size == (160 * columns, 190 * rows)

@@ -12,6 +12,7 @@ from PIL import Image
 from keras_vit import vit
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.reports import explanations
+from keras_vit.reports import subject as subject_room
 from keras_vit.reports.subject import Subject
 from tests.contracts import randomize
 from tests.models.test_vit import tiny
@@ -84,3 +85,11 @@ def test_a_photograph_is_drawn_sharper_than_the_model_sees_it(subject, photograp
     )
     large = explanations._sharper(Preprocessing((224, 224)), np.zeros((3000, 4000, 3)))
     assert large.image_size == (448, 448)
+
+
+def test_images_of_each_class_in_turn():
+    labels = np.array([0] * 6 + [2] * 2 + [1] * 4)
+    order = subject_room._in_turn(labels)
+    assert sorted(order) == list(range(12))
+    assert labels[order].tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 0, 0]
+    assert sorted(subject_room._in_turn(np.zeros((5, 3)))) == list(range(5))

@@ -134,7 +134,7 @@ def _maps(
         method, words = UNEXAMINED, f"not examined, as {reason}"
     else:
         grade = best(grades)
-        method, words = grade.method, verdict(grade, count)
+        method, words = grade.method, verdict(grade, grades, count)
     return list(explain(model, images, classes, method)), f"{method}: {words}"
 
 
