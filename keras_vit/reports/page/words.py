@@ -4,6 +4,7 @@
 import math
 from typing import Any
 
+from keras_vit.evaluation import wilson_interval
 from keras_vit.progress import clock
 from keras_vit.reports.page.course import Course
 from keras_vit.run_folder import RunFolder
@@ -38,7 +39,8 @@ def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
     low, high = summary["top1_interval"]
     rows = [(f"top-1 ({low:.1%} to {high:.1%})", f"{summary['top1']:.1%}")]
     if len(summary["per_class"]) > 5:
-        rows.append(("top-5", f"{summary['top5']:.1%}"))
+        low, high = wilson_interval(summary["top5"], summary["images"])
+        rows.append((f"top-5 ({low:.1%} to {high:.1%})", f"{summary['top5']:.1%}"))
     rows.append(("F1, mean of the classes", f"{summary['macro_f1']:.1%}"))
     rows.append(("gap of confidence (ECE)", f"{summary['ece']:.1%}"))
     return rows
