@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
+from keras_vit.weights.adapters.dino_tables import gated_mlp, plain_mlp, registers
 from keras_vit.weights.adapters.hugging_face import (
     HuggingFace,
     Settings,
@@ -24,7 +25,6 @@ from keras_vit.weights.table import (
     Rule,
     row,
     torch_dense,
-    torch_gated,
     torch_norm,
 )
 
@@ -33,7 +33,7 @@ _QKV = "encoder.layer.0.attention.attention"
 _RULES: tuple[Rule, ...] = (
     *patch_projection("embeddings.patch_embeddings.projection"),
     row("patch_encoder/class_embedding", "embeddings.cls_token"),
-    row("patch_encoder/register_embedding", "embeddings.register_tokens"),
+    registers("embeddings.register_tokens"),
     row("patch_encoder/position_embedding", "embeddings.position_embeddings"),
     *torch_norm("block_{block}/attention_norm", f"{_BLOCK}.norm1"),
     *bert_attention(_BLOCK),
@@ -44,15 +44,9 @@ _RULES: tuple[Rule, ...] = (
     *torch_dense("head", "classifier"),
 )
 # The MLP has other names where it is gated.
-_MLP = (
-    *torch_dense("block_{block}/mlp/hidden", f"{_BLOCK}.mlp.fc1"),
-    *torch_dense("block_{block}/mlp/output_projection", f"{_BLOCK}.mlp.fc2"),
-)
-_GATED = (
-    *torch_gated("block_{block}/mlp", f"{_BLOCK}.mlp.weights_in"),
-    *torch_dense("block_{block}/mlp/output_projection", f"{_BLOCK}.mlp.weights_out"),
-)
-_USUAL = {
+_MLP = plain_mlp(f"{_BLOCK}.mlp.fc1", f"{_BLOCK}.mlp.fc2")
+_GATED = gated_mlp(f"{_BLOCK}.mlp.weights_in", f"{_BLOCK}.mlp.weights_out")
+USUAL = {
     "num_attention_heads": 12,
     "layer_norm_eps": 1e-6,
     "layerscale_value": 1.0,
@@ -78,8 +72,8 @@ class Dinov2(HuggingFace):
 
     name = "hf_dinov2"
     kinds = {
-        "dinov2": _USUAL,
-        "dinov2_with_registers": {**_USUAL, "num_register_tokens": 4},
+        "dinov2": USUAL,
+        "dinov2_with_registers": {**USUAL, "num_register_tokens": 4},
     }
     dialects = {"hf_dinov2": _RULES}
     landmarks = ("encoder.layer.0.layer_scale1.lambda1",)

@@ -14,7 +14,16 @@ import numpy as np
 from keras_vit.config import ViTConfig
 from keras_vit.errors import UserError
 from keras_vit.weights.adapter import Adapter
-from keras_vit.weights.adapters.hugging_face import patch_projection
+from keras_vit.weights.adapters.dino_tables import (
+    ATTENTION,
+    BLOCK,
+    ENCODER,
+    MLP,
+    QKV,
+    gated_mlp,
+    plain_mlp,
+    registers,
+)
 from keras_vit.weights.binding import Binding, bind
 from keras_vit.weights.config_files import Facts
 from keras_vit.weights.formats import Checkpoint
@@ -22,41 +31,16 @@ from keras_vit.weights.infer import Tensors, check_told, heads
 from keras_vit.weights.resample import Resampling
 from keras_vit.weights.table import (
     Rule,
-    row,
     torch_dense,
-    torch_gated,
     torch_heads_in,
-    torch_heads_out,
-    torch_norm,
 )
 
-_BLOCK = "blocks.{block}"
-_ATTENTION, _MLP = "block_{block}/attention", "block_{block}/mlp"
-_QKV = ("query", "key", "value")
-_RULES: tuple[Rule, ...] = (
-    *patch_projection("patch_embed.proj"),
-    row("patch_encoder/class_embedding", "cls_token"),
-    row("patch_encoder/position_embedding", "pos_embed"),
-    *torch_norm("block_{block}/attention_norm", f"{_BLOCK}.norm1"),
-    *torch_heads_in(_ATTENTION, _QKV, f"{_BLOCK}.attn.qkv"),
-    *torch_heads_out(_ATTENTION, f"{_BLOCK}.attn.proj"),
-    row("block_{block}/attention_scale/gamma", f"{_BLOCK}.ls1.gamma"),
-    *torch_norm("block_{block}/mlp_norm", f"{_BLOCK}.norm2"),
-    row("block_{block}/mlp_scale/gamma", f"{_BLOCK}.ls2.gamma"),
-    *torch_norm("encoder_norm", "norm"),
-)
-_PLAIN = (
-    *torch_dense(f"{_MLP}/hidden", f"{_BLOCK}.mlp.fc1"),
-    *torch_dense(f"{_MLP}/output_projection", f"{_BLOCK}.mlp.fc2"),
-)
-_JOINED = (
-    *torch_gated(_MLP, f"{_BLOCK}.mlp.w12"),
-    *torch_dense(f"{_MLP}/output_projection", f"{_BLOCK}.mlp.w3"),
-)
+_PLAIN = plain_mlp(f"{BLOCK}.mlp.fc1", f"{BLOCK}.mlp.fc2")
+_JOINED = gated_mlp(f"{BLOCK}.mlp.w12", f"{BLOCK}.mlp.w3")
 _APART = (
-    *torch_dense(f"{_MLP}/gate", f"{_BLOCK}.mlp.w1"),
-    *torch_dense(f"{_MLP}/hidden", f"{_BLOCK}.mlp.w2"),
-    *torch_dense(f"{_MLP}/output_projection", f"{_BLOCK}.mlp.w3"),
+    *torch_dense(f"{MLP}/gate", f"{BLOCK}.mlp.w1"),
+    *torch_dense(f"{MLP}/hidden", f"{BLOCK}.mlp.w2"),
+    *torch_dense(f"{MLP}/output_projection", f"{BLOCK}.mlp.w3"),
 )
 _MLP_NAMES = (
     tuple(f"blocks.{i}.mlp.{layer}.weight" for i in ("0", "0.0") for layer in ("fc2", "w3")),
@@ -133,7 +117,7 @@ class Dinov2Release(Release):
 
     name = "dinov2_release"
     dialects = {
-        name: (row("patch_encoder/register_embedding", "register_tokens"), *_RULES),
+        name: (registers("register_tokens"), *ENCODER),
     }
     landmarks = ("blocks.0.ls1.gamma",)
     needs = (
@@ -162,7 +146,7 @@ class MaeRelease(Release):
     """
 
     name = "mae_release"
-    dialects = {name: _RULES}
+    dialects = {name: ENCODER}
     landmarks = ("decoder_embed.weight",)
     needs = (("decoder_embed.weight",), ("pos_embed",), ("blocks.0.mlp.fc2.weight",))
     head_counts = {(768, 12): 12, (1024, 24): 16, (1280, 32): 16}
@@ -176,10 +160,10 @@ class Dinov3Release(Release):
     name = "dinov3_release"
     dialects = {
         name: (
-            row("patch_encoder/register_embedding", "storage_tokens"),
-            *torch_heads_in(_ATTENTION, ("query", "key", "value"), f"{_BLOCK}.attn.qkv")[:1],
-            *(torch_heads_in(_ATTENTION, (part,), f"{_BLOCK}.attn.{part}")[1] for part in _QKV),
-            *_RULES,
+            registers("storage_tokens"),
+            *torch_heads_in(ATTENTION, ("query", "key", "value"), f"{BLOCK}.attn.qkv")[:1],
+            *(torch_heads_in(ATTENTION, (part,), f"{BLOCK}.attn.{part}")[1] for part in QKV),
+            *ENCODER,
         ),
     }
     landmarks = ("rope_embed.periods",)
@@ -219,7 +203,7 @@ class Dinov3Release(Release):
         for block in range(config.depth):
             joined = f"blocks.{block}.attn.qkv.bias"
             own |= {joined, f"{joined}_mask"}
-            for place, part in enumerate(_QKV):
+            for place, part in enumerate(QKV):
                 if part != "key" or config.qkv_bias == "all":
                     made[f"blocks.{block}.attn.{part}.bias"] = (
                         (config.width,),

@@ -6,51 +6,23 @@ from typing import Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.weights.adapters.dinov2 import CANNOT, swiglu_facts, swiglu_json
-from keras_vit.weights.adapters.hugging_face import HuggingFace, Settings, patch_projection
+from keras_vit.weights.adapters.dino_tables import (
+    BLOCK,
+    ENCODER,
+    gated_mlp,
+    plain_mlp,
+    registers,
+)
+from keras_vit.weights.adapters.dinov2 import CANNOT, USUAL, swiglu_facts, swiglu_json
+from keras_vit.weights.adapters.hugging_face import HuggingFace, Settings
 from keras_vit.weights.binding import Binding, bind
 from keras_vit.weights.config_files import Facts
 from keras_vit.weights.infer import Tensors, heads
 from keras_vit.weights.resample import Resampling
-from keras_vit.weights.table import (
-    Rule,
-    row,
-    torch_dense,
-    torch_gated,
-    torch_heads_in,
-    torch_heads_out,
-    torch_norm,
-)
 
-_BLOCK = "blocks.{block}"
-_RULES: tuple[Rule, ...] = (
-    *patch_projection("patch_embed.proj"),
-    row("patch_encoder/class_embedding", "cls_token"),
-    row("patch_encoder/register_embedding", "register_tokens"),
-    row("patch_encoder/position_embedding", "pos_embed"),
-    *torch_norm("block_{block}/attention_norm", f"{_BLOCK}.norm1"),
-    *torch_heads_in("block_{block}/attention", ("query", "key", "value"), f"{_BLOCK}.attn.qkv"),
-    *torch_heads_out("block_{block}/attention", f"{_BLOCK}.attn.proj"),
-    row("block_{block}/attention_scale/gamma", f"{_BLOCK}.ls1.gamma"),
-    *torch_norm("block_{block}/mlp_norm", f"{_BLOCK}.norm2"),
-    row("block_{block}/mlp_scale/gamma", f"{_BLOCK}.ls2.gamma"),
-    *torch_norm("encoder_norm", "norm"),
-)
-_MLP = (
-    *torch_dense("block_{block}/mlp/hidden", f"{_BLOCK}.mlp.c_fc"),
-    *torch_dense("block_{block}/mlp/output_projection", f"{_BLOCK}.mlp.c_proj"),
-)
-_GATED = (
-    *torch_gated("block_{block}/mlp", f"{_BLOCK}.mlp.w12"),
-    *torch_dense("block_{block}/mlp/output_projection", f"{_BLOCK}.mlp.w3"),
-)
-_USUAL = {
-    "num_attention_heads": 12,
-    "layer_norm_eps": 1e-6,
-    "layerscale_value": 1.0,
-    "use_swiglu_ffn": False,
-    "image_size": 448,
-}
+_MLP = plain_mlp(f"{BLOCK}.mlp.c_fc", f"{BLOCK}.mlp.c_proj")
+_GATED = gated_mlp(f"{BLOCK}.mlp.w12", f"{BLOCK}.mlp.w3")
+_USUAL = {**USUAL, "image_size": 448}
 
 
 class Tipsv2(HuggingFace):
@@ -59,7 +31,7 @@ class Tipsv2(HuggingFace):
     name = "hf_tipsv2"
     kinds = {"tipsv2_vision_model": _USUAL, "tipsv2": _USUAL}
     towers = ("tipsv2",)
-    dialects = {"hf_tipsv2": _RULES}
+    dialects = {"hf_tipsv2": (registers("register_tokens"), *ENCODER)}
     # timm's files have the other names as well, and these under others.
     landmarks = ("blocks.0.mlp.c_fc.weight", "blocks.0.mlp.w3.weight")
     prefixes = ("", "vision_encoder.")
