@@ -57,6 +57,12 @@ class Mirrored(OneDevice):
     def check(self, recipe, examples):
         for size in (recipe.part_size, min(recipe.part_size, examples)):
             check_batch(size, self.replicas, recipe.accumulate)
+        if recipe.accumulate > 1:
+            raise UserError(
+                f"accumulate={recipe.accumulate}: on TensorFlow, Keras cannot sum gradients over "
+                "devices in the branch that it accumulates in. Set accumulate=1, as each device "
+                "has a part of a batch only, or KERAS_BACKEND=jax, which does both."
+            )
         if recipe.jit_compile:
             raise UserError(
                 "jit_compile: XLA does not compile a step of several devices on TensorFlow. Set "

@@ -74,6 +74,12 @@ def test_counts_that_do_not_fit_are_refused():
         RunOptions(devices=0)
 
 
+@pytest.mark.parametrize("change", ["accumulate=2", "jit_compile=true"])
+def test_what_mirrored_replicas_cannot_do_is_refused(change):
+    with pytest.raises(UserError, match=f"{change.partition('=')[0]}.* KERAS_BACKEND=jax, which"):
+        make_engine("data").check(recipe(change), 32)
+
+
 def test_processes_need_one_named_folder(monkeypatch):
     monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", "127.0.0.1:1")
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
