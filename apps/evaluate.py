@@ -103,14 +103,16 @@ def _show(args, result, table) -> int:
 def _write_pages(answered, path, run):
     """Writes the page that was asked for, and the one on a run whose test images these are, with
     what was exported since; a folder that may only be read keeps the one that it has."""
-    from keras_vit.reports import write_measured, write_page
-
     if path is not None:
+        from keras_vit.reports import write_measured
+
         print(f"\nreport: {visible(write_measured(answered, path))}", file=sys.stderr)
     if run is None or not answered.file.needs_keras:
         if path is None:
             print("\n--html FILE writes a page with what is mistaken for what", file=sys.stderr)
         return
+    from keras_vit.reports import write_page  # which imports Keras: an exported file needs none
+
     try:
         page = write_page(run, measured=answered)
     except OSError as error:
