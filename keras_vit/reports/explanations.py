@@ -241,5 +241,5 @@ def _sharper(preprocessing: Preprocessing, pixels: np.ndarray) -> Preprocessing:
     """The same part of an image in a multiple of the model's pixels, as far as it has these."""
     _, _, height, width = preprocessing.box(*pixels.shape[:2])
     rows, columns = preprocessing.image_size
-    times: int = max(1, min(height // rows, width // columns, _SHOWN // max(rows, columns)))
+    times = max(1, min(int(height // rows), int(width // columns), _SHOWN // max(rows, columns)))
     return dataclasses.replace(preprocessing, image_size=(times * rows, times * columns))
