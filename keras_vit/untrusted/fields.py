@@ -49,7 +49,7 @@ def check_fields(
                 within(name, number, *bounds[field.name])
         words = choices.get(field.name) if choices else None
         if words and value is not None and value not in words:
-            raise unknown(name, value, choices[field.name])
+            raise unknown(name, value, words)
 
 
 def within(name: str, value: float, low: float, high: float) -> None:

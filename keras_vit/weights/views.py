@@ -98,7 +98,7 @@ def to_open_clip(view: View, source: str) -> dict[str, Any]:
     }
 
 
-def of_transformers(told: Processor, source: str) -> View | None:
+def of_transformers(told: Mapping[str, Any], source: str) -> View | None:
     """The view of a `preprocessor_config.json`; None where it says nothing of it."""
     kind = told.get("image_processor_type") or told.get("feature_extractor_type") or ""
     kind = kind.partition("ImageProcessor")[0].partition("FeatureExtractor")[0]
@@ -140,7 +140,7 @@ def to_transformers(preprocessing: Preprocessing) -> dict[str, Any]:
     return {**found, "do_resize": True, "resample": code}
 
 
-def _framed(size: Any, kind: str, source: str) -> tuple[str, tuple[int, int]]:
+def _framed(size: Any, kind: str, source: str) -> tuple[str, tuple[Any, Any]]:
     """How a `size` frames an image, and the height and width that it resizes to."""
     if isinstance(size, int):
         size = {"height": size, "width": size} if kind in _WHOLE else {"shortest_edge": size}
