@@ -97,9 +97,8 @@ def preprocessor_facts(
         std: likewise.
     """
     both = read_json(config.with_name("processor_config.json"), _Processor)
-    told = both.get("image_processor") or read_json(
-        config.with_name("preprocessor_config.json"), _Preprocessor
-    )
+    file = config.with_name("preprocessor_config.json")
+    told: Any = both.get("image_processor") or read_json(file, _Preprocessor)
     if not told:
         return {}
     factor = told.get("rescale_factor", 1 / 255) if told.get("do_rescale", True) else 1.0
@@ -116,7 +115,7 @@ def preprocessor_facts(
         values = list(usual) if values is None else values
         numbers = values if isinstance(values, list) else [values]
         facts[field] = [number / unit for number in numbers]
-    view = of_transformers(told, str(config.with_name("preprocessor_config.json")))
+    view = of_transformers(told, str(file))
     return facts if view is None else {**facts, "view": view}
 
 

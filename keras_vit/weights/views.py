@@ -106,7 +106,8 @@ def of_transformers(told: Mapping[str, Any], source: str) -> View | None:
         _say(source, "keeps the aspect ratio (NaFlex)", "images are squashed to the fixed grid")
         told = {"image_processor_type": "ViTImageProcessor", "resample": told.get("resample", 2)}
         kind = "ViT"
-    own = {name: told[name] for name in _USUAL["DeiT"] if told.get(name) is not None}
+    own = {name: value for name, value in told.items() if name in _USUAL["DeiT"]}
+    own = {name: value for name, value in own.items() if value is not None}
     if kind not in _USUAL and not own:
         return None
     if kind and kind not in _USUAL and not {"size", "resample"} <= set(own):
@@ -147,11 +148,11 @@ def _framed(size: Any, kind: str, source: str) -> tuple[str, tuple[Any, Any]]:
     if isinstance(size, list) and len(size) == 2:
         size = {"height": size[0], "width": size[1]}
     if isinstance(size, dict):
-        short, sides = size.get("shortest_edge"), (size.get("height"), size.get("width"))
+        short, height, width = map(size.get, ("shortest_edge", "height", "width"))
         if short and not size.get("longest_edge"):
             return "shortest_edge", (short, short)
-        if sides[0] and sides[1]:
-            return "squash", sides
+        if height and width:
+            return "squash", (height, width)
     _say(source, f"size is {str(size)[:60]}", "the centre of the shorter side is taken here")
     return "shortest_edge", (0, 0)
 
