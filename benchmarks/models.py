@@ -4,19 +4,21 @@
     python benchmarks/models.py                            the page anew, with the times it has
     taskset -c 1 python benchmarks/models.py --most 40     the same, sizes up to 40 GFLOPs timed
 
-CPU ms: median CPU time of one image on one thread, LiteRT float32, of a model of that size with
-random weights (`keras-vit benchmark SIZE --image_size N --runtime litert`), which is as fast as the
-published ones. A size that was not timed has a dash.
+CPU ms: median CPU time of one image on one thread, LiteRT float32 (`keras_vit.deploy.time_files`),
+of the very model with random weights, which is as fast as the published ones, and without its head.
+What was not timed has a dash.
 """
 
 import argparse
-import json
+import dataclasses
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from keras_vit import ViTConfig
 from keras_vit.files import write_text
 from keras_vit.weights.catalog import Entry, catalog
 
@@ -28,8 +30,6 @@ HEADER = (
 BACKBONES, CLASSIFIERS = "<!-- backbones -->", "<!-- classifiers -->"
 END = "<!-- end -->"
 _IMAGENET = 1000
-# Options that make another model than that of the size.
-_OTHER = {"gated_mlp", "rotary", "relative_position_bias", "pool", "norm"}
 
 
 def facts(entry: Entry) -> list[str]:
@@ -54,10 +54,10 @@ def shown(marker: str) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.config.forward_flops())
 
 
-def size_of(entry: Entry) -> tuple[str, int]:
-    """What is timed: a size, and pixels of a side; "" for what is no plain model of a size."""
-    plain = not _OTHER & set(entry.fields)
-    return entry.fields.get("model", "") if plain else "", entry.config.image_size[0]
+def timed(entry: Entry) -> ViTConfig:
+    """What decides the time of a checkpoint: its model, without the head and what takes no time."""
+    usual = {"pixel_mean": 0.5, "pixel_std": 0.5, "norm_epsilon": 1e-6}
+    return dataclasses.replace(entry.config, num_classes=0, representation_size=0, **usual)
 
 
 def rows_of(page: str) -> dict[str, list[str]]:
@@ -66,24 +66,23 @@ def rows_of(page: str) -> dict[str, list[str]]:
     return {row[0].strip("`"): row for row in rows if len(row) == 8 and row[0].startswith("`")}
 
 
-def times_of(page: str) -> dict[tuple[str, int], str]:
-    """CPU ms by size, as the page has them."""
+def times_of(page: str) -> dict[ViTConfig, str]:
+    """CPU ms by model, as the page has them."""
     cells = {name: row[5] for name, row in rows_of(page).items() if name in catalog()}
-    times = {size_of(catalog()[name]): time for name, time in cells.items() if time != "-"}
-    return {size: time for size, time in times.items() if size[0]}
+    return {timed(catalog()[name]): time for name, time in cells.items() if time != "-"}
 
 
-def table(marker: str, times: Mapping[tuple[str, int], str]) -> str:
+def table(marker: str, times: Mapping[ViTConfig, str]) -> str:
     """One of the tables, with its marker and its end."""
     lines = [marker, "", HEADER]
     for entry in shown(marker):
         *before, licence, source = facts(entry)
-        cells = [*before, times.get(size_of(entry), "-"), licence, source]
+        cells = [*before, times.get(timed(entry), "-"), licence, source]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", END])
 
 
-def written(page: str, times: Mapping[tuple[str, int], str]) -> str:
+def written(page: str, times: Mapping[ViTConfig, str]) -> str:
     """The page with its tables written anew."""
     for marker in (BACKBONES, CLASSIFIERS):
         text = table(marker, times)
@@ -91,25 +90,43 @@ def written(page: str, times: Mapping[tuple[str, int], str]) -> str:
     return page
 
 
-def cpu_ms(size: tuple[str, int]) -> str:
-    model, pixels = size
-    command = [sys.executable, "-m", "keras_vit.apps", "benchmark", model]
-    command += ["--image_size", str(pixels), "--runtime", "litert", "--threads", "1"]
-    command += ["--seconds", "3", "--format", "json"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return f"{json.loads(done.stdout)[0]['cpu_ms']:.3g}"
+def write(name: str, file: Path) -> None:
+    """Writes the LiteRT file of a checkpoint's model, with random weights."""
+    from keras_vit import vit
+    from keras_vit.export import to_tflite
+
+    to_tflite(vit(timed(catalog()[name])), file)
+
+
+def cpu_ms(entry: Entry) -> str:
+    """The time of a model; the process that measures holds no Keras."""
+    from keras_vit.deploy import time_files
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.tflite")
+        subprocess.run([sys.executable, __file__, "--write", entry.name, str(file)], check=True)
+        config = entry.config
+        (result,) = time_files({"": file}, (*config.image_size, config.channels), seconds=3.0)
+    return f"{result.cpu_ms:.3g}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--most", type=float, default=0, help="GFLOPs that are timed")
+    parser.add_argument("--write", nargs=2, help=argparse.SUPPRESS)  # in a process of its own
     flags = parser.parse_args()
+    if flags.write:
+        write(flags.write[0], Path(flags.write[1]))
+        return
     page = PAGE.read_text(encoding="utf-8")
-    times = times_of(page)
-    for entry in catalog().values():
-        size = size_of(entry)
-        if size[0] and entry.config.forward_flops() / 1e9 <= flags.most:
-            times[size] = cpu_ms(size)
+    times, done = times_of(page), set()
+    for entry in sorted(catalog().values(), key=lambda entry: entry.config.forward_flops()):
+        model = timed(entry)
+        if model not in done and entry.config.forward_flops() / 1e9 <= flags.most:
+            times[model] = cpu_ms(entry)
+            done.add(model)
+            print(entry.name, times[model], flush=True)
+            write_text(PAGE, written(page, times))
     write_text(PAGE, written(page, times))
 
 
