@@ -56,7 +56,7 @@ setup(
     extras_require={
         "test": [
             *("pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.15,<0.18", "hypothesis>=6.140,<7"),
-            *("setuptools>=77.0.3", "wheel>=0.45", *ONNX, *QUANTIZE),
+            *("setuptools>=77.0.3", "wheel>=0.45", "pyyaml>=6,<7", *ONNX, *QUANTIZE),
             *PARQUET,
         ],
         "onnx": ONNX,

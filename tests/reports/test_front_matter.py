@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""YAML that says what it was given, whoever chose the names. PyYAML comes with TFDS."""
+"""YAML that says what it was given, whoever chose the names."""
 
 import pytest
+import yaml
 
 from keras_vit.reports.front_matter import front_matter, scalar
 from keras_vit.untrusted.text import visible
-
-yaml = pytest.importorskip("yaml")
 
 HOSTILE = [
     *("yes", "No", "null", "~", "1e3", "0x1f", "1:30", "2026-01-01", "=", "<<", "", " ", "a b"),

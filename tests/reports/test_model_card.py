@@ -9,6 +9,7 @@ import re
 import shutil
 
 import pytest
+import yaml
 from PIL import Image
 
 from keras_vit import recipes
@@ -17,8 +18,6 @@ from keras_vit.reports.card_head import card_head, data_name
 from keras_vit.reports.model_card import model_card
 from keras_vit.run_folder import RunFolder
 from tests.pages import blocks_of
-
-yaml = pytest.importorskip("yaml")
 
 
 def head_of(card):
@@ -47,6 +46,17 @@ def test_the_card_of_a_run(digits_run):
     assert f"| test top-1 | {run.report['top1']:.2%} | " in card and "| 359 |" in card
     assert "| epochs | 3, of which" in card and "of 10: 0, 1, 2," in card
     assert "license of the images (digits) was not recorded" in card
+
+
+def test_the_library_of_the_hub_reads_it(digits_run):
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub comes with extra `parity`")
+    folder, _ = digits_run
+    card = hub.ModelCard((folder / "README.md").read_text("utf-8"))  # raises for what it lacks
+    (result,) = card.data.eval_results
+    report = RunFolder.open(folder).report
+    assert (result.metric_type, result.metric_value) == ("accuracy", round(report["top1"], 4))
+    assert (result.dataset_type, result.dataset_split) == ("digits", "test")
+    assert card.data.library_name == "keras" and card.text.strip().startswith("#")
 
 
 def test_nothing_is_left_to_fill_in(digits_run):
