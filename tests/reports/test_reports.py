@@ -80,7 +80,8 @@ def test_every_head_beside_the_image(tmp_path):
     sight = Sight(np.full((8, 8, 3), 128.0), np.ones((4, 4)), "a", 0.75, "b", "rollout")
     for heads, size in ((1, (480, 230)), (3, (640, 230)), (12, (1120, 410))):
         with Image.open(heads_figure(tmp_path / "a.png", sight, np.ones((heads, 4, 4)))) as figure:
-            assert figure.size == size
+            # Of 2.3 inches, Matplotlib 3.11.0 makes 229 pixels, and 3.11.2 makes 230.
+            np.testing.assert_allclose(figure.size, size, atol=1)
 
 
 def test_a_map_of_zeros_stays_one():
