@@ -42,6 +42,7 @@ setup(
         "absl-py>=2.1,<3",
         "ai-edge-litert>=2.3,<2.4",
         "h5py>=3.14,<4",
+        "huggingface_hub>=0.30,<3",
         "importlib_resources>=6.4,<8",  # TFDS imports it without asking for it
         "jinja2>=3.1.6,<4",
         "keras>=3.15.1,<3.16",

@@ -15,6 +15,7 @@ from keras_vit.untrusted.text import markdown
 
 _NAMED = 20  # classes that are named; the file of labels has all
 _WEAKEST = 5
+_CARD = "---\n{{ card_data }}\n---\n\n{{ body }}"
 
 
 def write_card(workdir: str | os.PathLike) -> Path:
@@ -30,9 +31,10 @@ def model_card(run: RunFolder) -> str:
     A name of a file or of a class has no meaning in it but itself, neither in its YAML nor in its
     Markdown.
     """
+    from huggingface_hub import ModelCard
+
     name = run.path.resolve().name
     lines = [
-        *card_head(run.report, name),
         *(f"# {markdown(name)}", "", _purpose(run), ""),
         *("## Results", "", *_results(run.report), ""),
         *("## Use", "", *use_lines(run)),
@@ -40,7 +42,9 @@ def model_card(run: RunFolder) -> str:
         *("## Training", "", *_training(run), ""),
         *("## License", "", *_license(run), ""),
     ]
-    return "\n".join(lines)
+    body = "\n".join(lines)
+    head = card_head(run.report, name)
+    return str(ModelCard.from_template(head, template_str=_CARD, body=body))
 
 
 def _purpose(run: RunFolder) -> str:

@@ -7,21 +7,24 @@ import io
 import json
 import re
 import shutil
+import socket
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 from PIL import Image
 
 from keras_vit import recipes
 from keras_vit.origins import Origin
 from keras_vit.reports.card_head import card_head, data_name
-from keras_vit.reports.model_card import model_card
+from keras_vit.reports.model_card import _CARD, model_card
 from keras_vit.run_folder import RunFolder
+from keras_vit.untrusted.text import visible
 from tests.pages import blocks_of
 
 
 def head_of(card):
-    return yaml.safe_load(card.split("---\n")[1])
+    return yaml.safe_load(re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)[1])
 
 
 @pytest.fixture
@@ -48,20 +51,26 @@ def test_the_card_of_a_run(digits_run):
     assert "license of the images (digits) was not recorded" in card
 
 
-def test_the_library_of_the_hub_reads_it(digits_run):
-    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub comes with extra `parity`")
-    folder, _ = digits_run
-    card = hub.ModelCard((folder / "README.md").read_text("utf-8"))  # raises for what it lacks
+def test_the_hub_reads_it_as_it_was_written(digits_run, monkeypatch):
+    """Without a request: huggingface_hub makes some where a card is checked or pushed."""
+
+    def refuse(*_):
+        raise AssertionError("a card asks for nothing")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    run = RunFolder.open(digits_run[0])
+    text = model_card(run)
+    card = ModelCard(text)  # raises for what it lacks
     (result,) = card.data.eval_results
-    report = RunFolder.open(folder).report
-    assert (result.metric_type, result.metric_value) == ("accuracy", round(report["top1"], 4))
+    assert (result.metric_type, result.metric_value) == ("accuracy", round(run.report["top1"], 4))
     assert (result.dataset_type, result.dataset_split) == ("digits", "test")
     assert card.data.library_name == "keras" and card.text.strip().startswith("#")
+    assert str(card) == text
 
 
 def test_nothing_is_left_to_fill_in(digits_run):
     card = (digits_run[0] / "README.md").read_text()
-    assert not re.search(r"needed|TODO|TBD|None|nan|\[\]|\{\}", card)
+    assert not re.search(r"[Nn]eeded|TODO|TBD|None|nan|\[\]|\{\}", card)
     parts = re.split(r"^#+ .*$", card, flags=re.MULTILINE)[1:]
     assert len(parts) == 6 and all(part.strip() for part in parts)
 
@@ -101,6 +110,31 @@ def test_hostile_names_are_inert(copied):
 REPORT = {"top1": 0.9, "data": {"source": "hf:me/photos"}, "exports": []}
 
 
+HOSTILE = [
+    *("yes", "No", "null", "~", "0x1f", "1:30", "2026-01-01", "=", "<<", "", " ", "a b", "a: b"),
+    *("- a", "# a", "a #b", "'", '"', "\\", "\\x41", "{a: 1}", "[a]", "&a", "*a", "!!x", "{{ a }}"),
+    *("!!python/object/apply:os.system ['id']", "---", "...", "%YAML 1.1", "|", ">", "@a", "`a`"),
+    *("a\nb: c", "a\r\n---\n", "\t", "\x00", "\x1b[2J", "\x85", "\u2028", "\u202e", "\ufeff"),
+    *("\ufffe", "\uffff", "\ud800", "\U0001f600", "\U0001fffe", "\u00e9t\u00e9", "x" * 5000),
+    "--- " * 99,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_text_stays_that_text(text):
+    origin = Origin(f"hf:{text}", text, text)
+    report = REPORT | {"data": {"source": f"hf:{text}"}, "origins": [dataclasses.asdict(origin)]}
+    card = str(ModelCard.from_template(card_head(report, text), template_str=_CARD, body="# a"))
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\ud800-\udfff]", card)
+    head, seen = head_of(card), visible(text)
+    assert head["license_name"] == visible(text.lower()) and head["datasets"] == [seen]
+    assert head["base_model"] == [visible(text.partition("@")[0])]
+    assert head["license_link"] == seen if text else "license_link" not in head
+    (index,) = head["model-index"]
+    assert index["name"] == seen and index["results"][0]["dataset"]["type"] == seen
+    assert str(ModelCard(card)) == card and ModelCard(card).text == "\n# a"
+
+
 @pytest.mark.parametrize(
     ("origins", "said"),
     [
@@ -119,7 +153,7 @@ REPORT = {"top1": 0.9, "data": {"source": "hf:me/photos"}, "exports": []}
 )
 def test_license(origins, said):
     report = REPORT | {"origins": [dataclasses.asdict(origin) for origin in origins]}
-    head = yaml.safe_load("\n".join(card_head(report, "a")[1:-2]))
+    head = yaml.safe_load(card_head(report, "a").to_yaml())
     assert {key: value for key, value in head.items() if key.startswith("license")} == said
     assert head["datasets"] == ["me/photos"]
 
@@ -127,13 +161,13 @@ def test_license(origins, said):
 def test_base_models_are_repositories_of_the_hub():
     names = ["dinov2-small", "B/16-i21k", "hf:me/mine@abc", "hf:me/mine", "https://x.org/a.npz"]
     report = REPORT | {"origins": [dataclasses.asdict(Origin(name, "MIT")) for name in names]}
-    head = yaml.safe_load("\n".join(card_head(report, "a")[1:-2]))
+    head = yaml.safe_load(card_head(report, "a").to_yaml())
     assert head["base_model"] == ["timm/vit_small_patch14_dinov2.lvd142m", "me/mine"]
 
 
 def test_several_classes_to_an_image():
     report = {"map": 0.71, "data": {"source": "a/b.csv"}, "exports": []}
-    head = yaml.safe_load("\n".join(card_head(report, "a")[1:-2]))
+    head = yaml.safe_load(card_head(report, "a").to_yaml())
     assert head["metrics"] == ["mAP"]
     assert head["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.71
 
