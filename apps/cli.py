@@ -80,11 +80,24 @@ class _Parser(argparse_flags.ArgumentParser):
         match = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         if match:
             options = [o for o in self._option_string_actions if o.startswith("--")]
-            message = str(unknown("flag", match[1], options, f"`{self.prog} --help`"))
+            fields = _recipe_fields(match[1]) if "--set" in options else ()
+            if fields:
+                settings = " or ".join(f"`--set {field}=VALUE`" for field in fields)
+                message = f"{match[1]} is no flag but a field of the recipe: {settings}."
+            else:
+                message = str(unknown("flag", match[1], options, f"`{self.prog} --help`"))
         _fail(self.prog, message)
 
     def _print_message(self, message, file=None):
         (file or sys.stderr).write(message)  # argparse ignores a disk that is full
+
+
+def _recipe_fields(flag: str) -> list[str]:
+    """The fields of a recipe that somebody may mean by a flag, such as `--learning_rate`."""
+    from keras_vit.recipes import field_names, get
+
+    name = flag.removeprefix("--")
+    return [field for field in field_names(get("digits")) if field.split(".")[-1] == name]
 
 
 def import_keras() -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The tables of docs/which-model.md: what publishers say of checkpoints, and what their sizes cost.
 
-    python benchmarks/models.py                            the page anew, with the times it has
-    taskset -c 1 python benchmarks/models.py --most 40     the same, sizes up to 40 GFLOPs timed
+    python benchmarks/models.py                           the page anew, with the times it has
+    taskset -c 1 python benchmarks/models.py --most 40    and the times that lack, up to 40 GFLOPs
+    taskset -c 1 python benchmarks/models.py --most 40 --again      all times up to there anew
 
 CPU ms: median CPU time of one image on one thread, LiteRT float32 (`keras_vit.deploy.time_files`),
 of the very model with random weights, which is as fast as the published ones, and without its head.
@@ -113,13 +114,15 @@ def cpu_ms(entry: Entry) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--most", type=float, default=0, help="GFLOPs that are timed")
+    parser.add_argument("--again", action="store_true", help="time also what has a time")
     parser.add_argument("--write", nargs=2, help=argparse.SUPPRESS)  # in a process of its own
     flags = parser.parse_args()
     if flags.write:
         write(flags.write[0], Path(flags.write[1]))
         return
     page = PAGE.read_text(encoding="utf-8")
-    times, done = times_of(page), set()
+    times = times_of(page)
+    done = set() if flags.again else set(times)
     for entry in sorted(catalog().values(), key=lambda entry: entry.config.forward_flops()):
         model = timed(entry)
         if model not in done and entry.config.forward_flops() / 1e9 <= flags.most:

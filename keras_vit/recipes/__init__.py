@@ -16,6 +16,7 @@ from keras_vit.recipes.cifar import cifar10_seed as cifar10_seed
 from keras_vit.recipes.cifar import vit_cifar as vit_cifar
 from keras_vit.recipes.digits import digits as digits
 from keras_vit.recipes.edit import debug as debug
+from keras_vit.recipes.edit import field_names as field_names
 from keras_vit.recipes.edit import from_dict as from_dict
 from keras_vit.recipes.edit import merge as merge
 from keras_vit.recipes.edit import override as override

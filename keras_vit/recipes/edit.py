@@ -79,6 +79,11 @@ def debug(recipe: Recipe) -> Recipe:
     )
 
 
+def field_names(recipe: Recipe) -> list[str]:
+    """The names of all fields as `override` takes them, e.g. `"optimizer.learning_rate"`."""
+    return _Draft(recipe).paths("")
+
+
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain data, for JSON."""
     return dataclasses.asdict(recipe)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which map to draw of what speaks for an answer: the one that passes the exam best."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,13 +64,14 @@ def verdict(grade: Grade, grades: Mapping[str, Grade], count: int) -> str:
         f"patches are taken away, and {grade.insertion:.0%} are there while they are put back "
         f"({count} images)"
     )
+    # As many decimals as the error has to say: a model that hardly learned has tiny differences.
+    places = min(4, max(2, -math.floor(math.log10(max(grade.error, 1e-9)))))
+    by = f"{grade.advantage:.{places}f} +- {grade.error:.{places}f}"
     if not grade.beats_chance:
-        return (
-            f"{found}; no better than chance ({grade.advantage:+.2f} +- {grade.error:.2f}): do not "
-            "believe this map"
-        )
-    better = f"{found}; better than chance by {grade.advantage:.2f} +- {grade.error:.2f}"
+        return f"{found}; no better than chance ({by}): do not believe this map"
+    better = f"{found}; better than chance by {by}"
     center = grades["center"]
+    by = f"{center.advantage:.{places}f}"
     if center.score >= grade.score:
-        return f"{better}, but no better than the middle of the image ({center.advantage:+.2f})"
-    return f"{better}, where the middle of the image is by {center.advantage:.2f}"
+        return f"{better}, but no better than the middle of the image ({by})"
+    return f"{better}, where the middle of the image is by {by}"

@@ -39,6 +39,11 @@ def test_help(without_keras, command):
     [
         (["trian"], "unknown command 'trian'. Did you mean train?"),
         (["train", "--recpie", "x"], "unknown flag '--recpie'. Did you mean --recipe"),
+        (
+            ["train", "--learning-rate", "1e-3"],
+            "--learning_rate is no flag but a field of the recipe: "
+            "`--set optimizer.learning_rate=VALUE`",
+        ),
         (["train", "--recipe", "digit"], "unknown recipe 'digit'. Did you mean digits?"),
         (["train", "digts"], "unknown data set 'digts'. Did you mean digits?"),
         (["train", "tfds:cifra10"], "unknown TFDS data set 'cifra10'. Did you mean cifar10"),
