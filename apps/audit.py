@@ -15,7 +15,7 @@ file changes. Exit code 1: problems.
 
 import json
 
-from keras_vit.apps.cli import run_script
+from keras_vit.apps.cli import add_threads_flag, run_script, use_threads
 
 
 def add_flags(parser):
@@ -30,12 +30,14 @@ def add_flags(parser):
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="of the report"
     )
+    add_threads_flag(parser)
 
 
 def main(args) -> int:
     from keras_vit.data import audit_files
     from keras_vit.reports import audit_table
 
+    use_threads(args)
     found = audit_files(args.data, cache=not args.no_cache)
     if args.format == "json":
         print(json.dumps(found.to_dict(), indent=2))

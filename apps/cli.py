@@ -19,6 +19,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 from absl.flags import argparse_flags
 
+from keras_vit import hardware
 from keras_vit.errors import UserError, unknown
 from keras_vit.progress import step
 from keras_vit.untrusted.text import ESCAPING, visible_lines
@@ -98,6 +99,20 @@ def _recipe_fields(flag: str) -> list[str]:
 
     name = flag.removeprefix("--")
     return [field for field in field_names(get("digits")) if field.split(".")[-1] == name]
+
+
+def add_threads_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--threads`, which `use_threads` takes."""
+    parser.add_argument(
+        "--threads", type=int, help="cores to use; default: all that this process may"
+    )
+
+
+def use_threads(args: argparse.Namespace) -> None:
+    """Bounds the threads of this command; before Keras is imported."""
+    if args.threads is not None and args.threads < 1:
+        raise UserError(f"--threads: expected at least 1, received {args.threads}.")
+    hardware.use_threads(args.threads)
 
 
 def import_keras() -> None:

@@ -18,7 +18,7 @@ An image that cannot be read is reported on standard error and left out; the exi
 import sys
 
 from keras_vit.apps.checkpoint_flags import add_checkpoint_flags, told
-from keras_vit.apps.cli import import_keras, run_script
+from keras_vit.apps.cli import add_threads_flag, import_keras, run_script, use_threads
 
 from keras_vit.untrusted.text import visible
 
@@ -38,6 +38,7 @@ def add_flags(parser):
     parser.add_argument("--out", required=True, help="a file that ends in .npz or .parquet")
     parser.add_argument("--batch_size", type=int, default=32, help="images at a time; default: 32")
     parser.add_argument("--data_dir", help="where TFDS keeps its data sets")
+    add_threads_flag(parser)
     add_checkpoint_flags(parser, sides="+")
 
 
@@ -51,6 +52,7 @@ def main(args) -> int:
 
     if args.batch_size < 1:
         raise UserError(f"--batch_size: expected at least 1, received {args.batch_size}.")
+    use_threads(args)
     writer_for(Path(args.out))
     check_named(args.model)
     import_keras()

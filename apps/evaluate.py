@@ -26,7 +26,7 @@ import json
 import sys
 from pathlib import Path
 
-from keras_vit.apps.cli import import_keras, run_script
+from keras_vit.apps.cli import add_threads_flag, import_keras, run_script, use_threads
 
 from keras_vit.untrusted.text import visible
 
@@ -60,6 +60,7 @@ def add_flags(parser):
         action="store_true",
         help="run a SavedModel even if it is a program: it may then do all that you may",
     )
+    add_threads_flag(parser)
 
 
 def main(args) -> int:
@@ -67,6 +68,7 @@ def main(args) -> int:
     from keras_vit.model_file import ModelFile
     from keras_vit.reports import evaluation_table, probe_table
 
+    use_threads(args)
     _check_page(args)
     model = ModelFile.find(args.model)
     if model.needs_keras:

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 
-from keras_vit.apps.cli import import_keras, run_script
+from keras_vit.apps.cli import add_threads_flag, import_keras, run_script, use_threads
 
 from keras_vit.untrusted.text import csv_cell, visible
 
@@ -37,6 +37,7 @@ def add_flags(parser):
         action="store_true",
         help="run a SavedModel even if it is a program: it may then do all that you may",
     )
+    add_threads_flag(parser)
 
 
 def main(args) -> int:
@@ -48,6 +49,7 @@ def main(args) -> int:
 
     if args.top_k is not None and args.top_k < 1:
         raise UserError(f"--top_k: expected a whole number of at least 1, received {args.top_k}.")
+    use_threads(args)
     model = ModelFile.find(args.model)
     if model.needs_keras:
         import_keras()

@@ -19,6 +19,11 @@ NOTABLE_FLAGS = (
     "amx_bf16",
     "amx_int8",
 )
+# Numbers of threads, as oneDNN, TensorFlow and XLA read them.
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"),
+)
+_threads: int | None = None  # that this process is bound to
 
 
 def cpu_flags() -> frozenset[str]:
@@ -34,6 +39,24 @@ def cpu_name() -> str:
 def usable_cores() -> int:
     """Cores that this process may use (containers and `taskset` counted in)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Threads that compute at a time: one for each usable core, or as `use_threads` says."""
+    return _threads or usable_cores()
+
+
+def use_threads(count: int | None) -> None:
+    """Bounds the threads of all that computes in this process from here on.
+
+    Args:
+        count: of threads; None for as many as there are usable cores. TensorFlow and JAX take
+            notice of it until they are imported.
+    """
+    global _threads
+    _threads = count
+    if count is not None:
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
 
 
 def environment() -> dict:

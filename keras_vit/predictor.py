@@ -4,6 +4,7 @@
 A `.tflite` or `.onnx` file is used without importing TensorFlow or Keras.
 """
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from keras_vit import hardware
 from keras_vit.data.dataset import Split, split_batches
 from keras_vit.data.inputs import check_several, is_one_image, name_of, read_any
 from keras_vit.errors import UserError
@@ -22,8 +24,9 @@ from keras_vit.export.runner import Runner, check_path, open_runner
 from keras_vit.export.worker import Worker
 from keras_vit.model_file import ModelFile
 from keras_vit.progress import step
+from keras_vit.threads import map_in_threads
 
-_BATCH_BYTES = 1_000_000_000  # of pixels in memory at a time
+_BATCH_BYTES = 500_000_000  # of pixels in a batch; the next one is read meanwhile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +80,10 @@ class Predictor:
         check_path(file.path)
         with step(f"opening {file.path.name}"):
             in_keras = file.needs_keras
-            runner = open_runner(file.path) if in_keras else Worker(file.path, unsafe=unsafe)
+            if in_keras:
+                runner: Runner = open_runner(file.path)
+            else:
+                runner = Worker(file.path, hardware.threads(), unsafe=unsafe)
         metadata = file.metadata(runner.metadata if file.format == "onnx" else None)
         size = (*metadata.image_size, metadata.channels)
         takes = runner.input_shape[1:]
@@ -130,18 +136,26 @@ class Predictor:
 
     def _predictions(self, images: Iterable, top_k: int | None, batch_size: int):
         batch = []
-        for place, image in enumerate(images):
-            name = name_of(image, place)
-            try:
-                batch.append((name, self.read(image, name)))
-            except UserError as error:
-                yield from self._classify(batch, top_k)
-                batch = []
-                yield Prediction(name, error=str(error))
-            if len(batch) == batch_size:
-                yield from self._classify(batch, top_k)
-                batch = []
+        with contextlib.closing(map_in_threads(self._read, enumerate(images), batch_size)) as found:
+            for name, pixels in found:
+                broken = isinstance(pixels, UserError)
+                if not broken:
+                    batch.append((name, pixels))
+                if broken or len(batch) == batch_size:
+                    yield from self._classify(batch, top_k)
+                    batch = []
+                if broken:
+                    yield Prediction(name, error=str(pixels))
         yield from self._classify(batch, top_k)
+
+    def _read(self, numbered: tuple[int, Any]) -> tuple[str, np.ndarray | UserError]:
+        """The name of an image, and its pixels or what is wrong with it."""
+        place, image = numbered
+        name = name_of(image, place)
+        try:
+            return name, self.read(image, name)
+        except UserError as error:
+            return name, error
 
     def read(self, image: Any, name: str = "image") -> np.ndarray:
         """Reads an image as this model wants it: float32 `(height, width, channels)`.

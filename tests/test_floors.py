@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # From the ground up. A room is a folder of keras_vit/ or a file in it.
 FLOORS = (
     {"errors", "hardware", "interpolation", "lazy", "processes", "quiet", "registered"},
-    {"files", "preprocessing", "untrusted"},
+    {"files", "preprocessing", "threads", "untrusted"},
     {"config", "origins", "progress"},
     {"layers", "recipes"},
     {"models"},

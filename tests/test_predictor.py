@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit import Predictor
+from keras_vit import Predictor, hardware
 from keras_vit.errors import UserError
 from keras_vit.predictor import Prediction
 
@@ -74,3 +74,13 @@ def test_several_images_give_one_prediction_each(predictor, pixels, tmp_path):
     assert alone == [p.classes for p in found if p.error is None]
     assert list(predictor.predict([])) == []
     assert [p.classes for p in predictor.predict(iter(pixels))] == alone
+
+
+def test_any_number_of_threads_gives_the_same(digits_run, pixels, monkeypatch):
+    found = []
+    for count in (1, 2):
+        monkeypatch.setattr(hardware, "_threads", count)
+        here = Predictor.open(digits_run[0] / "export" / "model.tflite")
+        assert here.runner.threads == count
+        found.append(list(here.predict([*pixels, "no/such", pixels[0]], batch_size=2)))
+    assert found[0] == found[1]

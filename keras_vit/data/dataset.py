@@ -6,6 +6,7 @@ split asks it, and need not know which one it is.
 """
 
 import abc
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -16,9 +17,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from keras_vit.data.images import opened, read_upright, resize_to_fit
+from keras_vit.data.images import opened, read_image, read_upright, resize_to_fit
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.progress import track
+from keras_vit.threads import map_in_threads
 
 _GREY = 4  # of 255: the mean difference of color channels that is still called grey
 
@@ -73,6 +75,10 @@ class Split(abc.ABC):
     def pixels_of(self, index: int) -> np.ndarray:
         """The upright image of an example, uint8 `(height, width, channels)`."""
 
+    def seen_of(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
+        """What a model sees of an example, float32 `(height, width, channels)`, 0 to 255."""
+        return resize_to_fit(self.pixels_of(index), preprocessing)
+
     @abc.abstractmethod
     def sides_of(self, index: int) -> tuple[int, int]:
         """The two sides of an image in pixels, in any order, without decoding it."""
@@ -106,6 +112,9 @@ class Files(Split):
 
     def pixels_of(self, index: int) -> np.ndarray:
         return read_upright(self.paths[index])
+
+    def seen_of(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
+        return read_image(self.paths[index], preprocessing)
 
     def sides_of(self, index: int) -> tuple[int, int]:
         with opened(self.paths[index]) as image:
@@ -160,6 +169,9 @@ class Encoded(_InMemory):
 
     def pixels_of(self, index: int) -> np.ndarray:
         return read_upright(io.BytesIO(self.contents[index]))
+
+    def seen_of(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
+        return read_image(io.BytesIO(self.contents[index]), preprocessing)
 
     def sides_of(self, index: int) -> tuple[int, int]:
         with opened(io.BytesIO(self.contents[index])) as image:
@@ -238,7 +250,9 @@ class ImageSet:
 def split_batches(
     split: Split, preprocessing: Preprocessing, batch_size: int, doing: str = "reading images"
 ) -> Iterator[np.ndarray]:
-    """Every image of a split once, in order, read without TensorFlow.
+    """Every image of a split once, in order, read without TensorFlow, on all cores.
+
+    The next batch is read while the caller computes with one.
 
     Args:
         split: examples.
@@ -251,8 +265,10 @@ def split_batches(
     """
     starts = range(0, len(split), batch_size)
     batches = (range(start, min(start + batch_size, len(split))) for start in starts)
-    for indices in track(batches, doing, len(split), size=len):
-        yield np.stack([resize_to_fit(split.pixels_of(i), preprocessing) for i in indices])
+    read = map_in_threads(lambda i: split.seen_of(i, preprocessing), range(len(split)), batch_size)
+    with contextlib.closing(read):
+        for indices in track(batches, doing, len(split), size=len):
+            yield np.stack([next(read) for _ in indices])
 
 
 def typical_side(split: Split, sample: int = 100) -> int:

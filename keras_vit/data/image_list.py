@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.data.dataset import Split
-from keras_vit.data.images import resize_to_fit, suffix_of
+from keras_vit.data.images import suffix_of
 from keras_vit.data.inputs import read_any
 from keras_vit.data.sources.archive import is_archive
 from keras_vit.data.sources.folder import find_images
@@ -114,5 +114,5 @@ def _of_splits(classes: tuple[str, ...], splits: dict[str, Split]) -> ImageList:
         [name for name, split in named.items() for _ in range(len(split))]
         if len(named) > 1
         else None,
-        lambda i, seen: resize_to_fit(places[i][0].pixels_of(places[i][1]), seen),
+        lambda i, seen: places[i][0].seen_of(places[i][1], seen),
     )

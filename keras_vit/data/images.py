@@ -20,6 +20,7 @@ from PIL import Image
 
 from keras_vit.errors import UserError
 from keras_vit.preprocessing import Preprocessing
+from keras_vit.threads import Room
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import open_regular
 
@@ -38,6 +39,8 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# Pixels that threads decode at a time: no more memory than the largest image takes alone.
+ROOM = Room(limits.IMAGE_PIXELS)
 _LOCK = threading.Lock()  # what silences warnings is shared by all threads
 
 
@@ -55,14 +58,19 @@ def read_image(path: str | os.PathLike | io.BytesIO, preprocessing: Preprocessin
     Raises:
         UserError: names the file and what is wrong with it.
     """
-    return resize_to_fit(read_upright(path), preprocessing)
+    with opened(path) as image, ROOM.taken(image.width * image.height):
+        return resize_to_fit(_upright_pixels(image, path), preprocessing)
 
 
 def read_upright(path: str | os.PathLike | io.BytesIO) -> np.ndarray:
     """Reads and orients an image, uint8 `(height, width, 3)`; see `read_image`."""
     with opened(path) as image:
-        orientation = orientation_of(image)
-        return upright(pixels_of(image, path), orientation)
+        return _upright_pixels(image, path)
+
+
+def _upright_pixels(image: Image.Image, path: str | os.PathLike | io.BytesIO) -> np.ndarray:
+    orientation = orientation_of(image)
+    return upright(pixels_of(image, path), orientation)
 
 
 def resize_to_fit(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

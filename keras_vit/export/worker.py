@@ -69,6 +69,7 @@ class Worker:
     ):
         # As told, for messages; the process has the same current folder.
         self.path = path
+        self.threads = threads
         self._megabytes = 0 if path is None else size_in_bytes(path) / 1e6
         self._lock = threading.Lock()  # TensorFlow calls teachers from several threads
         self._opened: dict[str, Any] | None = None

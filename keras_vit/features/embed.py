@@ -19,12 +19,13 @@ from keras_vit.files import replacing
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.progress import say, step, track
 from keras_vit.run_folder import RunFolder
+from keras_vit.threads import map_in_threads
 from keras_vit.weights.load import build
 
 if TYPE_CHECKING:
     from keras_vit.models import ViT
 
-_BATCH_BYTES = 500_000_000  # of pixels in memory at a time
+_BATCH_BYTES = 500_000_000  # of pixels in a batch; the next one is read meanwhile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +58,8 @@ def embed(
 
         keras_vit.embed("runs/photos", "photos/", "features.npz")
 
-    Features are what the model's head reads: `keras_vit.create(model, num_classes=0)`. One batch of
-    images is in memory at a time, and the file is there when it is complete.
+    Features are what the model's head reads: `keras_vit.create(model, num_classes=0)`. Two batches
+    of images are in memory at a time, and the file is there when it is complete.
 
     Args:
         model: a name of the catalog, a run folder, a `.keras` file or a checkpoint of any dialect.
@@ -127,16 +128,23 @@ def _batches(
     """
     pixels = np.zeros((batch_size, *seen.shape), "float32")
     places: list[int] = []
-    for place in track(range(len(images)), "embedding", len(images)):
+
+    def read(place: int) -> np.ndarray | UserError:
         try:
-            pixels[len(places)] = images.open(place, seen)
+            return images.open(place, seen)
         except UserError as error:
-            left_out(str(error))
-            continue
-        places.append(place)
-        if len(places) == batch_size:
-            yield _features(backbone, pixels, images, places)
-            places = []
+            return error
+
+    with contextlib.closing(map_in_threads(read, range(len(images)), batch_size)) as arriving:
+        for place, image in enumerate(track(arriving, "embedding", len(images))):
+            if isinstance(image, UserError):
+                left_out(str(image))
+                continue
+            pixels[len(places)] = image
+            places.append(place)
+            if len(places) == batch_size:
+                yield _features(backbone, pixels, images, places)
+                places = []
     if places:
         pixels[len(places) :] = 0
         yield _features(backbone, pixels, images, places)

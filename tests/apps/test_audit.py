@@ -62,6 +62,12 @@ def test_json(audit, broken):
     assert len(found["findings"][0]["items"]) == 15
 
 
+def test_one_thread_finds_the_same(audit, broken):
+    assert audit(broken, "--no_cache", "--threads", 1).out == audit(broken, "--no_cache").out
+    done = audit(broken, "--threads", 0)
+    assert done.code == 2 and "--threads: expected at least 1, received 0." in done.err
+
+
 def test_usage(audit, tmp_path):
     done = audit(tmp_path / "nowhere")
     assert done.code == 2

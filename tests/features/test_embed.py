@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import keras_vit
-from keras_vit import UserError, create, embed
+from keras_vit import UserError, create, embed, hardware
 from keras_vit.data import read_image
 from keras_vit.features import files
 from keras_vit.preprocessing import Preprocessing
@@ -76,8 +76,10 @@ def test_files_have_no_labels(model, photos, expected, tmp_path):
         assert len(found["names"]) == 12 and "labels" not in found
 
 
-def test_equal_features_give_equal_files(model, photos, tmp_path):
-    for name in ("a.npz", "b.npz"):
+def test_equal_features_give_equal_files(model, photos, tmp_path, monkeypatch):
+    """Images are read by one thread, or by several."""
+    for count, name in enumerate(("a.npz", "b.npz"), 1):
+        monkeypatch.setattr(hardware, "_threads", count)
         embed(model, photos / "dark", tmp_path / name)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 

@@ -1,26 +1,23 @@
 # SPDX-License-Identifier: MIT
 """Whether image files can be used, before anything is trained on them."""
 
-import contextlib
 import dataclasses
 import hashlib
 import io
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from keras_vit.data.images import opened, orientation_or_none, pixels_of
+from keras_vit.data.images import ROOM, opened, orientation_or_none, pixels_of
 from keras_vit.errors import UserError
 from keras_vit.progress import track
+from keras_vit.threads import map_in_threads
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import read_bytes
 from keras_vit.untrusted.text import visible
 
 _SHOWN = 100  # broken files that a message lists
-_LARGE = 8_000_000  # pixels of an image that is decoded alone: in threads, many fill the memory
-_ALONE = threading.Lock()
+_AHEAD = 1000  # files whose results may wait for a slow one
 _RAW_MODE = 3  # place in an entry of `Image.tile`: how pixels are packed, e.g. ("RGB;16B", ...)
 
 
@@ -68,7 +65,7 @@ def examine(path: str, decode: bool = True) -> Examined:
             found = Examined(path, None, width, height, orientation or 1, traits)
         if not decode:
             return found
-        with _ALONE if found.width * found.height > _LARGE else contextlib.nullcontext():
+        with ROOM.taken(found.width * found.height):
             contents = read_bytes(path, limits.IMAGE)
             with opened(io.BytesIO(contents)) as image:
                 image.draft(image.mode, (1, 1))  # does nothing for other formats
@@ -80,10 +77,9 @@ def examine(path: str, decode: bool = True) -> Examined:
 
 
 def examine_all(paths: Sequence[str], decode: bool = True) -> list[Examined]:
-    """`examine` of many files, in their order; Pillow decodes in threads."""
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda path: examine(path, decode), paths)
-        return list(track(found, "reading image files", len(paths)))
+    """`examine` of many files, in their order, on all cores."""
+    found = map_in_threads(lambda path: examine(path, decode), paths, _AHEAD)
+    return list(track(found, "reading image files", len(paths)))
 
 
 def problems_of(paths: Sequence[str]) -> list[str]:
