@@ -28,6 +28,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {
     *("training/distribution.py", "training/adam_kernel.py", "analysis/gradients.py"),
+    "layers/fused.py",
 }
 STANDARD_LIBRARY_ONLY = {"recipes"}.union(*FLOORS[:3]) - {"interpolation"}
 HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "numpy", "jax", "torch", "PIL", "matplotlib"}

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_vit.errors import UserError, unknown
+from keras_vit.layers import fused
 from keras_vit.layers.composite import Composite
 from keras_vit.layers.norms import make_norm
 from keras_vit.layers.relative_position import RelativePositionBias
@@ -97,6 +98,8 @@ class Attention(Composite):
             weights = self.attention_weights(query, value)
             y = self.read(self.weights_dropout(weights, training=training), value)
             return (y, weights) if return_attention_scores else y
+        if query is value and fused.runs_here(query, training) and self._plain:
+            return self._call_fused(query)
         q, k, bias = self._queries_and_keys(query, value)
         v = self.value_dense(value)  # (B, S, H, d)
         return self._output(
@@ -131,6 +134,19 @@ class Attention(Composite):
             "rotary": self.rotary_arguments,
             "relative_position_bias": self.relative_arguments,
         }
+
+    @property
+    def _plain(self) -> bool:
+        """Whether it is attention as the paper has it, in floating point."""
+        added = self.qk_norm, self.has_inner_norm, self.rotary, self.relative_position_bias
+        parts = self.query_dense, self.key_dense, self.value_dense, self.output_dense
+        return not any(added) and all(part.quantization_mode is None for part in parts)
+
+    def _call_fused(self, x):
+        parts = self.query_dense, self.key_dense, self.value_dense
+        y = fused.self_attention(x, [p.kernel for p in parts], [p.bias for p in parts])
+        kernel = ops.reshape(self.output_dense.kernel, (-1, y.shape[-1]))
+        return fused.dense(y, kernel, self.output_dense.bias)
 
     def _queries_and_keys(self, query, value):
         q, k = self.query_dense(query), self.key_dense(value)  # (B, T, H, d), (B, S, H, d)

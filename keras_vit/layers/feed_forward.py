@@ -5,8 +5,9 @@ import keras
 from keras import ops
 
 from keras_vit.errors import unknown
+from keras_vit.layers import fused
 from keras_vit.layers.composite import Composite
-from keras_vit.layers.norms import make_norm
+from keras_vit.layers.norms import make_norm, normalize
 
 
 def gelu(x):
@@ -93,19 +94,21 @@ class FeedForward(Composite):
         self.restore_quantization()
 
     def call(self, x, training=None):
-        return self.read(self.activations(x), training=training)
+        return self.read(self.activations(x, training=training), training=training)
 
-    def activations(self, x):
+    def activations(self, x, training=None):
         """The layer between, after its activation and gate: `(batch, tokens, hidden_width)`."""
-        activation = ACTIVATIONS[self.activation]
-        y = self.hidden(x)
-        return activation(y) if self.gate is None else activation(self.gate(x)) * y
+        parts = [self.hidden] if self.gate is None else [self.hidden, self.gate]
+        parts = [_through(part, x, training) for part in parts]
+        if fused.runs_here(x, training):
+            return fused.fuse(_activated, *parts, activation=self.activation)
+        return _activated(*parts, activation=self.activation)
 
     def read(self, activations, training=None):
         """What the last layer makes of them: `(batch, tokens, width)`."""
         y = self.hidden_dropout(activations, training=training)
-        y = y if self.inner_norm is None else self.inner_norm(y)
-        return self.output_dropout(self.output_projection(y), training=training)
+        y = y if self.inner_norm is None else normalize(self.inner_norm, y, training)
+        return self.output_dropout(_through(self.output_projection, y, training), training=training)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -134,3 +137,14 @@ class FeedForward(Composite):
         )
         dense.build(input_shape)
         return dense
+
+
+def _through(dense: keras.layers.Dense, x, training):
+    if fused.runs_here(x, training) and dense.quantization_mode is None:
+        return fused.dense(x, dense.kernel, dense.bias)
+    return dense(x)
+
+
+def _activated(hidden, gate=None, *, activation):
+    function = ACTIVATIONS[activation]
+    return function(hidden) if gate is None else function(gate) * hidden

@@ -10,7 +10,7 @@ from keras_vit.layers.attention import Attention
 from keras_vit.layers.composite import Composite
 from keras_vit.layers.feed_forward import FeedForward
 from keras_vit.layers.layer_scale import LayerScale
-from keras_vit.layers.norms import make_norm
+from keras_vit.layers.norms import make_norm, normalize
 from keras_vit.layers.stochastic_depth import StochasticDepth
 
 PLACEMENTS = ("before", "after")
@@ -108,13 +108,14 @@ class TransformerBlock(Composite):
         self.restore_quantization()
 
     def call(self, x, training=None, return_attention_scores=False):
-        y = self._before(self.attention_norm, x)
+        y = self._before(self.attention_norm, x, training)
         y = self.attention(y, y, training=training, return_attention_scores=return_attention_scores)
         y, scores = y if return_attention_scores else (y, None)
-        y = self._after(self.attention_norm, self.attention_output_dropout(y, training=training))
+        y = self.attention_output_dropout(y, training=training)
+        y = self._after(self.attention_norm, y, training)
         x = x + _through(self.attention_branch, y, training)  # equation 2
-        y = self.mlp(self._before(self.mlp_norm, x), training=training)
-        y = self._after(self.mlp_norm, y)
+        y = self.mlp(self._before(self.mlp_norm, x, training), training=training)
+        y = self._after(self.mlp_norm, y, training)
         x = x + _through(self.mlp_branch, y, training)  # equation 3
         return (x, scores) if return_attention_scores else x
 
@@ -141,11 +142,11 @@ class TransformerBlock(Composite):
     def _norm(self, name) -> keras.layers.Layer:
         return make_norm(self.norm, self.norm_epsilon, name=name, dtype=self.dtype_policy)
 
-    def _before(self, norm, x):
-        return norm(x) if self.norm_placement == "before" else x
+    def _before(self, norm, x, training):
+        return normalize(norm, x, training) if self.norm_placement == "before" else x
 
-    def _after(self, norm, x):
-        return norm(x) if self.norm_placement == "after" else x
+    def _after(self, norm, x, training):
+        return normalize(norm, x, training) if self.norm_placement == "after" else x
 
     def _branch_end(self, name) -> list[keras.layers.Layer]:
         """What a branch passes before it is added: its scale, then the chance of being dropped."""
