@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 ONNX = ["onnx>=1.21,<2", "onnxruntime>=1.24.1,<2"]
+OPENVINO = ["openvino>=2025.3,<2027"]
 PARQUET = ["pyarrow>=21,<27"]
 QUANTIZE = ["litert-quantizer>=0.11,<0.12"]
 TORCH = "torch>=2.6,<3"
@@ -59,8 +60,11 @@ setup(
             *("pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.15,<0.18", "hypothesis>=6.140,<7"),
             *("setuptools>=77.0.3", "wheel>=0.45", "pyyaml>=6,<7", *ONNX, *QUANTIZE),
             *PARQUET,
+            *OPENVINO,
         ],
         "onnx": ONNX,
+        # Runs ONNX files, on CPUs of servers faster than ONNX Runtime.
+        "openvino": [*OPENVINO, *ONNX],
         # Selective static int8 of LiteRT files.
         "quantize": QUANTIZE,
         # Features in a .parquet file.
@@ -78,7 +82,7 @@ setup(
         # What benchmarks/pipeline.py, benchmarks/export and benchmarks/training compare with.
         "bench": [
             *(TIMM, TORCH, TRANSFORMERS, "torchvision", "onnxscript>=0.5,<0.8"),
-            *("keras-hub>=0.26,<0.33", "openvino>=2025.3,<2027", *ONNX, *QUANTIZE),
+            *("keras-hub>=0.26,<0.33", *OPENVINO, *ONNX, *QUANTIZE),
         ],
     },
     entry_points={"console_scripts": ["keras-vit = keras_vit.apps.cli:main"]},

@@ -4,6 +4,7 @@
 examples:
   keras-vit benchmark runs/photos-1 --threads 1,2 --batch 1,8
   keras-vit benchmark S/16 --image_size 160 --runtime litert,onnx --quantize none,dynamic_int8
+  keras-vit benchmark runs/photos-1 --runtime litert,onnx,openvino        which one for this server?
   keras-vit benchmark phone/model.tflite server/model.onnx --format json
   keras-vit benchmark data photos/ --recipe cifar10_seed
 
@@ -55,7 +56,8 @@ def _add_flags_of_models(models):
     models.add_argument(
         "--runtime",
         type=_words,
-        help="of keras, saved_model, litert, onnx, with commas; default: all that are installed",
+        help="of keras, saved_model, litert, onnx, openvino (which runs .onnx files), with commas; "
+        "default: all that are installed",
     )
     models.add_argument("--threads", type=_numbers, help="with commas; default: 1")
     models.add_argument("--batch", type=_numbers, help="images in a call, with commas; default: 1")

@@ -56,6 +56,11 @@ def add_flags(parser):
         "--format", choices=("table", "json"), default="table", help="of the result"
     )
     parser.add_argument(
+        "--runtime",
+        help="what runs the model: keras, saved_model, litert, onnx or openvino; of a run the file "
+        "in its export/ is taken; default: keras for a run, else what the file is made for",
+    )
+    parser.add_argument(
         "--unsafe",
         action="store_true",
         help="run a SavedModel even if it is a program: it may then do all that you may",
@@ -70,7 +75,7 @@ def main(args) -> int:
 
     use_threads(args)
     _check_page(args)
-    model = ModelFile.find(args.model)
+    model = ModelFile.find(args.model, args.runtime)
     if model.needs_keras:
         import_keras()
     if args.probe or args.knn:

@@ -33,6 +33,11 @@ def add_flags(parser):
     )
     parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table")
     parser.add_argument(
+        "--runtime",
+        help="what runs the model: keras, saved_model, litert, onnx or openvino; of a run the file "
+        "in its export/ is taken; default: keras for a run, else what the file is made for",
+    )
+    parser.add_argument(
         "--unsafe",
         action="store_true",
         help="run a SavedModel even if it is a program: it may then do all that you may",
@@ -50,7 +55,7 @@ def main(args) -> int:
     if args.top_k is not None and args.top_k < 1:
         raise UserError(f"--top_k: expected a whole number of at least 1, received {args.top_k}.")
     use_threads(args)
-    model = ModelFile.find(args.model)
+    model = ModelFile.find(args.model, args.runtime)
     if model.needs_keras:
         import_keras()
     predictor = Predictor.open(model, args.unsafe)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from keras_vit.data.by_name import load_for_test
-from keras_vit.errors import UserError
+from keras_vit.errors import UserError, unknown
 from keras_vit.export.metadata import Metadata
-from keras_vit.export.runner import format_of
+from keras_vit.export.runner import RUNTIMES, format_of, runtime_of
 from keras_vit.origins import origins_of
 from keras_vit.preprocessing import view_of
 from keras_vit.progress import step
-from keras_vit.run_folder import NamedSplit, RunFolder, untold
+from keras_vit.run_folder import EXPORT_NAMES, NamedSplit, RunFolder, untold
 from keras_vit.untrusted.text import visible
 
 if TYPE_CHECKING:
@@ -28,41 +28,49 @@ class ModelFile:
     Attributes:
         path: the file, or the folder of a SavedModel.
         run: the run that it stands in, or in whose export/ it stands; None of a lone file.
+        runtime: what runs it, of `keras_vit.export.runner.RUNTIMES`; None for the runtime of its
+            format.
     """
 
     path: Path
     run: RunFolder | None
+    runtime: str | None = None
 
     @classmethod
-    def find(cls, target: "str | os.PathLike | ModelFile") -> "ModelFile":
+    def find(
+        cls, target: "str | os.PathLike | ModelFile", runtime: str | None = None
+    ) -> "ModelFile":
         """Finds the model file of a target, without Keras.
 
         Args:
             target: a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder; or
                 what was found before, which is returned.
+            runtime: of `keras_vit.export.runner.RUNTIMES`, what is to run it: of a run the exported
+                file that it runs is found; None for the Keras model of a run, and for the runtime
+                of a file's format.
 
         Raises:
-            UserError: for anything else, and for a run without a model or a readable recipe.
+            UserError: for anything else, for a run without a model or a readable recipe, and for a
+                runtime that does not run the file, or has none in the run.
         """
         if isinstance(target, ModelFile):
             return target
+        if runtime is not None and runtime not in RUNTIMES:
+            raise unknown("runtime", runtime, RUNTIMES)
         path, run = Path(target), RunFolder(Path(target))
         if not path.exists():
             raise UserError(
                 f"{path}: no such file or folder. Train a model with `keras-vit train`."
             )
         if run.exists:
-            path = run.model_file
-            if not path.exists():
-                raise UserError(
-                    f"{target}: this run has no {path.name}; it ended before its first epoch."
-                )
+            path = _of_run(run, RUNTIMES[runtime or "keras"])
         if format_of(path) is None:
             raise UserError(
                 f"{target}: expected a run folder (with {run.recipe_file.name}), a .keras, .tflite "
                 "or .onnx file, or a SavedModel folder (with saved_model.pb)."
             )
-        return cls(path, RunFolder.around(path))
+        runtime_of(path, runtime)
+        return cls(path, RunFolder.around(path), runtime)
 
     @property
     def format(self) -> str:
@@ -146,3 +154,21 @@ class ModelFile:
     def _own_run(self) -> RunFolder | None:
         """The run that the file stands in itself: what is in its export/ says its own labels."""
         return self.run if self.run is not None and self.run.path == self.path.parent else None
+
+
+def _of_run(run: RunFolder, format: str) -> Path:
+    """The model of a run in a format."""
+    if format == "keras":
+        path = run.model_file
+        if not path.exists():
+            raise UserError(
+                f"{run.path}: this run has no {path.name}; it ended before its first epoch."
+            )
+        return path
+    path = run.exports_folder / EXPORT_NAMES[format]
+    if not path.exists():
+        raise UserError(
+            f"{run.path}: this run has no {path.relative_to(run.path)}. Type `keras-vit export "
+            f"{run.path} --format {format} --out NEW`, and name what is in NEW."
+        )
+    return path

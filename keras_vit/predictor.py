@@ -62,7 +62,12 @@ class Predictor:
     path: Path
 
     @classmethod
-    def open(cls, target: str | os.PathLike | ModelFile, unsafe: bool = False) -> "Predictor":
+    def open(
+        cls,
+        target: str | os.PathLike | ModelFile,
+        unsafe: bool = False,
+        runtime: str | None = None,
+    ) -> "Predictor":
         """Opens a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
 
         All but `.keras` files run in a process of their own, see `keras_vit.export.Worker`.
@@ -71,19 +76,20 @@ class Predictor:
             target: what to open; see `ModelFile.find`.
             unsafe: whether a SavedModel is run even if it is a program: it may then do all that
                 the user may.
+            runtime: what runs it, see `ModelFile.find`.
 
         Raises:
             UserError: for anything else, saying what was expected, and for a file that is damaged
                 or whose metadata are those of another model.
         """
-        file = ModelFile.find(target)
+        file = ModelFile.find(target, runtime)
         check_path(file.path)
         with step(f"opening {file.path.name}"):
             in_keras = file.needs_keras
             if in_keras:
                 runner: Runner = open_runner(file.path)
             else:
-                runner = Worker(file.path, hardware.threads(), unsafe=unsafe)
+                runner = Worker(file.path, hardware.threads(), unsafe=unsafe, runtime=file.runtime)
         metadata = file.metadata(runner.metadata if file.format == "onnx" else None)
         size = (*metadata.image_size, metadata.channels)
         takes = runner.input_shape[1:]

@@ -17,6 +17,18 @@ def predictor(digits_run):
     return Predictor.open(digits_run[0] / "export" / "model.tflite")
 
 
+def test_a_run_has_a_file_for_each_runtime(digits_run, pixels):
+    run = digits_run[0]
+    found = Predictor.open(run, runtime="litert")
+    assert found.path == run / "export" / "model.tflite"
+    with pytest.raises(UserError, match=r"no export/model\.onnx\. Type `keras-vit export .* onnx"):
+        Predictor.open(run, runtime="openvino")
+    with pytest.raises(UserError, match=r"model\.tflite: onnx runs \.onnx files\. Leave the run"):
+        Predictor.open(found.path, runtime="onnx")
+    with pytest.raises(UserError, match=r"unknown runtime 'openvin'\. Did you mean openvino"):
+        Predictor.open(run, runtime="openvin")
+
+
 @pytest.fixture(scope="module")
 def pixels():
     return np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype="uint8")

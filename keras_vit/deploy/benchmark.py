@@ -19,7 +19,7 @@ from keras_vit.deploy.checked_export import CheckedExport, ExportOptions
 from keras_vit.deploy.latency import Latency, time_files
 from keras_vit.errors import UserError
 from keras_vit.export.metadata import Metadata
-from keras_vit.export.runner import format_of
+from keras_vit.export.runner import RUNTIMES
 from keras_vit.export.worker import Worker
 from keras_vit.model_file import ModelFile
 from keras_vit.run_folder import EXPORT_NAMES
@@ -37,6 +37,7 @@ class _Timed:
     path: Path
     image_shape: tuple[int, ...]
     flops: int | None
+    runtime: str | None = None
 
 
 def run_benchmark(
@@ -58,7 +59,7 @@ def run_benchmark(
         UserError: for a file that cannot be run or that takes other batches, or subjects that take
             images of different sizes.
     """
-    timed = {name: _timed_file(path, plan.batches) for name, path in plan.files.items()}
+    timed = {name: _timed_file(file, plan.batches) for name, file in plan.files.items()}
     alone = len(plan.files) + len(plan.models) == 1
     with tempfile.TemporaryDirectory() as scratch:
         for i, (name, source) in enumerate(plan.models.items()):
@@ -78,11 +79,13 @@ def run_benchmark(
             plan.seconds,
             {name: file.flops for name, file in timed.items() if file.flops is not None},
             unsafe=plan.unsafe,
+            runtimes={name: file.runtime for name, file in timed.items() if file.runtime},
         )
 
 
-def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
-    if format_of(path) == "saved_model":
+def _timed_file(file: ModelFile, batches: Sequence[int]) -> _Timed:
+    path = file.path
+    if file.format == "saved_model":
         metadata = Metadata.read(path)
         if metadata is None:
             raise UserError(
@@ -91,7 +94,7 @@ def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
             )
         shape: tuple[int | None, ...] = (None, *metadata.image_size, metadata.channels)
     else:
-        with Worker(path) as model:
+        with Worker(path, runtime=file.runtime) as model:
             shape, metadata = model.input_shape, Metadata.read(path, model.metadata)
     if shape[0] is not None and set(batches) != {shape[0]}:
         raise UserError(
@@ -99,7 +102,8 @@ def _timed_file(path: Path, batches: Sequence[int]) -> _Timed:
             f"{', '.join(map(str, batches))}. `keras-vit export RUN --batch dynamic` makes a file "
             "for any batch."
         )
-    return _Timed(path, shape[1:], None if metadata is None else metadata.flops)
+    flops = None if metadata is None else metadata.flops
+    return _Timed(path, shape[1:], flops, file.runtime)
 
 
 def _exported(
@@ -113,36 +117,40 @@ def _exported(
     model = vit(source) if isinstance(source, ViTConfig) else source.load()
     config, batch = config_of(model), 1 if max(plan.batches) == 1 else None
     folded = fold(model) if set(plan.runtimes) != {"keras"} else None
-    found = {}
+    found: dict[str, _Timed] = {}
+    written: dict[tuple[str, str], Path] = {}  # OpenVINO runs what ONNX Runtime runs
     for runtime, mode in plan.files_of_a_model:
-        path = _existing(source, runtime, mode, batch)
-        if path is None and runtime == "keras":
+        format = RUNTIMES[runtime]
+        path = written.get((format, mode)) or _existing(source, format, mode, batch)
+        if path is None and format == "keras":
             path = scratch / "timed.keras"
             model.save(path)
         elif path is None:
-            path = _written(scratch, runtime, mode, folded, batch)
+            path = _written(scratch, format, mode, folded, batch)
+        written[format, mode] = path
         name = runtime if mode == "none" else f"{runtime} {mode}"
-        found[name] = _Timed(path, (*config.image_size, config.channels), config.forward_flops())
+        shape = (*config.image_size, config.channels)
+        found[name] = _Timed(path, shape, config.forward_flops(), runtime)
     return found
 
 
 def _existing(
-    source: ModelFile | ViTConfig, runtime: str, mode: str, batch: int | None
+    source: ModelFile | ViTConfig, format: str, mode: str, batch: int | None
 ) -> Path | None:
     """The file that a run has already, if it is of this mode and takes this batch."""
     if isinstance(source, ViTConfig) or mode != "none":
         return None
-    if runtime == "keras":
+    if format == "keras":
         return source.path
     if source.run is None or source.path != source.run.model_file:
         return None
-    path = source.run.exports_folder / EXPORT_NAMES[runtime]
-    if not path.exists() or (runtime == "litert" and _batch_of(path) != batch):
+    path = source.run.exports_folder / EXPORT_NAMES[format]
+    if not path.exists() or (format == "litert" and _batch_of(path) != batch):
         return None
     return path
 
 
-def _written(scratch: Path, runtime: str, mode: str, folded: "Folded", batch: int | None) -> Path:
+def _written(scratch: Path, format: str, mode: str, folded: "Folded", batch: int | None) -> Path:
     """Writes a file that only has to be as fast as a real one: its classes are numbers, and what is
     calibrated has seen noise."""
     from keras_vit.deploy.exporting import write
@@ -153,7 +161,7 @@ def _written(scratch: Path, runtime: str, mode: str, folded: "Folded", batch: in
     labels = tuple(map(str, range(config.num_classes)))
     channels: Any = config.channels  # Metadata checks it
     metadata = Metadata(folded.name, labels, config.image_size, channels)
-    planned = CheckedExport(runtime, mode, scratch / mode / EXPORT_NAMES[runtime])
+    planned = CheckedExport(format, mode, scratch / mode / EXPORT_NAMES[format])
     options = ExportOptions(quantize=mode, batch=batch)
     return write(planned, folded, metadata, options, noise).path
 

@@ -10,17 +10,17 @@ from keras_vit.config import ViTConfig
 from keras_vit.deploy.latency import check_numbers
 from keras_vit.errors import UserError, not_installed, unknown
 from keras_vit.export.quantization import MODES, MODES_OF
-from keras_vit.export.runner import format_of
+from keras_vit.export.runner import RUNTIMES, format_of
 from keras_vit.model_file import ModelFile
 
-# Modules that run a file, then those that write one; the extra that brings them.
+# Of each runtime the modules that run a file, then those that write one; what extra brings them.
 _MODULES = {
     "keras": (("tensorflow",), ""),
     "saved_model": (("tensorflow",), ""),
     "litert": (("ai_edge_litert",), ""),
     "onnx": (("onnxruntime", "onnx"), "onnx"),
+    "openvino": (("openvino", "onnx"), "openvino"),
 }
-RUNTIMES = tuple(_MODULES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class BenchmarkPlan:
     """What is timed, and how; made by `plan_benchmark`.
 
     Attributes:
-        files: exported files, by the name that the results give them.
+        files: exported files, each with what runs it, by the name that the results give them.
         models: what is exported first, by the name that the results give it: a `.keras` file, with
             its run, or the configuration of a model with random weights.
         runtimes: what models are exported to.
@@ -36,7 +36,7 @@ class BenchmarkPlan:
         threads, batches, seconds, unsafe: see `keras_vit.deploy.time_files`.
     """
 
-    files: dict[str, Path]
+    files: dict[str, ModelFile]
     models: dict[str, ModelFile | ViTConfig]
     runtimes: tuple[str, ...]
     modes: tuple[str, ...]
@@ -76,7 +76,7 @@ def plan_benchmark(
     Args:
         subjects: run folders, model files (`.keras`, `.tflite`, `.onnx`, SavedModel folders), or
             names of models as `keras-vit list models` shows them.
-        runtimes: of `RUNTIMES`; None for those of the files, and for models all that are installed.
+        runtimes: of `keras_vit.export.runner.RUNTIMES`; None for all that are installed.
         modes: of `keras_vit.export.quantization.MODES`, for models; None for float32.
         threads, batches, seconds, unsafe: see `keras_vit.deploy.time_files`.
         image_size: height and width in pixels of models that are named; None for 224.
@@ -91,13 +91,10 @@ def plan_benchmark(
     check_numbers(threads, batches)
     found = {subject: _find(subject, image_size) for subject in subjects}
     models = {subject: source for subject, source in found.items() if _is_model(source)}
-    files = {
-        name: source.path
-        for name, source in found.items()
-        if name not in models and isinstance(source, ModelFile)
-    }
-    for name, path in files.items():
-        _check_file(name, path, runtimes, is_installed)
+    files: dict[str, ModelFile] = {}
+    for name, source in found.items():
+        if name not in models and isinstance(source, ModelFile):
+            files |= _in_runtimes(name, source, runtimes, is_installed)
     if not models and modes is not None:
         raise UserError("quantize: files are timed as they are. Name a run or a model with it.")
     plan = BenchmarkPlan(
@@ -141,16 +138,33 @@ def _is_model(found: ModelFile | ViTConfig) -> bool:
     return isinstance(found, ViTConfig) or found.needs_keras
 
 
-def _check_file(
-    name: str, path: Path, runtimes: Sequence[str] | None, is_installed: Callable[[str], bool]
-) -> None:
-    format = format_of(path)
-    if runtimes is not None and format not in runtimes:
+def _in_runtimes(
+    name: str,
+    file: ModelFile,
+    runtimes: Sequence[str] | None,
+    is_installed: Callable[[str], bool],
+) -> dict[str, ModelFile]:
+    """A file in each runtime that is wanted and runs it, by the names of the results."""
+    able = [runtime for runtime, format in RUNTIMES.items() if format == file.format]
+    if runtimes is None:
+        others = [r for r in able if r != file.format and is_installed(_MODULES[r][0][0])]
+        wanted = [file.format, *others]
+    else:
+        wanted = [runtime for runtime in able if runtime in runtimes]
+    if not wanted:
         raise UserError(
-            f"{name}: runs in {format}, and --runtime names {', '.join(runtimes)}. Leave it out, "
-            "or name the run: it is exported to each runtime."
+            f"{name}: runs in {' and '.join(able)}, and --runtime names "
+            f"{', '.join(runtimes or ())}. Leave it out, or name the run: it is exported to each "
+            "runtime."
         )
-    _check_installed(format, _MODULES[format][0][:1], is_installed)
+    for runtime in wanted:
+        _check_installed(runtime, _MODULES[runtime][0][:1], is_installed)
+    return {
+        name if len(wanted) == 1 else f"{name} {runtime}": dataclasses.replace(
+            file, runtime=runtime
+        )
+        for runtime in wanted
+    }
 
 
 def _check_runtimes(plan: BenchmarkPlan, is_installed: Callable[[str], bool]) -> None:

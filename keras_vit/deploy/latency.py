@@ -67,6 +67,7 @@ def time_files(
     flops: Mapping[str, float] = _NONE,
     workers: Mapping[str, Sequence[str]] = _NONE,
     unsafe: bool = False,
+    runtimes: Mapping[str, str] = _NONE,
 ) -> list[Latency]:
     """Times model files on random pixels.
 
@@ -85,6 +86,8 @@ def time_files(
         workers: by the names of files that `open_runner` does not open, the command that runs them:
             a script that calls `keras_vit.export.worker_process.serve`.
         unsafe: see `keras_vit.export.open_runner`.
+        runtimes: what runs a file, by the names of those that do not run in what their format is
+            made for; see `keras_vit.export.open_runner`.
 
     Returns:
         One result for each number of threads, file and batch size, in this order.
@@ -96,7 +99,7 @@ def time_files(
     with contextlib.ExitStack() as stack:
         processes = {
             (name, count): stack.enter_context(
-                Worker(path, count, confined=True, unsafe=unsafe, command=workers.get(name))
+                Worker(path, count, True, unsafe, workers.get(name), runtimes.get(name))
             )
             for count in threads
             for name, path in {**files, _PEAK: None}.items()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs a model file of any format as `f(images) -> logits`.
 
-LiteRT and ONNX files run without TensorFlow.
+LiteRT and ONNX files run without TensorFlow. Each format has a runtime of its own name; ONNX files
+run in OpenVINO too.
 """
 
 import contextlib
@@ -12,12 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vit.errors import UserError, not_installed
+from keras_vit.errors import UserError, not_installed, unknown
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import check_regular
 
 Runner = Callable[[np.ndarray], np.ndarray]
 TENSORFLOW_FREE = ("litert", "onnx")
+# Of each runtime, the format of the files that it runs.
+RUNTIMES = {name: name for name in ("keras", "saved_model", "litert", "onnx")} | {
+    "openvino": "onnx"
+}
 _REASON = 300  # characters of what a library says
 
 
@@ -60,7 +65,9 @@ class OpenModel:
         return logits
 
 
-def open_runner(path: str | os.PathLike, threads: int = 1, unsafe: bool = False) -> OpenModel:
+def open_runner(
+    path: str | os.PathLike, threads: int = 1, unsafe: bool = False, runtime: str | None = None
+) -> OpenModel:
     """Opens a model file in this process, which it can end: a damaged one may crash its runtime.
 
     For files that this program has just written, and for the process of `keras_vit.export.Worker`,
@@ -68,20 +75,23 @@ def open_runner(path: str | os.PathLike, threads: int = 1, unsafe: bool = False)
 
     Args:
         path: a `.tflite` or `.onnx` file, a SavedModel folder or a `.keras` file.
-        threads: threads of the LiteRT interpreter or of ONNX Runtime; TensorFlow chooses its own.
+        threads: of LiteRT, ONNX Runtime or OpenVINO; TensorFlow chooses its own.
         unsafe: whether a SavedModel may contain any operator, see
             `keras_vit.export.saved_model_check`.
+        runtime: of `RUNTIMES`, see `runtime_of`.
 
     Returns:
         From pixels to logits.
 
     Raises:
-        UserError: for a path that is none of these or cannot be read.
+        UserError: for a path that is none of these or cannot be read, and for a runtime that does
+            not run it.
     """
     path = Path(path)
     format = check_path(path)
+    open_in = _OPENERS[runtime_of(path, runtime)]
     with _named(path, f"opened as {_WORDS[format]}"):
-        opened = _OPENERS[format](path, threads, unsafe)
+        opened = open_in(path, threads, unsafe)
         shape = opened.input_shape
         if len(shape) != 4 or not all(size is None or size > 0 for size in shape):
             raise UserError(
@@ -123,6 +133,32 @@ def format_of(path: str | os.PathLike) -> str | None:
     if path.is_dir():
         return "saved_model" if (path / "saved_model.pb").exists() else None
     return {".tflite": "litert", ".onnx": "onnx", ".keras": "keras"}.get(path.suffix)
+
+
+def runtime_of(path: str | os.PathLike, runtime: str | None) -> str | None:
+    """What runs a file: the runtime that was named, or the one of its format.
+
+    Args:
+        path: a file or folder.
+        runtime: of `RUNTIMES`, or None.
+
+    Returns:
+        A runtime; None for a path of no format.
+
+    Raises:
+        UserError: for a runtime that does not exist, or that runs files of another format.
+    """
+    format = format_of(path)
+    if runtime is None:
+        return format
+    if runtime not in RUNTIMES:
+        raise unknown("runtime", runtime, RUNTIMES)
+    if RUNTIMES[runtime] != format:
+        raise UserError(
+            f"{path}: {runtime} runs {_WORDS[RUNTIMES[runtime]].partition(' ')[2]}s. Leave the "
+            "runtime out, or name the run: it has a file for each runtime."
+        )
+    return runtime
 
 
 def keras_runner(model) -> Runner:
@@ -198,6 +234,30 @@ def _open_onnx(path: Path, threads: int, unsafe: bool) -> OpenModel:
     return OpenModel(path, run, _sizes(entry.shape), text)
 
 
+def _open_openvino(path: Path, threads: int, unsafe: bool) -> OpenModel:
+    try:
+        import openvino
+    except ImportError as error:
+        raise not_installed(str(path), "openvino", "openvino") from error
+    model = openvino.Core().read_model(path)
+    (entry,) = model.inputs
+    dtype = np.dtype(entry.get_element_type().to_dtype())
+    hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
+    # As accurate as the file: on some CPUs it would choose bfloat16 by itself. Cores that this
+    # process is confined to are found by the system, not by OpenVINO.
+    hints |= {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+    request = openvino.compile_model(model, "CPU", hints).create_infer_request()
+
+    def run(images):
+        pixels = quantized(images, {"dtype": dtype, "quantization": (0.0, 0)})
+        return request.infer([pixels], share_inputs=True)["logits"].copy()
+
+    key = ["framework", "metadata.json"]
+    text = model.get_rt_info(key).astype(str) if model.has_rt_info(key) else None
+    shape = [size.get_length() if size.is_static else None for size in entry.get_partial_shape()]
+    return OpenModel(path, run, _sizes(shape), text)
+
+
 def _sizes(shape) -> tuple[int | None, ...]:
     """A shape with None where a runtime has -1 or a name."""
     return tuple(int(n) if not isinstance(n, str | None) and n >= 0 else None for n in shape)
@@ -256,6 +316,7 @@ _ONNX_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 _OPENERS = {
     "litert": _open_litert,
     "onnx": _open_onnx,
+    "openvino": _open_openvino,
     "saved_model": _open_saved_model,
     "keras": _open_keras,
 }

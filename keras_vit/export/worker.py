@@ -53,6 +53,7 @@ class Worker:
         unsafe: whether a SavedModel may contain any operator.
         command: a script that calls `keras_vit.export.worker_process.serve`, for a file that
             `open_runner` does not open.
+        runtime: see `open_runner`.
 
     Raises:
         UserError: from any of its methods, in one line that names the file: it cannot be read or
@@ -66,6 +67,7 @@ class Worker:
         confined: bool = False,
         unsafe: bool = False,
         command: Sequence[str] | None = None,
+        runtime: str | None = None,
     ):
         # As told, for messages; the process has the same current folder.
         self.path = path
@@ -79,6 +81,7 @@ class Worker:
             "threads": threads,
             "confined": confined,
             "unsafe": unsafe,
+            "runtime": runtime,
             "memory": _memory(),
             "seconds": round(_OPEN_SECONDS + _OPEN_MEGABYTE * self._megabytes),
         }

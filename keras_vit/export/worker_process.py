@@ -35,7 +35,7 @@ class Settings:
         path: the file; None for products of float32 matrices.
         threads: of the runtime.
         confined: whether the process is held to that many cores.
-        unsafe: see `open_runner`.
+        unsafe, runtime: see `open_runner`.
         memory: bytes that the process may fill, 0 for any number.
         seconds: that opening the file may take.
     """
@@ -44,6 +44,7 @@ class Settings:
     threads: int = 1
     confined: bool = False
     unsafe: bool = False
+    runtime: str | None = None
     memory: int = 0
     seconds: int = 0
 
@@ -118,7 +119,7 @@ class _Server:
         elif open_model is not None:
             self.model = open_model(path, threads)
         else:
-            self.model = open_runner(path, threads, SETTINGS.unsafe)
+            self.model = open_runner(path, threads, SETTINGS.unsafe, SETTINGS.runtime)
         self._answer(
             {
                 "input_shape": getattr(self.model, "input_shape", None),

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
 """How fast things are, as text."""
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from keras_vit import hardware
 from keras_vit.deploy import Latency
+from keras_vit.export.quantization import MODES
 from keras_vit.reports.tables import aligned
+
+_clock = operator.attrgetter("median_ms")
+# How the names of files end that `keras_vit.deploy.run_benchmark` quantised.
+_INEXACT = tuple(f" {mode}" for mode in MODES if mode != "none")
 
 if TYPE_CHECKING:
     from keras_vit.data.pipeline.timing import Stage
@@ -35,7 +41,8 @@ def pipeline_table(stages: "Sequence[Stage]") -> str:
 
 
 def latency_table(results: Sequence[Latency]) -> str:
-    """What `keras-vit benchmark SUBJECT` prints; the last line names the machine."""
+    """What `keras-vit benchmark SUBJECT` prints: the last lines name the machine, and what to take
+    on it."""
     rows = [
         (
             result.name,
@@ -55,4 +62,33 @@ def latency_table(results: Sequence[Latency]) -> str:
     flags = [flag for flag in hardware.NOTABLE_FLAGS if flag in hardware.cpu_flags()]
     cores = hardware.usable_cores()
     machine = f"{hardware.cpu_name()}, {cores} core{'s' * (cores != 1)}, {' '.join(flags)}"
-    return "\n".join([*aligned([_LATENCY_COLUMNS, *rows]), machine.rstrip(", ")])
+    lines = [*aligned([_LATENCY_COLUMNS, *rows]), machine.rstrip(", "), *recommended(results)]
+    return "\n".join(lines)
+
+
+def recommended(results: Sequence[Latency]) -> list[str]:
+    """For each number of threads and batch size, what is the fastest on this machine, in words.
+
+    Files in int8 or float16 answer a little differently: where one of them is the fastest, the best
+    of the others is named too.
+    """
+    lines = []
+    for setting in dict.fromkeys((result.threads, result.batch) for result in results):
+        rivals = [r for r in results if (r.threads, r.batch) == setting]
+        exact = [r for r in rivals if not r.name.endswith(_INEXACT)]
+        found = [min(group, key=_clock) for group in (rivals, exact) if len(group) > 1]
+        words = [_ahead(best, rivals) for best in dict.fromkeys(found)]
+        if words:
+            threads, batch = setting
+            where = f"{threads} thread{'s' * (threads != 1)}, batch {batch}"
+            lines.append(f"fastest here ({where}): {'; as exact as the model: '.join(words)}")
+    return lines
+
+
+def _ahead(best: Latency, rivals: Sequence[Latency]) -> str:
+    """A file, and how far it is ahead of the next one."""
+    others = [rival for rival in rivals if _clock(rival) > _clock(best)]
+    if not others:
+        return best.name
+    second = min(others, key=_clock)
+    return f"{best.name}, {_clock(best) / _clock(second):.2f}x the time of {second.name}"

@@ -8,6 +8,7 @@ from keras_vit.data.pipeline.timing import Stage
 from keras_vit.deploy import Latency
 from keras_vit.export import Metadata, to_onnx, to_tflite
 from keras_vit.reports import latency_table, pipeline_table
+from keras_vit.reports.benchmark import recommended
 from tests.models.test_vit import tiny
 
 METADATA = Metadata("tiny", ("a", "b", "c"), (16, 24), 3, flops=1_000_000)
@@ -33,7 +34,8 @@ def test_the_data_pipeline(in_process):
 
 def test_files_are_timed_without_tensorflow(files, without_keras):
     """Where importing Keras or TensorFlow is an error."""
-    names, flags = ["model.tflite", "model.onnx"], ["--seconds", "0.25"]
+    flags = ["--runtime", "litert,onnx", "--seconds", "0.25"]
+    names = ["model.tflite", "model.onnx"]
     done = without_keras("benchmark", *names, *flags, "--format", "json", cwd=files)
     assert done.code == 0, done.err
     results = json.loads(done.out)
@@ -86,6 +88,22 @@ def test_the_table_of_latencies():
         "model threads batch median ms p95 ms CPU ms images/s GFLOP/s of peak size memory",
         "litert 1 8 25.00 30.50 24.90 320.0 32.0 46% 22.90 MB 101 MB",
         "a.onnx 2 1 1.00 1.00 1.90 1,000.0 - - 0.01 MB 60 MB",
+    ]
+    assert not recommended([known, unknown])  # they are no rivals
+
+
+def test_what_to_take_on_this_machine():
+    def timed(name, ms, threads=1):
+        return Latency(name, threads, 1, ms, ms, ms, 1000 / ms, 9, 5_000, 60.0, None, None)
+
+    rivals = [timed("litert", 10), timed("openvino", 8), timed("onnx", 9)]
+    assert recommended([*rivals, timed("litert", 6, 2), timed("onnx", 6, 2)]) == [
+        "fastest here (1 thread, batch 1): openvino, 0.89x the time of onnx",
+        "fastest here (2 threads, batch 1): litert",
+    ]
+    assert recommended([*rivals, timed("litert dynamic_int8", 4)]) == [
+        "fastest here (1 thread, batch 1): litert dynamic_int8, 0.50x the time of openvino; "
+        "as exact as the model: openvino, 0.89x the time of onnx"
     ]
 
 

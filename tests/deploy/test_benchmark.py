@@ -39,25 +39,29 @@ class Timed:
     image_shape: tuple
     flops: dict
     input_shapes: dict
+    runtimes: dict
 
 
 def benchmarked(*subjects, **options):
     """Runs a benchmark up to where it would time its files."""
 
-    def time(files, image_shape, threads, batches, seconds, flops, unsafe):
+    def time(files, image_shape, threads, batches, seconds, flops, unsafe, runtimes):
         runs = {name: p for name, p in files.items() if format_of(p) in ("litert", "onnx")}
         shapes = {name: open_runner(path).input_shape for name, path in runs.items()}
-        return Timed(files, image_shape, flops, shapes)
+        return Timed(files, image_shape, flops, shapes, runtimes)
 
     return run_benchmark(plan_benchmark(list(map(str, subjects)), **options), time)
 
 
 def test_a_run_is_timed_in_every_runtime(run):
     timed = benchmarked(run)
-    assert list(timed.files) == ["keras", "saved_model", "litert", "onnx"]
+    names = ["keras", "saved_model", "litert", "onnx", "openvino"]
+    assert list(timed.files) == names
+    assert timed.runtimes == dict(zip(names, names, strict=True))
     assert timed.files["keras"] == run / "model.keras"
     assert timed.files["litert"] == run / "export" / "model.tflite"  # what is there is used
     assert not timed.files["onnx"].exists()  # what is not was made for the time being
+    assert timed.files["openvino"] == timed.files["onnx"]
     assert timed.image_shape == SHAPE
     assert timed.flops == dict.fromkeys(timed.files, tiny(depth=1).forward_flops())
 
@@ -98,7 +102,9 @@ def test_files_are_timed_as_they_are(run, tmp_path):
 def test_operations_of_a_file_without_metadata_are_unknown(tmp_path):
     path = to_onnx(vit(tiny(depth=1)), tmp_path / "model.onnx")
     timed = benchmarked(path, batches=(3,))
-    assert (timed.files, timed.image_shape, timed.flops) == ({str(path): path}, SHAPE, {})
+    assert set(timed.files.values()) == {path}
+    assert timed.runtimes == {f"{path} {runtime}": runtime for runtime in ("onnx", "openvino")}
+    assert (timed.image_shape, timed.flops) == (SHAPE, {})
 
 
 def test_files_that_do_not_fit_together(run, tmp_path):

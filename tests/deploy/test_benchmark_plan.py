@@ -30,6 +30,7 @@ def run(tmp_path_factory):
         (["RUN"], {"batches": (0,)}, "batch: expected 1 or more, received 0"),
         (["RUN"], {"image_size": 32}, "image_size: .* has its own"),
         (["RUN/export/model.tflite"], {"runtimes": ["onnx"]}, "runs in litert, and --runtime"),
+        (["RUN/export/model.tflite"], {"runtimes": ["openvino"]}, "runs in litert, and --runtime"),
         (["RUN/export/model.tflite"], {"modes": ["none"]}, "files are timed as they are"),
         (["lost.tflite"], {}, r"lost\.tflite: no such file or folder"),
         (["S16"], {}, r"S16: no such file or folder, and unknown model 'S16'\. Did you mean S/16"),
@@ -43,8 +44,10 @@ def test_what_cannot_be_timed_is_said_first(run, subjects, options, message):
 
 def test_a_missing_package_is_named(run):
     def is_installed(module):
-        return module != "onnxruntime"
+        return module not in ("onnxruntime", "openvino")
 
+    with pytest.raises(UserError, match=r"needs the package openvino.*toolkit\[openvino\]"):
+        plan_benchmark([str(run)], ["openvino"], is_installed=is_installed)
     with pytest.raises(UserError, match=r"onnx: needs the package onnxruntime.*toolkit\[onnx\]"):
         plan_benchmark([str(run)], ["onnx"], is_installed=is_installed)
     found = plan_benchmark([str(run)], is_installed=is_installed)

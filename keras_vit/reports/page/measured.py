@@ -15,7 +15,13 @@ from keras_vit.reports.page.words import figures, sentence
 if TYPE_CHECKING:
     import keras
 
-_RUNTIMES = {"litert": "LiteRT", "onnx": "ONNX Runtime", "saved_model": "SavedModel"}
+_RUNTIMES = {
+    "keras": "Keras",
+    "litert": "LiteRT",
+    "onnx": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "saved_model": "TensorFlow",
+}
 
 
 def gather_measured(measured: Measured) -> Page:
@@ -66,9 +72,10 @@ def _explained(file: ModelFile) -> "keras.Model | None":
 def _setting(measured: Measured) -> tuple[tuple[str, str], ...]:
     metadata = measured.predictor.metadata
     height, width = metadata.image_size
+    runtime = _RUNTIMES[measured.file.runtime or measured.file.format]
     color = "grey" if metadata.channels == 1 else "color"
     return (
-        ("model", f"{measured.file.path}, run by {_RUNTIMES.get(measured.file.format, 'Keras')}"),
+        ("model", f"{measured.file.path}, run by {runtime}"),
         ("data", f"{measured.data}, {len(measured.split):,} images"),
         ("images", f"{height} x {width} pixels, {color}"),
         ("classes", f"{len(metadata.labels):,}"),
