@@ -274,7 +274,7 @@ def _show(run) -> int:
         return 0
     folder = RunFolder(run.workdir)
     if not (folder.report_page.exists() and folder.report_html.exists()):
-        reports.write_report(run.workdir, run.model)
+        reports.write_report(run.workdir, run.model, run.answered)
     if not folder.card.exists():
         reports.write_card(run.workdir)
     print(reports.export_table(run.report))

@@ -46,7 +46,8 @@ def export_model(
 ) -> dict:
     """Exports a model, runs every file on the same images as the model, and compares.
 
-    A file gets its name only when nothing speaks against it.
+    A file gets its name only when nothing speaks against it. `export_answered` also gives back what
+    the model made of the images.
 
     Args:
         original: the model.
@@ -66,6 +67,18 @@ def export_model(
         one entry for each mode and format, see `CheckedExport.to_card`; `kept` says of which modes
         there is a file now.
     """
+    return export_answered(original, folder, images, formats, options, runners)[0]
+
+
+def export_answered(
+    original: Original,
+    folder: Path,
+    images: CheckImages,
+    formats: Sequence[str] = ("saved_model", "litert"),
+    options: ExportOptions = _AS_TRAINED,
+    runners: Runners = _REAL,
+) -> tuple[dict, np.ndarray]:
+    """What `export_model` returns, and the logits of the model, float32 `(n, classes)`."""
     _check_nothing_is_there(folder, formats)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".checking-") as scratch:
@@ -80,7 +93,7 @@ def export_model(
             exports = _timed_in_turns(exports, original.metadata, runners)
             exports = _with_worst_layers(exports, original.folded, reference, options)
         chosen = [_hand_over(choose(exports, format, options), folder) for format in formats]
-    return _report(original, reference, exports, chosen, options)
+    return _report(original, reference, exports, chosen, options), reference.logits
 
 
 def write(

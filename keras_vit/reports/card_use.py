@@ -33,7 +33,8 @@ def use_lines(run: RunFolder) -> list[str]:
     ]
     model = run.model_file.name
     if not run.labels:
-        return [*lines, *_block("The encoder:", _FEATURES, model)]
+        head = f"A classifier of your images on top of it: `keras-vit train DATA --init {model}`."
+        return [*lines, *_block("The encoder:", _FEATURES, model), head, ""]
     lines += _block("Class and score of an image:", _PREDICT, model)
     lines += _block("As a Keras model, to train it further or to build on it:", _KERAS, model)
     for export in run.report["exports"]:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from keras_vit.evaluation import wilson_interval
 from keras_vit.files import write_text
+from keras_vit.recipes import Distill
 from keras_vit.reports.card_head import card_head, data_name
 from keras_vit.reports.card_use import use_lines
+from keras_vit.reports.learning import learning_rows
 from keras_vit.reports.tables import export_lines
 from keras_vit.run_folder import RunFolder
 from keras_vit.untrusted.text import markdown
@@ -133,6 +135,7 @@ def _training(run: RunFolder) -> list[str]:
         ("to train, validate, test", counts),
         ("recipe", recipe.name),
         ("first weights", _first_weights(run)),
+        *learning_rows(recipe, data_name),
         ("epochs", f"{recipe.epochs:,}, of which {report['best_epoch']:,} was kept as the best"),
         ("batch", f"{recipe.batch_size:,}"),
         ("optimizer", f"{optimizer.name}, rate {optimizer.learning_rate:g}"),
@@ -161,7 +164,10 @@ def _license(run: RunFolder) -> list[str]:
         f"The license of the images ({images}) was not recorded. Whoever passes this model on has "
         "to know it."
     )
-    origins = run.report.get("origins")
+    origins, objective = run.report.get("origins"), run.recipe.objective
+    if isinstance(objective, Distill):
+        teacher = markdown(data_name(objective.teacher or ""))
+        unknown += f" It learned from the answers of {teacher}, whose terms were not looked at."
     if not origins:
         return [f"No published weights went into this model. {unknown}"]
     rows = [("weights", "license", "restriction", "terms")]

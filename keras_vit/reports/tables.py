@@ -18,6 +18,8 @@ from keras_vit.untrusted.text import markdown, visible
 if TYPE_CHECKING:
     import keras
 
+    from keras_vit.training.train import Answered
+
 
 def export_table(report: dict) -> str:
     """The closing table of a run.
@@ -96,15 +98,21 @@ def export_lines(report: dict) -> list[str]:
     ]
 
 
-def write_report(workdir: str | os.PathLike, model: "keras.Model | None" = None) -> Path:
+def write_report(
+    workdir: str | os.PathLike,
+    model: "keras.Model | None" = None,
+    answered: "Answered | None" = None,
+) -> Path:
     """Writes both pages on a run from its report, and returns the path of `report.md`; with a
     picture of reconstructions where there are no classes.
 
     Args:
         workdir: the folder of a finished run.
         model: its model, where it is open already; `report.html` shows what it is wrong about.
+        answered: what it made of the test images, where that is known already.
     """
-    from keras_vit.reports.page.writing import write_page
+    from keras_vit.reports.page.tested import Tested
+    from keras_vit.reports.page.writing import write_gathered
 
     run = RunFolder(Path(workdir))
     if run.report.get("objective") == "reconstruct":
@@ -113,7 +121,8 @@ def write_report(workdir: str | os.PathLike, model: "keras.Model | None" = None)
     else:
         page = markdown_report(run.report, run.path.name)
     write_text(run.report_page, page)
-    write_page(run.path, model)
+    known = Tested.of_training(run, model, answered) if model and answered else None
+    write_gathered(run, model, known)
     return run.report_page
 
 

@@ -8,12 +8,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from keras_vit import recipes
 from keras_vit.advice import advise
 from keras_vit.data import ImageSet
+from keras_vit.data.dataset import Split
 from keras_vit.data.sources.resolve import check_source
 from keras_vit.errors import UserError
 from keras_vit.files import check_own, next_run_folder
@@ -37,6 +40,13 @@ from keras_vit.training.plan import Plan, make_plan
 from keras_vit.training.trained_part import count_trained
 
 
+class Answered(NamedTuple):
+    """Test images, and what the model of a run made of them: logits, float32 `(n, classes)`."""
+
+    images: Split
+    logits: np.ndarray
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """A finished run.
@@ -46,12 +56,15 @@ class Run:
         recipe: what was trained, with the number of classes filled in.
         model: the weights of the best epoch, float32.
         report: the results, as the run folder has them.
+        answered: what the results were computed from; None of a run that was finished before, and
+            of one without classes.
     """
 
     workdir: Path
     recipe: Recipe
     model: keras.Model
     report: dict
+    answered: Answered | None = None
 
     @property
     def ok(self) -> bool:
@@ -248,7 +261,7 @@ def _finish(plan: Plan, checkpoints: Checkpoints, best: SaveBest) -> Run:
     trained = load_keras(best.path)
     try:
         objective = objective_of(plan.recipe)
-        found = objective.finish(trained, plan.recipe, plan.images, plan.run)
+        found, logits = objective.finish(trained, plan.recipe, plan.images, plan.run)
     except UserError as error:
         raise UserError(
             f"{error}\nThe model is trained. Once this is repaired, continue with: "
@@ -260,7 +273,8 @@ def _finish(plan: Plan, checkpoints: Checkpoints, best: SaveBest) -> Run:
     report["next"] = [dataclasses.asdict(advice) for advice in advise(facts_of(plan, report))]
     plan.run.write_report(report)
     checkpoints.prune(1)
-    return Run(plan.run.path, plan.recipe, trained, report)
+    answered = None if logits is None else Answered(plan.images.test, logits)
+    return Run(plan.run.path, plan.recipe, trained, report, answered)
 
 
 def _facts(plan: Plan, best: SaveBest) -> dict:

@@ -186,7 +186,19 @@ def test_an_encoder(copied):
     assert head["pipeline_tag"] == "image-feature-extraction" and "metrics" not in head
     assert "An encoder of images" in card and "Loss on 359 test images: 0.5000." in card
     (block,) = [block for block in blocks_of(card) if block.kind == "python"]
-    assert "load_model" in block.text
+    assert "load_model" in block.text and "`keras-vit train DATA --init model.keras`" in card
+    assert "| hidden | 75% of the patches" in card
+
+
+def test_a_teacher_is_named(copied):
+    """By the last part of its path, and without a meaning of its own."""
+    distill = recipes.Distill(teacher="/home/me/<b>|big")
+    copied.write_recipe(dataclasses.replace(copied.recipe, objective=distill))
+    card = model_card(RunFolder.open(copied.path))
+    assert r"| teacher | &lt;b\>\|big, whose most probable class is 50%" in card
+    assert (
+        r"answers of &lt;b\>\|big, whose terms were not looked at" in card and "/home" not in card
+    )
 
 
 def test_what_data_are_called():

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """report.html in headless Chromium: nothing asks the network, nothing is wrong by axe-core's rules,
-and nothing is wider than a phone. Skipped where there is no Chromium; axe-core is one of npm's."""
+and nothing is wider than a phone. Skipped where there is no Chromium; axe-core is one of npm's.
+
+What of it needs no browser is in `structure.py`, by which `test_page.py` looks at every page.
+"""
 
 import json
 import re
@@ -22,7 +25,11 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)"),
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason="Chromium is not installed (Debian: chromium), and only a browser knows widths, "
+        "requests and scripts; the structure and the colors of pages were tested without one",
+    ),
 ]
 
 

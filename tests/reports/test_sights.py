@@ -16,6 +16,7 @@ from keras_vit.reports import subject as subject_room
 from keras_vit.reports.subject import Subject
 from tests.contracts import randomize
 from tests.models.test_vit import tiny
+from tests.reports.structure import complaints
 
 HOSTILE = "</title><script>alert(1)</script>\u202e"
 
@@ -61,6 +62,7 @@ def test_the_page_has_everything_and_nothing_acts(subject, photographs, tmp_path
     assert problems == [] and path.name == "explanations.html"
     reader = Reader()
     reader.feed(path.read_text("utf-8"))
+    assert complaints(path.read_text("utf-8")) == []
     headings = re.findall(r"<h2[^>]*>([^<]*)", path.read_text("utf-8"))
     assert headings == [
         *("All images", "Relevance for the prediction", "Attention rollout"),

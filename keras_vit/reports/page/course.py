@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from keras_vit.errors import UserError
 from keras_vit.recipes import Recipe
+from keras_vit.reports.learning import loss_of_a_pupil
 from keras_vit.reports.page.charts import Series, line_chart
 from keras_vit.run_folder import RunFolder
 
@@ -24,6 +25,7 @@ class Course:
         seconds: that training took, validation included.
         charts: loss, score and learning rate over epochs.
         why_above: why validation is better than training, in sentences; "" where it is not.
+        of_losses: why their losses are not to be compared; "" where they are.
     """
 
     epochs: int
@@ -31,6 +33,7 @@ class Course:
     seconds: float
     charts: tuple[Markup, ...]
     why_above: str
+    of_losses: str
 
 
 def course_of(run: RunFolder, chosen: int | None) -> Course | None:
@@ -58,6 +61,7 @@ def course_of(run: RunFolder, chosen: int | None) -> Course | None:
             seconds=sum(columns["seconds"]),
             charts=tuple(_charts(columns, score, columns["epoch"][place])),
             why_above=_why_above(run.recipe, columns, score, place),
+            of_losses=loss_of_a_pupil(run.recipe),
         )
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{run.history_file}: is not a history as training writes it.") from error

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What was trained, on what, and how that differs from the recipe as it stands."""
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from keras_vit import recipes
 from keras_vit.errors import UserError
+from keras_vit.preprocessing import USUAL
 from keras_vit.recipes import Recipe
+from keras_vit.reports.learning import learning_rows
 from keras_vit.run_folder import RunFolder
 
 _LONGEST = 200  # characters of a value
@@ -21,18 +24,21 @@ def setting(run: RunFolder, report: dict) -> tuple[tuple[str, str], ...]:
 def changes(recipe: Recipe) -> tuple[tuple[str, str, str], ...]:
     """Fields of a recipe that differ from their default: name, default, here.
 
-    What data and machine decide (the model of a recipe that names none, what was "auto") is no
-    difference.
+    What data and machine decide (the model of a recipe that names none, what was "auto", how images
+    are framed where nobody says it) is no difference.
     """
     try:
         usual = recipes.get(recipe.name)
     except UserError:
         return ()  # a recipe of somebody's own
     here, there = (dict(_flat(recipes.to_dict(one))) for one in (recipe, usual))
+    framing = {(f"data.{name}", None, value) for name, value in dataclasses.asdict(USUAL).items()}
     return tuple(
         (name, _shown(there[name]), _shown(value))
         for name, value in here.items()
-        if name in there and there[name] not in (value, "auto")
+        if name in there
+        and there[name] not in (value, "auto")
+        and (name, there[name], value) not in framing
     )
 
 
@@ -40,6 +46,7 @@ def _rows(run: RunFolder, report: dict) -> Iterator[tuple[str, str]]:
     recipe, model = run.recipe, run.recipe.model
     yield "recipe", f"{recipe.name}, {recipe.epochs} epochs, batches of {recipe.batch_size}"
     yield "started from", str(recipe.init or "random weights")
+    yield from learning_rows(recipe)
     if model is not None:
         height, width = model.image_size
         grey = "grey" if model.channels == 1 else "color"
@@ -58,9 +65,11 @@ def _rows(run: RunFolder, report: dict) -> Iterator[tuple[str, str]]:
             f"validate, {data['test']:,} to test",
         )
         trained = report.get("trained_parameters", report["parameters"])
+        # The numbers of adapters are none of the model's.
+        of = "of" if recipe.lora is None else "numbers of adapters and head, next to"
         yield (
             "trained",
-            f"{trained:,} of {report['parameters']:,} parameters, {report['precision']}",
+            f"{trained:,} {of} {report['parameters']:,} parameters, {report['precision']}",
         )
     else:
         yield "data", recipe.data.source

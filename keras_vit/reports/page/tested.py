@@ -18,6 +18,8 @@ from keras_vit.run_folder import RunFolder
 if TYPE_CHECKING:
     import keras
 
+    from keras_vit.training.train import Answered
+
 _BATCH = 64  # images in memory at a time
 _FEW = 500  # images
 
@@ -53,6 +55,12 @@ class Tested:
         if not np.isfinite(logits).all():
             raise UserError("the model answers NaN or infinity to some test images")
         return cls(labels, split, preprocessing, logits, model)
+
+    @classmethod
+    def of_training(cls, run: RunFolder, model: "keras.Model", answered: "Answered") -> "Tested":
+        """The answers that the results of a training were computed from: nothing is read anew."""
+        metadata = run.metadata
+        return cls(metadata.labels, answered.images, metadata.preprocessing, answered.logits, model)
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
         """Float images `(n, height, width, channels)` as the model sees them."""

@@ -11,6 +11,7 @@ from keras_vit.progress import step
 from keras_vit.reports.page.facts import Page, gather
 from keras_vit.reports.page.filling import filled
 from keras_vit.reports.page.measured import gather_measured, tested_of
+from keras_vit.reports.page.tested import Tested
 from keras_vit.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -32,9 +33,13 @@ def write_page(
     Raises:
         UserError: for a folder that is no run, or one with a file that cannot be read.
     """
-    run = RunFolder.open(workdir)
+    return write_gathered(RunFolder.open(workdir), model, tested_of(measured) if measured else None)
+
+
+def write_gathered(run: RunFolder, model: "keras.Model | None", tested: Tested | None) -> Path:
+    """The same where the model may have answered already; see `keras_vit.reports.page.facts`."""
     with step("writing the page on the run"):
-        page = gather(run, model, tested_of(measured) if measured else None)
+        page = gather(run, model, tested)
     write_text(run.report_html, html(page))
     return run.report_html
 

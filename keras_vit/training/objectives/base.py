@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_vit.data import Audit, ImageSet, load
 from keras_vit.export import Metadata
@@ -62,7 +63,9 @@ class Objective(abc.ABC):
         """
 
     @abc.abstractmethod
-    def finish(self, model: keras.Model, recipe: Recipe, images: ImageSet, run: RunFolder) -> dict:
+    def finish(
+        self, model: keras.Model, recipe: Recipe, images: ImageSet, run: RunFolder
+    ) -> tuple[dict, np.ndarray | None]:
         """Measures the trained model on the test split and writes what a run hands over.
 
         Args:
@@ -71,7 +74,8 @@ class Objective(abc.ABC):
             run: its folder.
 
         Returns:
-            What the report says of it: at least `keras` and `exports`.
+            What the report says of it: at least `keras` and `exports`. And its logits of the test
+            images `(n, classes)`; None of one that has no classes.
         """
 
     @abc.abstractmethod

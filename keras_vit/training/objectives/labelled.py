@@ -4,10 +4,12 @@
 import sys
 
 import keras
+import numpy as np
 
 from keras_vit.data import ImageSet
 from keras_vit.data.dataset import split_batches
-from keras_vit.deploy import CheckImages, Original, Runners, export_model
+from keras_vit.deploy import CheckImages, Original, Runners
+from keras_vit.deploy.exporting import export_answered
 from keras_vit.deploy.on_tensorflow import export_on_tensorflow
 from keras_vit.errors import UserError
 from keras_vit.origins import origins_of
@@ -55,11 +57,11 @@ def deliver(
     images: ImageSet,
     run: RunFolder,
     runners: Runners | None = None,
-) -> dict:
+) -> tuple[dict, np.ndarray]:
     """Measures a model and its exports on the test split; see `Objective.finish`."""
     test, wanted = images.test, formats()
     here = keras.backend.backend() == "tensorflow"
-    checked = export_model(
+    checked, logits = export_answered(
         Original(model, run.model_file, metadata_for(recipe, images, origins_of(model))),
         run.exports_folder,
         CheckImages(
@@ -72,7 +74,7 @@ def deliver(
         checked["exports"] = _exported_elsewhere(images, run, wanted)
     folder = run.exports_folder.name  # the report names files from the run folder on
     exports = [{**e, "path": f"{folder}/{e['path']}"} for e in checked["exports"]]
-    return {**checked, "exports": exports}
+    return {**checked, "exports": exports}, logits
 
 
 def formats() -> tuple[str, ...]:

@@ -78,11 +78,12 @@ class Reconstruction(Objective):
         learner, path = load_keras(run.autoencoder_file), run.model_file
         learner.compile()
         _keep_examples(learner, recipe, images.test, run.reconstruction_file)
-        return {
+        report = {
             "test_loss": _test_loss(learner, recipe, images.test),
             "keras": {"path": path.name, "bytes": size_in_bytes(path)},
             "exports": [],
         }
+        return report, None
 
     def forward_flops(self, recipe):
         config, objective = recipe.model, recipe.objective

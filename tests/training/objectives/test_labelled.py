@@ -20,7 +20,7 @@ def test_an_export_that_disagrees_is_rejected_and_says_where(images, tmp_path):
     model = vit(recipe.model)
     randomize(model)
     model.save(tmp_path / "model.keras")
-    report = deliver(model, recipe, images, RunFolder(tmp_path), Runners(open=broken))
+    report, _ = deliver(model, recipe, images, RunFolder(tmp_path), Runners(open=broken))
     assert not Run(tmp_path, recipe, model, report).ok
     saved_model, litert = report["exports"]
     assert saved_model["ok"] and not litert["ok"]
