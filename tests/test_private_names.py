@@ -82,7 +82,12 @@ def quantizer():
     return types.SimpleNamespace(**dict.fromkeys(names))
 
 
+def store():
+    return pytest.importorskip("jax._src.distributed", reason="the JAX backend").global_state
+
+
 PRIVATE |= {
+    "jax._src.distributed.global_state": (store, {"client": None}),
     "ai_edge_litert.interpreter.Interpreter": (litert_interpreter, {"_get_ops_details": ["self"]}),
     "litert_quantizer.quantizer.Quantizer": (quantizer, {"_recipe_manager": None}),
 }

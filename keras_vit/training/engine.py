@@ -2,6 +2,7 @@
 """What a run computes on: one device, and what engines for several have to answer for."""
 
 import contextlib
+from collections.abc import Callable
 
 import keras
 
@@ -53,6 +54,12 @@ class OneDevice:
     def agreed(self, number: int) -> int:
         """The largest of the numbers that the processes of the run call this with."""
         return number
+
+    def begin_step(self) -> None:
+        """Is told of each step, so that the others can say whom they wait for."""
+
+    def explain_loss(self, go_on: Callable[[], str]) -> None:
+        """Is told what to say of a run that ends because another process is lost."""
 
     def leave(self) -> None:
         """Parts from the other processes, when all of them are here."""

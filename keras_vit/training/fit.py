@@ -52,6 +52,7 @@ def fit(
         UserError: for an image that cannot be read any more.
     """
     first_step = start.step if start else 0
+    plan.engine.explain_loss(lambda: _after_a_loss(checkpoints))
     with plan.engine.running():
         model, validation, everyone = _begin(plan, checkpoints, start, callbacks)
         with _errors_explained(plan, checkpoints):
@@ -218,16 +219,21 @@ def _errors_explained(plan: Plan, checkpoints: Checkpoints) -> Iterator[None]:
                     f"Once they are as they were, continue with: {go_on}"
                 ) from error
         if plan.engine.cluster.count > 1 and "RuntimeError" in type(error).__name__:
-            newest = checkpoints.newest()
-            kept = f"The last checkpoint is {newest}." if newest else "There is no checkpoint yet."
             raise ProcessLost(
                 f"another process of this run is gone, or does not answer "
-                f"({str(error).splitlines()[0][:200]}). {kept} Start all processes again with: "
-                f"{go_on}"
+                f"({str(error).splitlines()[0][:200]}). {_after_a_loss(checkpoints)}"
             ) from error
         if isinstance(error, WriteFailed | OSError):
             raise WriteFailed(f"{error}\nMake room, then continue with: {go_on}") from error
         raise
+
+
+def _after_a_loss(checkpoints: Checkpoints) -> str:
+    """What there is to go on from, and how."""
+    newest = checkpoints.newest()
+    kept = f"The last checkpoint is {newest}." if newest else "There is no checkpoint yet."
+    go_on = resume_command(checkpoints.folder.parent)
+    return f"{kept} Start all processes again with: {go_on}"
 
 
 def _undecodable_now(plan: Plan):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The engine of the JAX backend: `keras.distribution`, in one process or in several."""
 
+import atexit
 import contextlib
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,13 +13,18 @@ import numpy as np
 
 from keras_vit.errors import UserError
 from keras_vit.recipes.distribution import Distribution
+from keras_vit.training.agreement import check_same_software, store
 from keras_vit.training.cluster import Cluster, cluster_of
 from keras_vit.training.engine import OneDevice, as_many, check_batch
 from keras_vit.training.layouts import check_shards, fsdp_axis, model_axis
+from keras_vit.training.signs_of_life import SignsOfLife, end_process
 
-_DEAD_AFTER = 30  # seconds without a sign of life after which a process of the run counts as lost
+# Seconds without a heartbeat after which JAX ends the others, with a stack trace: later than
+# `signs_of_life` does, with a message.
+_DEAD_AFTER = 60
 _LEAVE_WITHIN = 10  # seconds that a process which breaks off waits for the others
 _LATE_AFTER = 300  # seconds that processes wait for one that has not begun
+_signs: SignsOfLife | None = None  # of this process, once it has joined others
 
 
 class KerasDistribution(OneDevice):
@@ -76,11 +81,21 @@ class KerasDistribution(OneDevice):
 
         return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
+    def begin_step(self):
+        if _signs is not None:
+            _signs.begun += 1
+
+    def explain_loss(self, go_on):
+        if _signs is not None:
+            _signs.go_on = go_on
+
     def leave(self):
         if self.cluster.count > 1:
             import jax
 
             self.agreed(0)  # the others may take their time; those who part may not
+            if _signs is not None:
+                _signs.stop()
             jax.distributed.shutdown()
 
     @property
@@ -150,11 +165,12 @@ def join(cluster: Cluster) -> None:
     # JAX would end this process without a word of ours.
     alarm = threading.Timer(
         _LATE_AFTER,
-        _give_up,
+        end_process,
         [
             f"keras-vit: error: distribution: not all {cluster.count} processes came{place} within "
             f"{_LATE_AFTER} seconds. Start all of them with the same address and count, each with "
-            "an index of its own.\n"
+            "an index of its own.\n",
+            2,
         ],
     )
     alarm.daemon = True
@@ -168,9 +184,7 @@ def join(cluster: Cluster) -> None:
         )
     finally:
         alarm.cancel()
-
-
-def _give_up(message: str) -> None:
-    """Ends this process from another thread, as its own waits where no exception reaches it."""
-    os.write(2, message.encode())
-    os._exit(2)
+    global _signs
+    _signs = SignsOfLife(store(), cluster, end_process)
+    atexit.register(_signs.stop)  # before JAX leaves, which registered earlier
+    check_same_software(cluster)

@@ -113,6 +113,11 @@ class StopWhenAsked(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.signals.watch()
 
+    def on_train_batch_begin(self, batch, logs=None):
+        self.engine.begin_step()
+
+    on_test_batch_begin = on_train_batch_begin
+
     def on_train_batch_end(self, batch, logs=None):
         self._stop_if_asked()
 

@@ -25,7 +25,6 @@ from keras_vit.origins import origins_of
 from keras_vit.recipes import Recipe
 from keras_vit.run_folder import RunFolder
 from keras_vit.training import record
-from keras_vit.training.agreement import check_same_run
 from keras_vit.training.best_weights import SaveBest
 from keras_vit.training.callbacks import save_best
 from keras_vit.training.checkpoints import Checkpoint, Checkpoints, Unwritten, check_progress
@@ -37,6 +36,7 @@ from keras_vit.training.inputs import check_workdir
 from keras_vit.training.objectives import objective_of
 from keras_vit.training.options import RunOptions
 from keras_vit.training.plan import Plan, make_plan
+from keras_vit.training.same_run import check_same_run
 from keras_vit.training.trained_part import count_trained
 
 

@@ -5,6 +5,7 @@ Its argument is JSON, a list of `[folder, ["name=value" of the recipe ...], {opt
 """
 
 import dataclasses
+import importlib
 import json
 import os
 import shutil
@@ -99,7 +100,7 @@ def stopped(folder, copy, step=14):
             shutil.rmtree(path)
 
 
-def run(folder, *changes, devices=None, seconds=0.0, again=None):
+def run(folder, *changes, devices=None, seconds=0.0, again=None, patches=(), **told):
     """Trains in a folder, or goes on there, and writes what it measured to `FOLDER.npz`.
 
     Args:
@@ -108,7 +109,11 @@ def run(folder, *changes, devices=None, seconds=0.0, again=None):
         devices: how many; None for all.
         seconds: that each step sleeps.
         again: a finished run, of which a copy goes on from its middle.
+        **told: what the test that starts it has used.
+        patches: `[module of keras_vit.training, name, value]` of constants to change.
     """
+    for module, name, value in patches:
+        setattr(importlib.import_module(f"keras_vit.training.{module}"), name, value)
     if again is not None:
         stopped(Path(again), Path(folder))
     options = RunOptions(checkpoint_steps=7, devices=devices, keep_checkpoints=99)

@@ -116,7 +116,7 @@ def together(folder, *options, address=None, backend="jax"):
     address = address or f"127.0.0.1:{free_port()}"
     return [
         start(
-            [[str(folder), ["distribution=data"], option]],
+            [[str(folder), ["distribution=data", *option.get("changes", [])], option]],
             backend,
             KERAS_DISTRIBUTION_JOB_ADDRESSES=address,
             KERAS_DISTRIBUTION_NUM_PROCESSES=str(len(options)),
@@ -214,10 +214,7 @@ def test_two_jax_processes_one_of_which_is_killed(tmp_path):
     pytest.importorskip("jax", reason="the JAX backend is not installed")
     folder, port = tmp_path / "run", free_port()
     leader, other = together(folder, {"seconds": 0.5}, {}, address=f"127.0.0.1:{port}")
-    with contextlib.ExitStack() as stack:
-        for process in (leader, other):
-            stack.enter_context(process)  # closes its pipe, after
-            stack.callback(process.kill)
+    with ended(leader, other):
         until(lambda: list(folder.glob("checkpoints/step_*07")), leader)
         other.send_signal(signal.SIGKILL)
         began = time.monotonic()
@@ -234,6 +231,83 @@ def test_two_jax_processes_one_of_which_is_killed(tmp_path):
     resumed = measured(folder)
     assert len(resumed["losses"]) < STEPS
     same_state(measured(alone), resumed)
+
+
+QUICK = [["signs_of_life", "EVERY", 0.3], ["signs_of_life", "SILENT_AFTER", 3.0]]
+QUICK += [["signs_of_life", "LOST_AFTER", 9.0], ["signs_of_life", "SLOW_AFTER", 3.0]]
+
+
+@contextlib.contextmanager
+def ended(*processes):
+    """Ends the processes with the block, and closes their pipes."""
+    with contextlib.ExitStack() as stack:
+        for process in processes:
+            stack.enter_context(process)
+            stack.callback(process.kill)
+        yield
+
+
+@pytest.mark.slow
+def test_a_process_that_stands_still_is_told_and_then_ends_the_run(tmp_path):
+    """It is waited for once, and lost the second time; the port is free afterwards."""
+    pytest.importorskip("jax", reason="the JAX backend is not installed")
+    folder, port = tmp_path / "run", free_port()
+    options = {"seconds": 0.5, "patches": QUICK}
+    leader, other = together(folder, options, options, address=f"127.0.0.1:{port}")
+    with ended(leader, other):
+        until(lambda: list(folder.glob("checkpoints/step_*07")), leader)
+        other.send_signal(signal.SIGSTOP)
+        time.sleep(6)  # said after 3 seconds, lost after 9
+        other.send_signal(signal.SIGCONT)
+        until(lambda: list(folder.glob("checkpoints/step_*14")), leader)
+        other.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        code, said = wait(leader, 60)
+        assert time.monotonic() - began < 60
+    assert code == 1
+    for line in (
+        "process 1 gives no sign of life: it was stopped",
+        "process 1 is back",
+        "error: process 1 has given no sign of life for",
+        "Start all processes again with: keras-vit train --resume",
+    ):
+        assert line in said, said
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "second, wanted",
+    [
+        (
+            {"patches": [["agreement", "__version__", "0.0.9"]]},
+            r"the version of keras_vit \(process 0: .*, process 1: 0\.0\.9\)",
+        ),
+        ({"changes": ["epochs=3"]}, r"the recipe's epochs \(process 0: 15, process 1: 3\)"),
+    ],
+    ids=["version", "recipe"],
+)
+def test_processes_that_differ_are_told_so_each(tmp_path, second, wanted):
+    pytest.importorskip("jax", reason="the JAX backend is not installed")
+    processes = together(tmp_path / "run", {}, second)
+    with ended(*processes):
+        for code, said in [wait(process, 300) for process in processes]:
+            assert code == 1, said
+            assert "waiting for the others at 127.0.0.1" in said
+            assert re.search(f"UserError: distribution: the processes differ in {wanted}", said)
+
+
+@pytest.mark.slow
+def test_a_process_that_never_comes_is_told(tmp_path):
+    pytest.importorskip("jax", reason="the JAX backend is not installed")
+    late = {"patches": [["keras_distribution", "_LATE_AFTER", 3]]}
+    leader, other = together(tmp_path / "run", late, late)
+    with ended(leader, other):
+        other.kill()
+        code, said = wait(leader, 300)
+    assert code == 2
+    assert "error: distribution: not all 2 processes came at 127.0.0.1" in said
 
 
 def until(found, process, seconds=600):
