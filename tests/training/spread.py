@@ -20,6 +20,7 @@ import numpy as np
 
 from keras_vit import ViTConfig, recipes
 from keras_vit.errors import UserError
+from keras_vit.models import MaskedAutoencoder
 from keras_vit.training import ProcessLost, RunOptions, Stopped, resume, train
 from keras_vit.training.cluster import cluster_of
 from keras_vit.training.objectives import labelled
@@ -100,7 +101,12 @@ def stopped(folder, copy, step=14):
             shutil.rmtree(path)
 
 
-def run(folder, *changes, devices=None, seconds=0.0, again=None, patches=(), **told):
+def in_reading_order(autoencoder, batch, training):
+    count = autoencoder.encoder.config.num_patches
+    return keras.ops.tile(keras.ops.arange(count)[None], (batch, 1))
+
+
+def run(folder, *changes, devices=None, seconds=0.0, again=None, patches=(), same_masks=False):
     """Trains in a folder, or goes on there, and writes what it measured to `FOLDER.npz`.
 
     Args:
@@ -109,9 +115,12 @@ def run(folder, *changes, devices=None, seconds=0.0, again=None, patches=(), **t
         devices: how many; None for all.
         seconds: that each step sleeps.
         again: a finished run, of which a copy goes on from its middle.
-        **told: what the test that starts it has used.
         patches: `[module of keras_vit.training, name, value]` of constants to change.
+        same_masks: an autoencoder hides the same patches of each image, where replicas of
+            TensorFlow would draw otherwise than one device does.
     """
+    if same_masks:
+        MaskedAutoencoder._draw_order = in_reading_order
     for module, name, value in patches:
         setattr(importlib.import_module(f"keras_vit.training.{module}"), name, value)
     if again is not None:

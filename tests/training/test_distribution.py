@@ -116,14 +116,20 @@ def together(folder, *options, address=None, backend="jax"):
     address = address or f"127.0.0.1:{free_port()}"
     return [
         start(
-            [[str(folder), ["distribution=data", *option.get("changes", [])], option]],
+            [[str(folder), ["distribution=data", *changes], option]],
             backend,
             KERAS_DISTRIBUTION_JOB_ADDRESSES=address,
             KERAS_DISTRIBUTION_NUM_PROCESSES=str(len(options)),
             KERAS_DISTRIBUTION_PROCESS_ID=str(i),
         )
-        for i, option in enumerate(options)
+        for i, (changes, option) in enumerate(map(_split, options))
     ]
+
+
+def _split(option):
+    """The changes of the recipe, and the rest of what a process is told."""
+    rest = dict(option)
+    return rest.pop("changes", []), rest
 
 
 def free_port():
