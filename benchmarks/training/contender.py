@@ -25,6 +25,11 @@ RATE, DECAY, NORM = 1e-3, 0.05, 1.0
 
 def keras_vit(settings: dict):
     """Model, optimizer and train step as `keras-vit train` makes them."""
+    return _keras_functions(*model_and_optimizer(settings), settings)
+
+
+def model_and_optimizer(settings: dict):
+    """Ours, before `compile`."""
     from keras_vit import ViTConfig, vit
     from keras_vit.recipes import Optimizer
     from keras_vit.training.optimizers import make_optimizer
@@ -41,8 +46,7 @@ def keras_vit(settings: dict):
     )
     model = vit(config)
     plan = Optimizer(name="adamw", learning_rate=RATE, weight_decay=DECAY, clip_norm=NORM)
-    optimizer = make_optimizer(plan, RATE, model.trainable_variables)
-    return _keras_functions(model, optimizer, settings)
+    return model, make_optimizer(plan, RATE, model.trainable_variables)
 
 
 def keras_hub(settings: dict):
@@ -71,7 +75,7 @@ def _keras_functions(model, optimizer, settings: dict):
     jit = settings.get("jit", False)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, jit_compile=jit)
-    images, labels = _batch(settings)
+    images, labels = make_batch(settings)
     if keras.backend.backend() != "tensorflow":
         return (
             lambda: float(model.train_on_batch(images, labels)),
@@ -138,7 +142,7 @@ def _torch_functions(model, logits_of, settings: dict, compiled: bool):
     import torch
 
     torch.set_num_threads(1)
-    images, labels = _batch(settings)
+    images, labels = make_batch(settings)
     images = torch.tensor(images).permute(0, 3, 1, 2).contiguous() / 127.5 - 1
     labels = torch.tensor(labels).long()
     parameters = list(model.parameters())
@@ -166,7 +170,7 @@ def _torch_functions(model, logits_of, settings: dict, compiled: bool):
     return train, forward
 
 
-def _batch(settings: dict):
+def make_batch(settings: dict):
     """Pixels of 0 to 255, float32, and labels."""
     import numpy as np
 

@@ -25,7 +25,7 @@ from pathlib import Path
 _CONTENDER = Path(__file__).with_name("contender.py")
 _CONTENDERS = ("keras_vit", "keras_hub", "timm", "timm_compiled", "hugging_face")
 _224 = {"image_size": 224, "patch_size": 16, "depth": 12, "classes": 1000}
-_MODELS = {
+MODELS = {
     "cifar": {
         **{"image_size": 32, "patch_size": 4, "depth": 4, "classes": 10},
         **{"width": 48, "heads": 4, "mlp_dim": 192},
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", choices=_MODELS, default="Ti/16")
+    parser.add_argument("--model", choices=MODELS, default="Ti/16")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32")
     parser.add_argument("--steps", type=int, default=8)
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=_CONTENDERS, default=_CONTENDERS)
     args = parser.parse_args()
     os.sched_setaffinity(0, {args.core})
-    settings = {**_MODELS[args.model], "batch": args.batch, "precision": args.precision}
+    settings = {**MODELS[args.model], "batch": args.batch, "precision": args.precision}
     started, missing = {}, {}
     for name in args.only:
         process = Process(name, settings)

@@ -73,6 +73,11 @@ class PerVariable:
             self.assign_sub(variable, variable * (rate * decay))
         super().update_step(gradient, variable, rate)
 
+    def _clip_gradients(self, grads):
+        if self.global_clipnorm and adam_kernel.runs_here():
+            return adam_kernel.clip(grads, self.global_clipnorm)
+        return super()._clip_gradients(grads)
+
     def _apply_weight_decay(self, variables):
         """Nothing: the decay of a variable is part of its step, which knows its rate."""
 

@@ -305,7 +305,7 @@ def fitted(plan, batch_size, accumulate, epochs=5, callbacks=(), jit_compile=Fal
 @pytest.mark.parametrize(
     ("name", "clip", "jit_compile"),
     [
-        ("sgd", None, False),
+        pytest.param("sgd", None, False, marks=pytest.mark.slow),
         ("adamw", 0.1, False),
         # XLA takes seconds.
         pytest.param("sgd", 0.1, True, marks=pytest.mark.slow),
