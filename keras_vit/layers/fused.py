@@ -37,25 +37,46 @@ def runs_here(x: Any, training: Any) -> bool:
     return alone and x.shape[0] is not None and x.shape.num_elements() >= _LEAST_NUMBERS
 
 
-def fuse(function: Callable, *tensors: Any, **options: Any) -> Any:
-    """`function(*tensors, **options)` as one compiled loop, and its gradient as another.
+def fuse(function: Callable, *tensors: Any, scale: Any = None, shift: Any = None, **options: Any):
+    """`function(*tensors, **options) * scale + shift` as a compiled loop, its gradient as another.
 
     Args:
         function: of Keras' or TensorFlow's operations; defined in a module, as the loop is kept by
-            it.
-        *tensors: what it is differentiated by, and all that its gradient keeps.
+            it. It may return more precise numbers than it is given.
+        *tensors: `(batch, tokens, width)`; what it is differentiated by, and all that its gradient
+            keeps.
+        scale, shift: `(width,)`, or None for 1 and 0.
         **options: numbers and strings.
+
+    Returns:
+        A tensor of the shape and dtype of the first one.
     """
     import tensorflow as tf
 
+    vectors = {"scale": scale, "shift": shift}
+    vectors = {n: tf.convert_to_tensor(v) for n, v in vectors.items() if v is not None}
+
     @tf.custom_gradient
-    def value(*tensors):
+    def value(*arguments):
+        tensors = arguments[: len(arguments) - len(vectors)]
+        given = dict(zip(vectors, arguments[len(tensors) :], strict=True))
+
         def gradient(upstream):
-            return _gradient_loop(function)(upstream, *tensors, **options)
+            loop = _gradient_loop(function)
+            slopes, of_scale = loop(upstream, *tensors, scale=given.get("scale"), **options)
+            rows = {"scale": of_scale, "shift": upstream}
+            return *slopes, *(tf.cast(_column_sums(rows[n]), v.dtype) for n, v in given.items())
 
-        return _loop(function)(*tensors, **options), gradient
+        return _loop(function)(*tensors, **given, **options), gradient
 
-    return value(*map(tf.convert_to_tensor, tensors))
+    return value(*map(tf.convert_to_tensor, tensors), *vectors.values())
+
+
+def _column_sums(x: Any) -> Any:
+    """`(width,)` of `(batch, tokens, width)`: XLA's sums over rows are slow on a CPU."""
+    import tensorflow as tf
+
+    return tf.raw_ops.BiasAddGrad(out_backprop=tf.reshape(x, (-1, x.shape[-1])))
 
 
 def dense(x: Any, kernel: Any, bias: Any = None) -> Any:
@@ -140,7 +161,7 @@ def _attend(q: Any, k: Any, v: Any) -> Any:
         def gradient(dy):
             by_head, sums = _loop(_heads_and_sums)(dy, y, heads=q.shape[1])
             slope = tf.matmul(by_head, v, transpose_b=True)  # (B, H, T, T), of the weights
-            slope = _loop(_softmax_slope)(slope, weights, sums, scale=scale)  # of the scores
+            slope = _loop(_softmax_slope)(slope, weights, sums, factor=scale)  # of the scores
             return (
                 tf.matmul(slope, k),
                 tf.matmul(slope, q, transpose_a=True),
@@ -160,8 +181,8 @@ def _softmax(scores: Any, scale: float) -> Any:
     return tf.cast(tf.nn.softmax(wide * tf.cast(scale, wide.dtype)), scores.dtype)
 
 
-def _softmax_slope(slope: Any, weights: Any, sums: Any, scale: float) -> Any:
-    return weights * (slope - sums) * scale
+def _softmax_slope(slope: Any, weights: Any, sums: Any, factor: float) -> Any:
+    return weights * (slope - sums) * factor
 
 
 def _joined(x: Any) -> Any:
@@ -188,20 +209,30 @@ def _batch_and_tokens(x: Any) -> tuple[int, int]:
 
 @functools.cache
 def _loop(function: Callable) -> Callable:
+    """Of a function that returns several tensors, without scale or shift; or see `fuse`."""
     import tensorflow as tf
 
-    return tf.function(function, autograph=False, jit_compile=True)
+    def loop(*tensors, scale=None, shift=None, **options):
+        value = function(*tensors, **options)
+        value = value if scale is None else value * tf.cast(scale, value.dtype)
+        value = value if shift is None else value + tf.cast(shift, value.dtype)
+        return value if isinstance(value, tuple) else tf.cast(value, tensors[0].dtype)
+
+    return tf.function(loop, autograph=False, jit_compile=True)
 
 
 @functools.cache
 def _gradient_loop(function: Callable) -> Callable:
-    """From the gradient of its value and its tensors, the gradients of these, in one loop."""
+    """From the gradient of its value: those of its tensors, and of the scale at each token."""
     import tensorflow as tf
 
-    def gradient(upstream, *tensors, **options):
+    def gradient(upstream, *tensors, scale=None, **options):
         with tf.GradientTape() as tape:
             tape.watch(tensors)
             value = function(*tensors, **options)
-        return tape.gradient(value, tensors, output_gradients=upstream)
+        upstream = tf.cast(upstream, value.dtype)
+        of_scale = None if scale is None else upstream * value
+        upstream = upstream if scale is None else upstream * tf.cast(scale, value.dtype)
+        return tape.gradient(value, tensors, output_gradients=upstream), of_scale
 
     return tf.function(gradient, autograph=False, jit_compile=True)

@@ -30,7 +30,8 @@ class RMSNorm(keras.layers.Layer):
         self.gamma = self.add_weight((input_shape[-1],), "ones", name="gamma")
 
     def call(self, x):
-        return _rms_norm(x, self.gamma, self.epsilon)
+        y = _over_root_mean_square(x, self.epsilon)
+        return ops.cast(y * ops.cast(self.gamma, y.dtype), x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -64,19 +65,21 @@ def normalize(norm: keras.layers.Layer, x, training=None):
     if not fused.runs_here(x, training):
         return norm(x)
     if isinstance(norm, RMSNorm):
-        return fused.fuse(_rms_norm, x, norm.gamma, epsilon=norm.epsilon)
-    dtype = norm.compute_dtype
-    return fused.fuse(_layer_norm, x, norm.gamma, norm.beta, epsilon=norm.epsilon, dtype=dtype)
+        return fused.fuse(_over_root_mean_square, x, scale=norm.gamma, epsilon=norm.epsilon)
+    return fused.fuse(_standardized, x, scale=norm.gamma, shift=norm.beta, epsilon=norm.epsilon)
 
 
-def _layer_norm(x, gamma, beta, epsilon, dtype):
-    """What `keras.layers.LayerNormalization` computes."""
-    y = ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=epsilon)
-    return ops.cast(y, dtype)
+def _over_root_mean_square(x, epsilon):
+    x = _wide(x)
+    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + epsilon)
 
 
-def _rms_norm(x, gamma, epsilon):
-    # A sum of squares needs more than the 8 or 11 significant bits of half precision.
-    y = ops.cast(x, "float32")
-    y = y * ops.rsqrt(ops.mean(ops.square(y), axis=-1, keepdims=True) + epsilon)
-    return ops.cast(y * ops.cast(gamma, "float32"), x.dtype)
+def _standardized(x, epsilon):
+    """LayerNorm before its scale and shift (arXiv 1607.06450, equation 3)."""
+    x = _wide(x)
+    return _over_root_mean_square(x - ops.mean(x, axis=-1, keepdims=True), epsilon)
+
+
+def _wide(x):
+    """A sum of squares needs more than the 8 or 11 significant bits of half precision."""
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
