@@ -20,7 +20,7 @@ from keras_vit.data.inputs import check_several, is_one_image, name_of, read_any
 from keras_vit.errors import UserError
 from keras_vit.evaluation import sigmoid, softmax, summarize, summarize_multilabel
 from keras_vit.export.metadata import Metadata
-from keras_vit.export.runner import Runner, check_path, open_runner
+from keras_vit.export.runner import OpenModel, Runner, check_path, open_runner
 from keras_vit.export.worker import Worker
 from keras_vit.model_file import ModelFile
 from keras_vit.progress import step
@@ -87,7 +87,7 @@ class Predictor:
         with step(f"opening {file.path.name}"):
             in_keras = file.needs_keras
             if in_keras:
-                runner: Runner = open_runner(file.path)
+                runner: OpenModel | Worker = open_runner(file.path)
             else:
                 runner = Worker(file.path, hardware.threads(), unsafe=unsafe, runtime=file.runtime)
         metadata = file.metadata(runner.metadata if file.format == "onnx" else None)

@@ -8,7 +8,7 @@ compute.
 import collections
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 def map_in_threads(
     function: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`map`, computed by as many threads as `hardware.threads()` says.
 
     An error is raised where its result would have come. Who stops early, because of an error or of

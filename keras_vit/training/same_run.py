@@ -32,7 +32,7 @@ def check_same_run(plan: Plan, step: int) -> None:
 
 def _flat(values: dict, prefix: str = "") -> dict[str, str]:
     """The fields of a recipe as `--set` names them."""
-    found = {}
+    found: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{name}.")

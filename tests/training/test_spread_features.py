@@ -18,7 +18,7 @@ ROUNDING = 1e-5
 HALF = 2**-7
 FEATURES = {
     "class weights, frozen patches, image sizes, mixup, the head first": [
-        *("objective.class_weights=(1,2.5)", "optimizer.freeze=patch_encoder"),
+        *("init=TEACHER", "objective.class_weights=(1,2.5)", "optimizer.freeze=patch_encoder"),
         *("model.image_size=16", "progressive=((0.5,8),)"),
         *("augmentation.mixup=0.5", "schedule.head_first=2 steps"),
     ],
