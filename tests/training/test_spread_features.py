@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every objective and feature of a recipe on two devices is, but for rounding, that on one.
 
-One process for each backend makes all runs; they have six steps each.
+One process for each backend makes all runs, of six steps or more each.
 """
 
 import re
@@ -52,7 +52,7 @@ def runs(request, tmp_path_factory):
             continue
         told = [change.replace("TEACHER", str(folder / "teacher")) for change in changes]
         for count, spread in ((1, []), (2, ["distribution=data"])):
-            told = ["epochs=3", *told, *spread]
+            told = ["epochs=3", "schedule.warmup=0 steps", *told, *spread]
             options = two if spread else {"same_masks": True}
             asked.append([str(folder / f"{number}-{count}"), told, options])
     finished(start(asked, backend, JAX_NUM_CPU_DEVICES="2"))
@@ -68,7 +68,7 @@ def test_two_devices_train_as_one(runs, feature):
     number = list(FEATURES).index(feature)
     one, two = (measured(folder / f"{number}-{count}") for count in (1, 2))
     bound = HALF if feature == "bfloat16" else ROUNDING
-    assert len(one["losses"]) == 6
+    assert len(one["losses"]) == len(two["losses"]) >= 6
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=0, atol=bound)
     np.testing.assert_allclose(two["validation"], one["validation"], rtol=0, atol=bound)
     if feature == "bfloat16":
