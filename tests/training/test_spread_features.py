@@ -17,8 +17,8 @@ ROUNDING = 1e-5
 # for a small gradient as for a large one: 2**-8 of a loss around 1, twice.
 HALF = 2**-7
 FEATURES = {
-    "class weights, frozen patches, image sizes, mixup, the head first": [
-        *("init=TEACHER", "objective.class_weights=(1,2.5)", "optimizer.freeze=patch_encoder"),
+    "class weights, frozen attention, image sizes, mixup, the head first": [
+        *("init=TEACHER", "objective.class_weights=(1,2.5)", "optimizer.freeze=block_00/attention"),
         *("model.image_size=16", "progressive=((0.5,8),)"),
         *("augmentation.mixup=0.5", "schedule.head_first=2 steps"),
     ],
@@ -31,7 +31,7 @@ FEATURES = {
         *("objective.kind=reconstruct", "objective.mask=0.5", "objective.decoder_width=16"),
         *("objective.decoder_depth=1", "objective.decoder_num_heads=2"),
     ],
-    "adapters": ["init=TEACHER", "lora=2"],
+    "adapters": ["init=TEACHER", "lora=2", "optimizer.learning_rate_factors=()"],
     "parts of a batch": ["accumulate=2"],
     "bfloat16": ["precision=mixed_bfloat16"],
 }
