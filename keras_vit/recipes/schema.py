@@ -140,9 +140,11 @@ class Recipe:
         precision: "float32", "mixed_bfloat16", or "auto", which takes the second where the hardware
             multiplies bfloat16 natively and a trial of a second or two showed that it is faster.
             The recipe of a run has the choice.
-        jit_compile: whether XLA compiles the train step. On a CPU that halves the step of a narrow
-            model and costs ten seconds at the start; None leaves the choice to Keras, which
-            compiles on accelerators.
+        jit_compile: whether XLA compiles the train step as a whole. On a CPU that costs about ten
+            seconds at the start, and pays for models that are so small that the loops of
+            `keras_vit.layers.fused` leave them out: a step of `cifar10_seed` takes 1.3 times as
+            long with it (benchmarks/README.md). None leaves the choice to Keras, which compiles on
+            accelerators.
         skip_bad_updates: leaves out (and counts) updates with a gradient that is NaN or infinite;
             the run ends after 100 of them in a row. Without, it ends at the first loss that is not
             finite.
