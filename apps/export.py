@@ -5,6 +5,7 @@ examples:
   keras-vit export runs/photos-1 --format litert --out phone/
   keras-vit export runs/photos-1 --format litert --quantize auto --out phone/ --check new_photos/
   keras-vit export runs/photos-1 --format saved_model,onnx --out server/
+  keras-vit export runs/photos-1 --format litert --merge 0.3 --out fast/
 
 A file takes the sizes, statistics and labels of the model with it; images of another size have to
 be resized before (`keras-vit predict FILE` does). Modes of --quantize:
@@ -14,7 +15,11 @@ be resized before (`keras-vit predict FILE` does). Modes of --quantize:
   static_int8   the same with fixed ranges from 256 training images (extra `quantize`)
   int8_io       integers only, input and output too, for accelerators; slow on a CPU
   auto          the smallest of the first four that loses at most --max_drop and is not slower
-With any of them --out also gets quantization.json, what each mode costs and gains.
+--merge SHARE merges patches whose keys are alike (ToMe, arXiv 2210.09461), the same number in every
+block but the last, so that the MLPs of the blocks meet fewer patches by this share; at most 0.5.
+Not with rotary positions, a relative position bias, int8_io or --attention.
+With any of them --out also gets quantization.json, what each file costs and gains. A file that
+loses more than --max_drop is rejected.
 
 Exit code 1: an export disagrees; its file is kept as *.rejected.
 """
@@ -36,10 +41,17 @@ def add_flags(parser):
         "--quantize", default="none", help="mode of LiteRT and ONNX files, see below"
     )
     parser.add_argument(
+        "--merge",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="patches that the blocks compute less, 0 to 0.5, see below; default: 0",
+    )
+    parser.add_argument(
         "--max_drop",
         type=float,
         default=0.5,
-        help="top-1 that quantisation may cost, in points of 100; default: 0.5",
+        help="top-1 that quantisation or merging may cost, in points of 100; default: 0.5",
     )
     parser.add_argument(
         "--input",
@@ -61,12 +73,17 @@ def add_flags(parser):
 
 
 def main(args) -> int:
+    from keras_vit.export.merging import check_merge
+
+    check_merge(args.merge, args.quantize, args.attention)
     import_keras()
     from keras_vit.deploy import ExportOptions, export_run
     from keras_vit.reports import export_table, quantization_table
 
     batch = None if args.batch == "dynamic" else 1
-    options = ExportOptions(args.quantize, args.input, batch, args.attention, args.max_drop)
+    options = ExportOptions(
+        args.quantize, args.input, batch, args.attention, args.max_drop, args.merge
+    )
     formats = args.format.split(",")
     report = export_run(args.model, args.out, formats, args.check, args.data_dir, options)
     print(export_table(report))

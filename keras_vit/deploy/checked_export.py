@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_vit.deploy.comparison import Agreement
 from keras_vit.errors import UserError, unknown
+from keras_vit.export.merging import check_merge
 from keras_vit.export.quantization import AUTO, MODES, MODES_OF
 from keras_vit.run_folder import EXPORT_NAMES
 
@@ -26,7 +27,9 @@ class ExportOptions:
         input_dtype: "float32" or "uint8", of LiteRT and ONNX files.
         batch: images in a batch of a LiteRT file, None for any number.
         attention: whether LiteRT and ONNX files have the last block's attention as second output.
-        max_drop: top-1 that a quantised file may lose, in points of 100.
+        max_drop: top-1 that a quantised or merging file may lose, in points of 100.
+        merge: how many patches the blocks compute less, because those that are alike are merged
+            (`keras_vit.export.merging`), as a share; 0 merges none.
     """
 
     quantize: str = "none"
@@ -34,6 +37,7 @@ class ExportOptions:
     batch: int | None = 1
     attention: bool = False
     max_drop: float = 0.5
+    merge: float = 0.0
 
     def modes(self, format: str) -> tuple[str, ...]:
         """Modes to try for a format, the first that is good enough being the one to keep.
@@ -55,6 +59,11 @@ class ExportOptions:
         return (self.quantize,)
 
     @property
+    def lossy(self) -> bool:
+        """Whether files are asked for that do not compute quite what the model does."""
+        return self.quantize != "none" or self.merge > 0
+
+    @property
     def whole_pixels(self) -> bool:
         """Whether a file takes integers."""
         return self.input_dtype == "uint8" or self.quantize == "int8_io"
@@ -72,6 +81,7 @@ class CheckedExport:
     Attributes:
         format: a key of `EXPORT_NAMES`.
         mode: how it is quantised.
+        merge: how many patches its blocks compute less by merging, as a share.
         path: where it lies: with its own name only once it is kept or rejected.
         wanted: whether it was asked for, and is not just what others are compared with.
         refused: why it could not be written or opened, or None. Then nothing below is filled in.
@@ -91,6 +101,7 @@ class CheckedExport:
     format: str
     mode: str
     path: Path
+    merge: float = 0.0
     wanted: bool = True
     refused: str | None = None
     logits: np.ndarray | None = None
@@ -107,13 +118,19 @@ class CheckedExport:
 
     @property
     def name(self) -> str:
-        """The format, and the mode where there is one."""
-        return self.format if self.mode == "none" else f"{self.format} {self.mode}"
+        """The format, and what makes it differ from the model."""
+        mode = "" if self.mode == "none" else f" {self.mode}"
+        return f"{self.format}{mode}" + (f" merge {self.merge:g}" if self.merge else "")
 
     @property
     def quantized(self) -> bool:
         """Whether its numbers have fewer bits than those of the model."""
         return self.mode != "none"
+
+    @property
+    def lossy(self) -> bool:
+        """Whether it does not compute quite what the model does."""
+        return self.quantized or self.merge > 0
 
     @property
     def runs(self) -> bool:
@@ -124,9 +141,9 @@ class CheckedExport:
         """With one more thing that speaks against it; the first is the one that is told."""
         return dataclasses.replace(self, problem=self.problem or problem)
 
-    def slower_than(self, float32: "CheckedExport") -> bool:
-        """Whether it takes longer than the float32 file of its format, noise allowed for."""
-        return self.ms_per_image > SLOWER * float32.ms_per_image
+    def slower_than(self, plain: "CheckedExport") -> bool:
+        """Whether it takes longer than the plain file of its format, noise allowed for."""
+        return self.ms_per_image > SLOWER * plain.ms_per_image
 
     def to_report(self) -> dict[str, Any]:
         """Its entry under `exports` of `report.json`."""
@@ -134,6 +151,7 @@ class CheckedExport:
             "format": self.format,
             "path": self.path.name,
             "quantize": self.mode,
+            **self._merging(),
             **self._score(),
             "agreement": self.agreement.agreement,
             "max_abs_diff": self.agreement.max_abs_diff,
@@ -146,20 +164,21 @@ class CheckedExport:
             del found["max_abs_diff"]  # JSON has no infinity
         return found if self.problem is None else {**found, "problem": self.problem}
 
-    def to_card(self, float32: "CheckedExport") -> dict[str, Any]:
-        """Its row of the quantisation card: what its mode costs and gains.
+    def to_card(self, plain: "CheckedExport") -> dict[str, Any]:
+        """Its row of the quantisation card: what mode and merging cost and gain.
 
         Args:
-            float32: the file of the same format that is not quantised.
+            plain: the file of the same format that is not quantised and merges nothing.
 
         Returns:
-            `format`, `quantize` and `notes`; and, of a file that runs, `bytes` and `ms_per_image`,
-            both also as `size_ratio` and `latency_ratio` to float32; `top1` or `map`, None without
-            labels; `drop` in points; `agreement`, 0 to 1; `logit_sqnr` in dB, None without any
-            error; and for LiteRT `worst_layers`, `gpu` and of float files `float16`.
+            `format`, `quantize`, with merging `merge`, and `notes`; and, of a file that runs,
+            `bytes` and `ms_per_image`, both also as `size_ratio` and `latency_ratio` to the plain
+            file; `top1` or `map`, None without labels; `drop` in points; `agreement`, 0 to 1;
+            `logit_sqnr` in dB, None without any error; and for LiteRT `worst_layers`, `gpu` and of
+            float files `float16`.
         """
-        row: dict[str, Any] = {"format": self.format, "quantize": self.mode}
-        row["notes"] = self._remarks(float32)
+        row: dict[str, Any] = {"format": self.format, "quantize": self.mode, **self._merging()}
+        row["notes"] = self._remarks(plain)
         if not self.runs:
             return row
         row |= {
@@ -170,8 +189,8 @@ class CheckedExport:
             "ms_per_image": self.ms_per_image,
             **self._notes(),
             "logit_sqnr": _decibels(self.logit_sqnr),
-            "size_ratio": self.bytes / float32.bytes,
-            "latency_ratio": self.ms_per_image / float32.ms_per_image,
+            "size_ratio": self.bytes / plain.bytes,
+            "latency_ratio": self.ms_per_image / plain.ms_per_image,
         }
         if self.worst_layers is not None:
             row["worst_layers"] = {k: _decibels(v) for k, v in self.worst_layers.items()}
@@ -180,26 +199,30 @@ class CheckedExport:
     def _score(self) -> dict[str, float | None]:
         return {name: self.scores[name] for name in ("top1", "map") if name in self.scores}
 
+    def _merging(self) -> dict[str, float]:
+        return {"merge": self.merge} if self.merge else {}
+
     def _notes(self) -> dict[str, str]:
         notes = {"gpu": self.gpu, "float16": self.float16}
         return {name: note for name, note in notes.items() if note is not None}
 
-    def _remarks(self, float32: "CheckedExport") -> list[str]:
+    def _remarks(self, plain: "CheckedExport") -> list[str]:
         if not self.runs:
             return [f"refused: {self.refused}"]
         rejected = [f"rejected: {self.problem}"] if self.problem is not None else []
-        return rejected + ["slower than float32"] * self.slower_than(float32)
+        return rejected + ["slower than float32"] * self.slower_than(plain)
 
 
 def plan_exports(
     formats: Sequence[str], options: ExportOptions, scratch: Path
 ) -> list[CheckedExport]:
-    """The files to write, for each format those to choose from and then float32.
+    """The files to write, for each format those to choose from and then the plain one.
 
     Raises:
-        UserError: for a format or a mode that does not exist, and a mode that none of the formats
-            has.
+        UserError: for a format or a mode that does not exist, a mode that none of the formats has,
+            and for what does not go with merging.
     """
+    check_merge(options.merge, options.quantize, options.attention)
     if options.quantize != "none" and set(formats) == {"saved_model"}:
         raise UserError(
             f"--quantize {options.quantize}: a SavedModel is always float32. Add litert or onnx to "
@@ -209,26 +232,27 @@ def plan_exports(
     for format in formats:
         if format not in EXPORT_NAMES:
             raise unknown("format", format, EXPORT_NAMES)
-        modes = options.modes(format)
-        for mode in dict.fromkeys((*modes, "none")):
-            path = scratch / mode / EXPORT_NAMES[format]
-            planned.append(CheckedExport(format, mode, path, wanted=mode in modes))
+        wanted = [(mode, options.merge) for mode in options.modes(format)]
+        for mode, merge in dict.fromkeys((*wanted, ("none", 0.0))):
+            path = scratch / mode / f"merge-{merge:g}" / EXPORT_NAMES[format]
+            chosen = (mode, merge) in wanted
+            planned.append(CheckedExport(format, mode, path, merge, wanted=chosen))
     return planned
 
 
 def choose(exports: Sequence[CheckedExport], format: str, options: ExportOptions) -> CheckedExport:
     """The file of a format to hand over; `problem` says whether as a good one or a rejected one."""
-    float32 = float32_of(exports, format)
+    plain = plain_of(exports, format)
     wanted = [e for e in exports if e.format == format and e.wanted and e.runs]
     too_slow = options.quantize == "auto"
-    good = [e for e in wanted if e.problem is None and not (too_slow and e.slower_than(float32))]
+    good = [e for e in wanted if e.problem is None and not (too_slow and e.slower_than(plain))]
     # "auto" tries the smallest first, and ends with float32.
     return good[0] if good else wanted[-1]
 
 
-def float32_of(exports: Sequence[CheckedExport], format: str) -> CheckedExport:
-    """The file of a format that is not quantised, which is always planned."""
-    return next(e for e in exports if e.format == format and not e.quantized)
+def plain_of(exports: Sequence[CheckedExport], format: str) -> CheckedExport:
+    """The file of a format that computes what the model does, which is always planned."""
+    return next(e for e in exports if e.format == format and not e.lossy)
 
 
 def _decibels(value: float) -> float | None:

@@ -184,13 +184,13 @@ def _logits_problem(
     images: CheckImages,
     options: ExportOptions,
 ) -> str | None:
-    """What the logits of a file say against it: with fewer bits, only what they cost."""
+    """What the logits of a file say against it: with fewer bits or patches, only what they cost."""
     agreement = export.agreement
-    if not (agreement.finite if export.quantized else agreement.ok):
+    if not (agreement.finite if export.lossy else agreement.ok):
         return where_they_differ(
             agreement, reference.logits, export.logits, metadata, images.name_of
         )
-    if export.quantized and export.drop > options.max_drop:
+    if export.lossy and export.drop > options.max_drop:
         return f"top-1 falls by {export.drop:.2f} points (limit {options.max_drop:g})"
     return None
 
@@ -198,7 +198,7 @@ def _logits_problem(
 def _batch_problem(export: CheckedExport, run: Runner, reference: Reference) -> str | None:
     for size in _BATCHES:
         logits = run(reference.images[:size])
-        if not same_logits(export.logits[:size], logits, export.quantized):
+        if not same_logits(export.logits[:size], logits, export.lossy):
             return f"a batch of {size} gives other logits"
     return None
 
@@ -213,6 +213,6 @@ def _run_in_new_process(
         logits = runners.in_new_process(export.path, images)
     here = export.logits[: len(images)]
     expected = np.concatenate([here[:1], here])  # the first image alone, and then all
-    if same_logits(expected, logits, export.quantized):
+    if same_logits(expected, logits, export.lossy):
         return export
     return export.against("a new process gives other logits")

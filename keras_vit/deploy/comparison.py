@@ -82,15 +82,16 @@ def compare(
     )
 
 
-def same_logits(first: np.ndarray, again: np.ndarray, quantized: bool) -> bool:
+def same_logits(first: np.ndarray, again: np.ndarray, lossy: bool) -> bool:
     """Whether a file has given the same logits twice, in another way each time.
 
     Args:
         first, again: float `(n, classes)`.
-        quantized: whether the file is: the scales of quantised activations may depend on the batch
-            and on the device.
+        lossy: whether the file is quantised or merges tokens: the scales of quantised activations
+            may depend on the batch and on the device, and which of two patches that are equally
+            alike is merged on the rounding there.
     """
-    if not quantized:
+    if not lossy:
         return compare(first, again).ok
     return bool(np.isfinite(again).all()) and signal_to_noise(first, again) > _SAME_DECIBELS
 

@@ -15,7 +15,7 @@ from keras_vit.deploy.checked_export import (
     CheckedExport,
     ExportOptions,
     choose,
-    float32_of,
+    plain_of,
     plan_exports,
 )
 from keras_vit.deploy.checking import Runners, check
@@ -63,9 +63,9 @@ def export_model(
         `ms_per_image`; and `exports`, a list with one entry for each format. An export that
         disagrees has `ok` false and `problem`, and its file is named `*.rejected`. Of LiteRT files
         `gpu` says what this machine's GPU made of them, and `float16` what float16 does, which
-        phones' GPUs compute in. Paths are names of files. With quantisation also `quantization`,
-        one entry for each mode and format, see `CheckedExport.to_card`; `kept` says of which modes
-        there is a file now.
+        phones' GPUs compute in. Paths are names of files. With quantisation or merging also
+        `quantization`, one entry for each file that was written, see `CheckedExport.to_card`;
+        `kept` says which of them there is now.
     """
     return export_answered(original, folder, images, formats, options, runners)[0]
 
@@ -81,6 +81,7 @@ def export_answered(
     """What `export_model` returns, and the logits of the model, float32 `(n, classes)`."""
     _check_nothing_is_there(folder, formats)
     folder.mkdir(parents=True, exist_ok=True)
+    original.folded.merging(options.merge)  # of another model than it goes with, said at once
     with tempfile.TemporaryDirectory(dir=folder, prefix=".checking-") as scratch:
         planned = plan_exports(formats, options, Path(scratch))
         print("exporting, and running each export on the same images", file=sys.stderr)
@@ -89,7 +90,7 @@ def export_answered(
             for export in planned
         ]
         reference, exports = check(original, written, images, options, runners)
-        if options.quantize != "none":
+        if options.lossy:
             exports = _timed_in_turns(exports, original.metadata, runners)
             exports = _with_worst_layers(exports, original.folded, reference, options)
         chosen = [_hand_over(choose(exports, format, options), folder) for format in formats]
@@ -108,7 +109,9 @@ def write(
     Raises:
         UserError: when there is no other mode to choose.
     """
-    metadata = dataclasses.replace(metadata, flops=folded.config.forward_flops())
+    folded = folded.merging(export.merge)
+    flops = folded.config.forward_flops()
+    metadata = dataclasses.replace(metadata, flops=flops, merge=export.merge)
     path = export.path
     form: dict[str, Any] = {"input_dtype": options.input_dtype, "attention": options.attention}
     form["quantize"] = export.mode
@@ -164,8 +167,10 @@ def _with_worst_layers(
     def compared(export: CheckedExport) -> CheckedExport:
         if not (export.format == "litert" and export.runs and export.quantized):
             return export
-        float32 = float32_of(exports, "litert")
-        found = layer_signal_to_noise(float32.path, export.path, layers, images)
+        if export.merge:  # other tokens, which have no counterparts
+            return export
+        plain = plain_of(exports, "litert")
+        found = layer_signal_to_noise(plain.path, export.path, layers, images)
         worst = sorted(found.items(), key=lambda item: item[1])[:_WORST_LAYERS]
         return dataclasses.replace(export, worst_layers=dict(worst))
 
@@ -209,11 +214,11 @@ def _report(
         },
         "exports": [export.to_report() for export in chosen],
     }
-    if options.quantize != "none":
+    if options.lossy:
         kept = {export.name for export in chosen if export.problem is None}
         report["quantization"] = [
-            {**export.to_card(float32_of(exports, export.format)), "kept": export.name in kept}
+            {**export.to_card(plain_of(exports, export.format)), "kept": export.name in kept}
             for export in exports
-            if export.format != "saved_model"
+            if export.format != "saved_model" or options.merge
         ]
     return report

@@ -16,6 +16,7 @@ from keras_vit.deploy.exporting import export_model
 from keras_vit.deploy.original import CheckImages, Original
 from keras_vit.errors import UserError
 from keras_vit.export import Metadata
+from keras_vit.export.merging import check_merge
 from keras_vit.export.quantization import MODES
 from keras_vit.export.runner import keras_runner
 from keras_vit.files import write_text
@@ -44,7 +45,7 @@ def export_run(
 
     Args:
         target: a run folder, or a `.keras` file, in one or alone.
-        out: folder for the files, and for `quantization.json` with quantisation.
+        out: folder for the files, and for `quantization.json` with quantisation or merging.
         formats: keys of `EXPORT_NAMES`.
         check: labelled images to run the exports on (see `keras_vit.data.load`); None is the run's
             own test split. A model without a run is then checked on noise.
@@ -53,6 +54,7 @@ def export_run(
         runners: how the files are run.
     """
     _check_outside_runs(Path(out))
+    check_merge(options.merge, options.quantize, options.attention)
     file = ModelFile.find(target)
     model = file.load()
     metadata = file.numbered(model) if file.run is None else file.metadata()

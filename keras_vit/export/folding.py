@@ -34,6 +34,7 @@ from keras_vit.export.folding_stem import folded_stem
 from keras_vit.export.folding_tokens import folded_tokens
 from keras_vit.export.forward import is_short
 from keras_vit.export.inner_scales import inner_scaled
+from keras_vit.export.merging import patches_after
 from keras_vit.export.residual import (
     embedding_scale,
     pictures,
@@ -54,12 +55,27 @@ class Folded:
         weights: float32 arrays; `NAME/kernel` is `(incoming, outgoing)`, `NAME/bias` `(outgoing,)`.
             `residual/epsilon`, `()`, belongs to the norms that read the residual stream.
         residual_scale: the power of two that the residual stream is multiplied by, at most 1.
+        merge: how many patches the blocks compute less by merging, as a share; 0 for none.
     """
 
     name: str
     config: ViTConfig
     weights: dict[str, np.ndarray]
     residual_scale: float
+    merge: float = 0.0
+
+    def merging(self, merge: float) -> "Folded":
+        """The same weights for a graph that merges patches that are alike.
+
+        Args:
+            merge: how many patches the blocks compute less, as a share
+                (`keras_vit.export.merging`); 0 merges none.
+
+        Raises:
+            UserError: for a share out of bounds, and for a model that merging does not go with.
+        """
+        patches_after(self.config, merge)
+        return dataclasses.replace(self, merge=merge)
 
     @property
     def nbytes(self) -> int:

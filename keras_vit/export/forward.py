@@ -9,14 +9,18 @@ possible: then every dense layer is one operator in every format, also with a dy
 """
 
 from keras_vit.config import ViTConfig
-from keras_vit.export.forward_block import block, short_block
+from keras_vit.export.forward_block import block, last_block, short_block
+from keras_vit.export.forward_merge import Tokens
 from keras_vit.export.forward_parts import affine, normalized, without_mean
 from keras_vit.export.forward_pool import pooled
 from keras_vit.export.forward_stem import stem
+from keras_vit.export.merging import patches_after
 from keras_vit.export.residual import loses_mean, tokens_lose_mean
 
 
-def forward(ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits",)) -> dict:
+def forward(
+    ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits",), merge: float = 0.0
+) -> dict:
     """Builds the graph.
 
     Args:
@@ -28,24 +32,29 @@ def forward(ops, config: ViTConfig, pixels, outputs: tuple[str, ...] = ("logits"
             * "logits": `(batch, classes)`; the representation for a model without a head;
             * "features": the representation, `(batch, D)`, twice that of "token_and_average", or
               `(batch, representation_size)` after the tanh layer;
-            * "attention": weights of the last block, `(batch, heads, tokens, tokens)`.
+            * "attention": weights of the last block, `(batch, heads, tokens, tokens)`; of merged
+              tokens with `merge`.
+        merge: how many patches the blocks compute less by merging those that are alike, as a share
+            (`keras_vit.export.merging`); 0 computes what the model does.
 
     Returns:
         A dictionary of the outputs that were asked for.
     """
-    x = _tokens(ops, config, pixels)  # (B * T, D)
-    found = {}
-    for i in range(config.depth):
-        name, last = f"block_{i:02d}", i == config.depth - 1
-        # After the last attention only the class token (and the distillation token) is read.
-        kept = _tokens_read(config) if last else config.num_tokens
-        if last and is_short(config, "attention" in outputs):
-            x = short_block(ops, config, x, name, kept)
-            continue
-        x, attention = block(ops, config, x, name, kept, last and "attention" in outputs)
-    if "attention" in outputs:
-        found["attention"] = attention
-    x = pooled(ops, config, x, _tokens_read(config))
+    tokens = Tokens(_tokens(ops, config, pixels), config.num_tokens)  # (B * T, D)
+    *patches, _ = patches_after(config, merge)
+    for i, left in enumerate(patches):
+        tokens = block(ops, config, tokens, f"block_{i:02d}", left)
+    name, found = f"block_{config.depth - 1:02d}", {}
+    # After the last attention only the class token (and the distillation token) is read.
+    kept = 1 + config.distillation_token if config.pool == "token" else tokens.count
+    if is_short(config, "attention" in outputs):
+        x = short_block(ops, config, tokens, name, kept)
+    else:
+        all_attention = "attention" in outputs
+        x, attention = last_block(ops, config, tokens, name, kept, all_attention)
+        if all_attention:
+            found["attention"] = attention
+    x = pooled(ops, config, Tokens(x, kept, tokens.sizes))
     if config.representation_size:
         with ops.scope("pre_logits"):
             x = ops.tanh(ops.dense(x, "pre_logits"))
@@ -66,10 +75,6 @@ def is_short(config: ViTConfig, attention: bool) -> bool:
     """
     keys_are_a_product = not config.qk_norm and config.rotary == "none"
     return config.pool == "token" and keys_are_a_product and not attention
-
-
-def _tokens_read(config: ViTConfig) -> int:
-    return 1 + config.distillation_token if config.pool == "token" else config.num_tokens
 
 
 def _tokens(ops, config: ViTConfig, pixels):

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A Transformer block of the exported graph; see `keras_vit.export.forward`."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_vit.config import ViTConfig
+from keras_vit.export.forward_merge import Tokens, log_sizes, merged
 from keras_vit.export.forward_parts import (
     affine,
     inner_normalized,
@@ -13,13 +16,32 @@ from keras_vit.export.forward_parts import (
 )
 
 
-def block(ops, config: ViTConfig, x, name: str, kept: int, all_attention: bool):
-    """Equations 2 and 3 of arXiv 2010.11929, for the first `kept` tokens.
+def block(ops, config: ViTConfig, tokens: Tokens, name: str, patches: int):
+    """Equations 2 and 3 of arXiv 2010.11929, with merging between the two.
 
     Args:
         ops: see `keras_vit.export.forward`.
         config: the model's configuration.
-        x: tokens, `(batch * tokens, D)`.
+        tokens: all there are.
+        name: of the block.
+        patches: how many of them are left after the attention.
+    """
+    with ops.scope(name):
+        y, _, keys = _attend(ops, config, tokens, name, tokens.count, False)
+        x = ops.add(tokens.rows, _attention_end(ops, config, y, name))
+        tokens = dataclasses.replace(tokens, rows=x)
+        tokens = merged(ops, config, tokens, keys, patches)
+        x = ops.add(tokens.rows, _mlp_branch(ops, config, tokens.rows, name))
+        return dataclasses.replace(tokens, rows=x)
+
+
+def last_block(ops, config: ViTConfig, tokens: Tokens, name: str, kept: int, all_attention: bool):
+    """The same without merging, for the first `kept` tokens.
+
+    Args:
+        ops: see `keras_vit.export.forward`.
+        config: the model's configuration.
+        tokens: all there are.
         name: of the block.
         kept: tokens that are read after it: all, or those before the patches.
         all_attention: whether the attention of the others is wanted all the same.
@@ -28,25 +50,27 @@ def block(ops, config: ViTConfig, x, name: str, kept: int, all_attention: bool):
         Tokens, `(batch * kept, D)`, and the attention, `(batch, heads, tokens or kept, tokens)`.
     """
     with ops.scope(name):
-        y, attention = _attend(ops, config, _entry(ops, config, x), name, kept, all_attention)
-        if kept < config.num_tokens:
-            x = _first_tokens(ops, config, x, kept)
+        x, count = tokens.rows, tokens.count
+        y, attention, _ = _attend(ops, config, tokens, name, kept, all_attention)
+        if kept < count:
+            x = ops.reshape(x, (-1, count, config.width))
+            x = ops.reshape(ops.first(x, kept, axis=1), (-1, config.width))
         x = ops.add(x, _attention_end(ops, config, y, name))
         return ops.add(x, _mlp_branch(ops, config, x, name)), attention
 
 
-def short_block(ops, config: ViTConfig, x, name: str, kept: int):
+def short_block(ops, config: ViTConfig, tokens: Tokens, name: str, kept: int):
     """The last block for the tokens that are read, which needs no keys and values of the others.
 
     With scores (q W_K^T) x^T instead of q (x W_K)^T, and (A x) W_V instead of A (x W_V), both
     matrices meet a row for each head instead of one for each token. Softmax does not see the bias
     of the keys. Keys that are normalised or turned are no product, and have to be computed.
     """
-    tokens, heads, width = config.num_tokens, config.num_heads, config.width
+    count, heads, width = tokens.count, config.num_heads, config.width
     query, key, value = (slice(i * width, (i + 1) * width) for i in range(3))
     qkv = f"{name}/qkv"
     with ops.scope(name):
-        x = ops.reshape(x, (-1, tokens, width))
+        x = ops.reshape(tokens.rows, (-1, count, width))
         y = _entry(ops, config, x)
         x = ops.reshape(ops.first(x, kept, axis=1), (-1, width))
         rows = ops.reshape(ops.first(y, kept, axis=1), (-1, width))
@@ -57,8 +81,10 @@ def short_block(ops, config: ViTConfig, x, name: str, kept: int):
         scores = ops.matmul(rows, ops.transpose(y, (0, 2, 1)))  # (B, kept * heads, T)
         if config.relative_position_bias:
             bias = ops.transpose(_relative(ops, name, kept), (0, 2, 1, 3))  # (1, kept, heads, T)
-            scores = ops.add(ops.reshape(scores, (-1, kept, heads, tokens)), bias)
-            scores = ops.reshape(scores, (-1, kept * heads, tokens))
+            scores = ops.add(ops.reshape(scores, (-1, kept, heads, count)), bias)
+            scores = ops.reshape(scores, (-1, kept * heads, count))
+        if tokens.sizes is not None:
+            scores = ops.add(scores, log_sizes(ops, tokens, rank=3))
         rows = ops.reshape(ops.matmul(ops.softmax(scores), y), (-1, width))  # (B * kept * heads, D)
         rows = of_own_head(ops, heads, width, ops.dense(rows, qkv, value))
         x = ops.add(x, _attention_end(ops, config, rows, name))
@@ -99,23 +125,26 @@ def _end(ops, config: ViTConfig, y, name: str):
     return affine(ops, normalized(ops, y, ops.weight(f"{name}/epsilon")), name)
 
 
-def _attend(ops, config: ViTConfig, x, name: str, kept: int, all_attention: bool):
-    """The joined heads of the first `kept` tokens, `(B * kept, D)`, and the attention."""
-    tokens, heads = config.num_tokens, config.num_heads
-    y = ops.reshape(ops.dense(x, f"{name}/qkv"), (-1, tokens, 3 * heads, config.head_dim))
+def _attend(ops, config: ViTConfig, tokens: Tokens, name: str, kept: int, all_attention: bool):
+    """The joined heads of the first `kept` tokens, `(B * kept, D)`, the attention and the keys."""
+    count, heads = tokens.count, config.num_heads
+    y = ops.dense(_entry(ops, config, tokens.rows), f"{name}/qkv")
+    y = ops.reshape(y, (-1, count, 3 * heads, config.head_dim))
     y = ops.transpose(y, (0, 2, 1, 3))  # (B, 3 * heads, T, head_dim)
     query, key, value = ops.split(y, 3, axis=1)
-    rows = tokens if all_attention else kept
-    if rows < tokens:
+    rows = count if all_attention else kept
+    if rows < count:
         query = ops.first(query, rows, axis=2)
-    query, key = _positioned(ops, config, query, key, name, turn_queries=rows == tokens)
+    query, key = _positioned(ops, config, query, key, name, turn_queries=rows == count)
     scores = ops.matmul(query, key, transpose_b=True)  # (B, heads, rows, T)
     if config.relative_position_bias:
         scores = ops.add(scores, _relative(ops, name, rows))
+    if tokens.sizes is not None:
+        scores = ops.add(scores, log_sizes(ops, tokens, rank=4))
     attention = ops.softmax(scores)
     chosen = ops.first(attention, kept, axis=2) if kept < rows else attention
     y = ops.transpose(ops.matmul(chosen, value), (0, 2, 1, 3))
-    return ops.reshape(y, (-1, config.width)), attention
+    return ops.reshape(y, (-1, config.width)), attention, key
 
 
 def _positioned(ops, config: ViTConfig, query, key, name: str, turn_queries: bool):
@@ -150,8 +179,3 @@ def _relative(ops, name: str, rows: int):
     name = f"{name}/relative_position_bias"
     bias = ops.weight(name)
     return ops.first(bias, rows, axis=2) if rows < ops.weight_shape(name)[2] else bias
-
-
-def _first_tokens(ops, config: ViTConfig, x, kept: int):
-    x = ops.reshape(x, (-1, config.num_tokens, config.width))
-    return ops.reshape(ops.first(x, kept, axis=1), (-1, config.width))

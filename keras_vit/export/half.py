@@ -27,7 +27,7 @@ def half_logits(folded: Folded, images: np.ndarray) -> np.ndarray | None:
     if folded.config.resnet_stages is not None:
         return None
     with np.errstate(all="ignore"):  # what overflows is the answer
-        found = forward(HalfOps(folded.weights), folded.config, _half(images))
+        found = forward(HalfOps(folded.weights), folded.config, _half(images), merge=folded.merge)
     return found["logits"].astype("float32")
 
 

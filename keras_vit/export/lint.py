@@ -18,9 +18,9 @@ from keras_vit.export.graph import Graph, Operator, Tensor, read_graph
 # What the exported graphs are made of; each of them has been compared on the GPU path.
 _CHECKED = {
     *("ADD", "BATCH_MATMUL", "CAST", "CONCATENATION", "CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED"),
-    *("GELU", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "PAD", "QUANTIZE", "RELU", "RESHAPE"),
-    *("RSQRT", "SLICE", "SOFTMAX", "SPLIT", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM"),
-    *("TANH", "TRANSPOSE"),
+    *("GELU", "LOG", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "PAD", "QUANTIZE", "REDUCE_MAX"),
+    *("RELU", "RELU6", "RESHAPE", "RSQRT", "SLICE", "SOFTMAX", "SPLIT", "SQUARED_DIFFERENCE"),
+    *("STRIDED_SLICE", "SUB", "SUM", "TANH", "TRANSPOSE"),
     *("SHAPE", "PACK"),  # of a dynamic batch; a GPU then refuses the whole file
 }
 _ELEMENTWISE = {"ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"}

@@ -12,6 +12,7 @@ from keras_vit.errors import UserError, unknown
 from keras_vit.export.folding import Folded, folded_weights
 from keras_vit.export.forward import forward
 from keras_vit.export.lint import check_rules
+from keras_vit.export.merging import check_merge
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.quantization import MODES, static_int8
 from keras_vit.files import replacing
@@ -35,7 +36,8 @@ def to_tflite(
     and, on request, `attention` (see `keras_vit.export.forward`).
 
     Args:
-        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it.
+        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it; with token
+            merging `fold(model).merging(share)`.
         path: the `.tflite` file to write.
         metadata: labels and input size, kept inside the file (`unzip -l` lists them).
         quantize: a mode of `keras_vit.export.quantization.MODES`.
@@ -60,9 +62,9 @@ def to_tflite(
         raise unknown("input_dtype", input_dtype, DTYPES)
     if MODES[quantize].calibrated and calibration is None:
         raise UserError(f"quantize={quantize!r} needs real images for calibration.")
-    content = _converted(
-        folded_weights(model), quantize, input_dtype, batch, attention, calibration, path
-    )
+    folded = folded_weights(model)
+    check_merge(folded.merge, quantize, attention)
+    content = _converted(folded, quantize, input_dtype, batch, attention, calibration, path)
     if quantize == "static_int8":
         content = static_int8(content, calibration.astype(input_dtype))
     with replacing(path) as temporary:
@@ -88,7 +90,7 @@ def _converted(folded, quantize, input_dtype, batch, attention, calibration, pat
 
     @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pixels")], autograph=False)
     def serve(pixels):
-        return forward(ops, config, tf.cast(pixels, tf.float32), wanted)
+        return forward(ops, config, tf.cast(pixels, tf.float32), wanted, folded.merge)
 
     # With the module, whose variables the converter can see; from a Keras model it would write a
     # small file without weights that computes NaN.

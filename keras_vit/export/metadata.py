@@ -43,6 +43,8 @@ class Metadata:
         flops: floating-point operations of one image's forward pass in the trained model, two for
             each multiply-add, whatever numbers the file computes with; None where nobody said.
         origins: weights that the model was made of, the oldest first, with their licences.
+        merge: how many patches the file's blocks compute less than the trained model's, because
+            those that are alike are merged, as a share; 0 for none.
     """
 
     name: _Name
@@ -55,6 +57,7 @@ class Metadata:
     origins: Origins = ()
     framing: Literal["box", "shorter_side", "shortest_edge", "squash"] = "box"
     interpolation: Literal["triangle", "bicubic", "lanczos"] = "triangle"
+    merge: Annotated[float, Between(0, 0.5)] = 0.0
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -72,8 +75,9 @@ class Metadata:
     def to_json(self) -> str:
         """The text of `metadata.json`."""
         values = dataclasses.asdict(self)
-        if not self.origins:
-            del values["origins"]
+        for name in ("origins", "merge"):
+            if not values[name]:
+                del values[name]
         return json.dumps(values, indent=2) + "\n"
 
     def answer(self, logits: np.ndarray) -> str:

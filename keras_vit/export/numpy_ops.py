@@ -66,8 +66,14 @@ class NumpyOps:
     def rsqrt(self, x):
         return self.rounded(1 / np.sqrt(x))
 
+    def log(self, x):
+        return self.rounded(np.log(x))
+
     def tanh(self, x):
         return self.rounded(np.tanh(x))
+
+    def relu6(self, x):
+        return np.clip(x, 0, 6)
 
     def softmax(self, x):
         powers = np.exp(x - x.max(axis=-1, keepdims=True))
@@ -84,8 +90,11 @@ class NumpyOps:
     def mean(self, x, axes: tuple[int, ...], keepdims: bool):
         return self.rounded(x.mean(axis=axes, keepdims=keepdims))
 
-    def sum(self, x, axes: tuple[int, ...]):
-        return self.rounded(x.sum(axis=axes))
+    def sum(self, x, axes: tuple[int, ...], keepdims: bool = False):
+        return self.rounded(x.sum(axis=axes, keepdims=keepdims))
+
+    def max(self, x, axis: int):
+        return x.max(axis=axis, keepdims=True)
 
     def first(self, x, count: int, axis: int):
         return np.take(x, range(count), axis)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keras_vit.errors import UserError, not_installed
 from keras_vit.export.folding import Folded, folded_weights
 from keras_vit.export.forward import forward
+from keras_vit.export.merging import check_merge
 from keras_vit.export.metadata import Metadata
 from keras_vit.files import replacing
 
@@ -31,7 +32,8 @@ def to_onnx(
     and, on request, `attention` (see `keras_vit.export.forward`).
 
     Args:
-        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it.
+        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it; with token
+            merging `fold(model).merging(share)`.
         path: the `.onnx` file to write.
         metadata: labels and input size, kept in the file's `metadata_props`.
         quantize: "none", or "dynamic_int8" for ONNX Runtime's dynamic quantisation of the matrices,
@@ -47,6 +49,7 @@ def to_onnx(
     if Path(path).suffix != ".onnx":
         raise UserError(f"{path}: expected a name that ends in .onnx.")
     folded = folded_weights(model)
+    check_merge(folded.merge, quantize, attention)
     if folded.nbytes >= 2**31:
         raise UserError(f"{path}: expected weights below 2 GB, the limit of one ONNX file.")
     proto = _graph(folded, input_dtype, attention)
@@ -69,7 +72,7 @@ def _graph(folded: Folded, input_dtype: str, attention: bool):
     config, ops = folded.config, OnnxOps(folded.weights)
     wanted = ("logits", "attention") if attention else ("logits",)
     pixels = ops.cast_to_float("pixels") if input_dtype == "uint8" else "pixels"
-    for output, value in forward(ops, config, pixels, wanted).items():
+    for output, value in forward(ops, config, pixels, wanted, folded.merge).items():
         ops.name_output(value, output)
     classes = config.num_classes or config.representation_size or config.width
     shapes = {

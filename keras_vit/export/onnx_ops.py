@@ -44,9 +44,8 @@ class OnnxOps:
 
     def constant(self, name: str, array: np.ndarray) -> str:
         if name not in self.initializers:
-            tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
-            # ascontiguousarray turns a scalar into a vector of one, which broadcasts alike.
-            self.initializers[name] = tensor
+            array = np.asarray(array, order="C")
+            self.initializers[name] = numpy_helper.from_array(array, name)
         return name
 
     def number(self, value: float) -> str:
@@ -96,6 +95,12 @@ class OnnxOps:
     def tanh(self, x: str) -> str:
         return self._node("Tanh", x)
 
+    def log(self, x: str) -> str:
+        return self._node("Log", x)
+
+    def relu6(self, x: str) -> str:
+        return self._node("Clip", x, self.number(0.0), self.number(6.0))
+
     def relu(self, x: str) -> str:
         return self._node("Relu", x)
 
@@ -120,8 +125,11 @@ class OnnxOps:
     def mean(self, x: str, axes: tuple[int, ...], keepdims: bool) -> str:
         return self._node("ReduceMean", x, axes=axes, keepdims=int(keepdims))
 
-    def sum(self, x: str, axes: tuple[int, ...]) -> str:
-        return self._node("ReduceSum", x, self._integers(axes), keepdims=0)
+    def sum(self, x: str, axes: tuple[int, ...], keepdims: bool = False) -> str:
+        return self._node("ReduceSum", x, self._integers(axes), keepdims=int(keepdims))
+
+    def max(self, x: str, axis: int) -> str:
+        return self._node("ReduceMax", x, axes=(axis,), keepdims=1)
 
     def first(self, x: str, count: int, axis: int) -> str:
         return self._slice(x, 0, count, axis)

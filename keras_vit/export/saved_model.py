@@ -34,14 +34,15 @@ def to_saved_model(
     * `serving_uint8`: the same from uint8;
     * `features`: `pixels`, float32, to `features`, the representation before the head;
     * `attention`: `pixels`, float32, to `attention`, float32 `(batch, heads, tokens, tokens)`, the
-      weights of the last block;
+      weights of the last block; not of a model that merges tokens;
     * `serve_bytes`, with `read` and labels: `image_bytes`, string `(batch,)`, the contents of
       image files, to the up to five most probable `classes`, string `(batch, k)`, their `scores`,
       0 to 1, and `indices`, int32, and `valid`, bool `(batch,)`. A file that cannot be read has
       `valid` false, scores of 0, empty classes and indices of -1, and leaves the others alone.
 
     Args:
-        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it.
+        model: a model built by `keras_vit.vit`, float32, or what `fold` made of it; with token
+            merging `fold(model).merging(share)`.
         path: the folder to make; it must not exist, or be empty.
         metadata: labels and input size, kept in the folder's `assets.extra`.
         read: turns the bytes of one file into pixels in a TensorFlow graph:
@@ -94,18 +95,20 @@ def _pixel_signatures(module: tf.Module, folded: Folded) -> dict:
         # Without AutoGraph, which would rewrite all of `forward`: nothing there depends on tensors.
         @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pixels")], autograph=False)
         def serve(pixels):
-            return forward(ops, config, tf.cast(pixels, tf.float32), (output,))
+            return forward(ops, config, tf.cast(pixels, tf.float32), (output,), folded.merge)
 
         return serve
 
     logits = signature("logits")
-    return {
+    signatures = {
         "serving_default": logits,
         "serve": logits,
         "serving_uint8": signature("logits", tf.uint8),
         "features": signature("features"),
-        "attention": signature("attention"),
     }
+    if not folded.merge:  # merged patches have no place in the image
+        signatures["attention"] = signature("attention")
+    return signatures
 
 
 def _bytes_signature(module: tf.Module, folded: Folded, metadata: Metadata, read: Callable):
@@ -124,7 +127,7 @@ def _bytes_signature(module: tf.Module, folded: Folded, metadata: Metadata, read
             lambda contents: read(contents, preprocessing),
             preprocessing.shape,
         )
-        logits = forward(ops, config, pixels)["logits"]
+        logits = forward(ops, config, pixels, merge=folded.merge)["logits"]
         scores, indices = tf.math.top_k(probabilities(logits), top_k)
         each = valid[:, None]
         return {

@@ -23,7 +23,9 @@ class TensorFlowOps:
     rsqrt = staticmethod(tf.math.rsqrt)
     softmax = staticmethod(tf.nn.softmax)
     tanh = staticmethod(tf.tanh)
+    log = staticmethod(tf.math.log)
     relu = staticmethod(tf.nn.relu)
+    relu6 = staticmethod(tf.nn.relu6)
     split = staticmethod(tf.split)
     concatenate = staticmethod(tf.concat)
     matmul = staticmethod(tf.matmul)
@@ -69,8 +71,11 @@ class TensorFlowOps:
     def mean(self, x, axes: tuple[int, ...], keepdims: bool):
         return tf.reduce_mean(x, axes, keepdims=keepdims)
 
-    def sum(self, x, axes: tuple[int, ...]):
-        return tf.reduce_sum(x, axes)
+    def sum(self, x, axes: tuple[int, ...], keepdims: bool = False):
+        return tf.reduce_sum(x, axes, keepdims=keepdims)
+
+    def max(self, x, axis: int):
+        return tf.reduce_max(x, axis, keepdims=True)
 
     def first(self, x, count: int, axis: int):
         return _slice(x, axis, 0, count)

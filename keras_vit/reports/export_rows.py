@@ -32,8 +32,9 @@ def export_rows(report: dict) -> list[tuple[str, ...]]:
 
 
 def _name(entry: dict) -> str:
-    mode = entry.get("quantize", "none")
-    return entry["format"] if mode == "none" else f"{entry['format']} {mode}"
+    mode, merge = entry.get("quantize", "none"), entry.get("merge")
+    name = entry["format"] if mode == "none" else f"{entry['format']} {mode}"
+    return f"{name} merge {merge:g}" if merge else name
 
 
 def _percent(share: float) -> str:

@@ -9,7 +9,7 @@ _COLUMNS = ("format", "quantize", "size", "latency", "top-1", "drop", "agrees", 
 
 
 def quantization_table(card: Sequence[dict]) -> str:
-    """What each mode costs and gains; sizes and latencies are ratios to float32.
+    """What each mode, and merging, costs and gains; sizes and latencies are ratios to float32.
 
     Args:
         card: `quantization` of a report; see `keras_vit.deploy.CheckedExport.to_card`.
@@ -25,12 +25,13 @@ def quantization_table(card: Sequence[dict]) -> str:
 
 def _row(row: dict) -> tuple[str, ...]:
     notes = "; ".join([*(["kept"] if row.get("kept") else []), *row["notes"]])
+    mode = row["quantize"] + (f" merge {row['merge']:g}" if "merge" in row else "")
     if "bytes" not in row:
-        return (row["format"], row["quantize"], *["-"] * (len(_COLUMNS) - 3), notes)
+        return (row["format"], mode, *["-"] * (len(_COLUMNS) - 3), notes)
     score = row.get("top1", row.get("map"))
     return (
         row["format"],
-        row["quantize"],
+        mode,
         f"{row['size_ratio']:.2f}x",
         f"{row['latency_ratio']:.2f}x",
         "-" if score is None else f"{score:.2%}",

@@ -83,6 +83,7 @@ def test_help(without_keras, command):
         (["visualize", ".", "--out", "x", "--count", "0"], "--count: expected a whole number of"),
         (["list", "weight"], "unknown list 'weight'. Did you mean weights?"),
         (["export", "."], "the following arguments are required: --out"),
+        (["export", ".", "--out", "x", "--merge", "0.6"], "merge: expected a share above 0, at"),
     ],
 )
 def test_usage_errors_help_and_exit_with_2(without_keras, arguments, message):

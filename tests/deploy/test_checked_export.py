@@ -49,6 +49,26 @@ def test_float32_is_made_to_compare_with(tmp_path):
     assert len({export.path for export in planned}) == 2
 
 
+def test_a_plain_file_is_made_to_compare_what_merges_with(tmp_path):
+    options = ExportOptions(quantize="float16", merge=0.3)
+    planned = plan_exports(["litert"], options, tmp_path)
+    assert [(export.name, export.wanted, export.lossy) for export in planned] == [
+        ("litert float16 merge 0.3", True, True),
+        ("litert", False, False),
+    ]
+    planned = plan_exports(["onnx"], ExportOptions("auto", merge=0.3), tmp_path)
+    assert [export.name for export in planned] == [
+        "onnx dynamic_int8 merge 0.3",
+        "onnx merge 0.3",
+        "onnx",
+    ]
+    assert len({export.path for export in planned}) == 3
+    assert planned[1].merge == 0.3 and not planned[1].quantized
+    for wrong in ({"merge": 0.6}, {"merge": 0.3, "quantize": "int8_io"}, {"merge": -1}):
+        with pytest.raises(UserError, match="merge: "):
+            plan_exports(["litert"], ExportOptions(**wrong), tmp_path)
+
+
 def test_auto_keeps_the_first_that_is_good_and_not_slow():
     float32, small = found(), found("dynamic_int8", ms_per_image=2.1)  # within the noise
     assert choose([small, float32], "litert", AUTO) is small

@@ -51,12 +51,12 @@ def test_answers_of_several_classes():
 
 def test_a_file_gives_the_same_logits_twice():
     logits = np.array([[1.0, -2.0]])
-    assert same_logits(logits, logits + 1e-5, quantized=False)
-    assert not same_logits(logits, logits + 1e-2, quantized=False)
+    assert same_logits(logits, logits + 1e-5, lossy=False)
+    assert not same_logits(logits, logits + 1e-2, lossy=False)
     # Scales of quantised activations may differ; other logits are still found.
-    assert same_logits(logits, logits + 1e-2, quantized=True)
-    assert not same_logits(logits, logits[:, ::-1], quantized=True)
-    assert not same_logits(logits, logits * np.nan, quantized=True)
+    assert same_logits(logits, logits + 1e-2, lossy=True)
+    assert not same_logits(logits, logits[:, ::-1], lossy=True)
+    assert not same_logits(logits, logits * np.nan, lossy=True)
 
 
 def test_where_logits_differ_is_one_sentence():

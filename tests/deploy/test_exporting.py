@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_vit import UserError
-from keras_vit.deploy import ExportOptions, export_model
-from keras_vit.export import open_runner
+from keras_vit import UserError, vit
+from keras_vit.deploy import ExportOptions, Original, export_model
+from keras_vit.export import Metadata, open_runner
 from keras_vit.export.folding import fold
 from keras_vit.export.runner import keras_runner
-from keras_vit.reports import quantization_table
-from tests.deploy.originals import PIXELS, here, images, original_in
+from keras_vit.reports import export_table, quantization_table
+from tests.deploy.originals import METADATA, PIXELS, here, images, original_in
+from tests.models.test_vit import tiny
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,30 @@ def test_a_mode_that_was_asked_for_and_costs_too_much_is_rejected(original, tmp_
     report = export(original, tmp_path, ("onnx",), runners=runners, **options)
     assert report["exports"][0]["path"] == "model.onnx.rejected"
     assert "top-1 falls by" in report["quantization"][0]["notes"][0]
+
+
+def test_merging_is_accepted_by_what_it_costs(original, tmp_path):
+    options = {"labels": keras_runner(original.model)(PIXELS).argmax(axis=1), "merge": 0.3}
+    runners = here(time=timed(1.0))
+    report = export(original, tmp_path / "a", ("onnx",), runners=runners, max_drop=100, **options)
+    (entry,), (row, plain) = report["exports"], report["quantization"]
+    assert entry["ok"] and entry["merge"] == row["merge"] == 0.3 and "merge" not in plain
+    assert entry["max_abs_diff"] > 1e-3 > 1e-4 > 100 - 100 * plain["agreement"]
+    assert row["kept"] and not plain["kept"] and row["drop"] >= plain["drop"] == 0
+    assert Metadata.read(tmp_path / "a" / "model.onnx").merge == 0.3
+    assert "onnx merge 0.3" in export_table({**report, "objective": "classify"})
+    assert "none merge 0.3" in quantization_table(report["quantization"])
+    report = export(original, tmp_path / "b", ("onnx",), runners=runners, max_drop=-1, **options)
+    assert report["exports"][0]["path"] == "model.onnx.rejected"
+    assert "top-1 falls by" in report["exports"][0]["problem"]
+
+
+def test_a_model_that_merging_does_not_go_with_writes_nothing(tmp_path):
+    model = vit(tiny(rotary="axial"))
+    other = Original(model, tmp_path / "model.keras", METADATA)
+    with pytest.raises(UserError, match="merge: does not go with rotary positions"):
+        export(other, tmp_path / "out", merge=0.3)
+    assert not any((tmp_path / "out").iterdir())
 
 
 def test_whole_numbers(original, tmp_path):

@@ -11,7 +11,7 @@ from keras_vit.export.metadata import Metadata
 from keras_vit.origins import Origin
 
 ORIGIN = Origin("mae", "CC-BY-NC-4.0", "https://example.org/terms", "no commercial use")
-GOOD = Metadata("cats", ("cat", "dög"), (8, 9), 3, 0.9, "multi", 12, (ORIGIN,))
+GOOD = Metadata("cats", ("cat", "dög"), (8, 9), 3, 0.9, "multi", 12, (ORIGIN,), merge=0.25)
 
 
 def tflite(path, members, model=b"TFL3" * 10):
@@ -73,6 +73,7 @@ def test_fields_of_a_newer_version_are_left_out():
         ("task", "several"),
         ("task", ["single"]),
         ("flops", "many"),
+        ("merge", 0.6),
     ],
 )
 def test_each_field_is_checked(tmp_path, field, value):
