@@ -81,7 +81,8 @@ def export_answered(
     """What `export_model` returns, and the logits of the model, float32 `(n, classes)`."""
     _check_nothing_is_there(folder, formats)
     folder.mkdir(parents=True, exist_ok=True)
-    original.folded.merging(options.merge)  # of another model than it goes with, said at once
+    if options.merge:
+        original.folded.merging(options.merge)  # of another model than it goes with, said at once
     with tempfile.TemporaryDirectory(dir=folder, prefix=".checking-") as scratch:
         planned = plan_exports(formats, options, Path(scratch))
         print("exporting, and running each export on the same images", file=sys.stderr)
