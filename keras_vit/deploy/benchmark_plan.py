@@ -86,7 +86,7 @@ def plan_benchmark(
         UserError: for a subject that does not exist or that does not go with the rest, a runtime
             whose package is missing, more threads than cores.
     """
-    _check_words("runtime", runtimes, RUNTIMES)
+    _check_words("runtime", runtimes, list(RUNTIMES))
     _check_words("quantize", modes, list(MODES))
     check_numbers(threads, batches)
     found = {subject: _find(subject, image_size) for subject in subjects}
