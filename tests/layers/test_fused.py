@@ -10,7 +10,9 @@ from keras_vit.layers import TransformerBlock, fused
 from keras_vit.models.vit import blocks
 from tests.contracts import randomize, slow_but, to_numpy
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow's steps have such loops"
+)
 
 SHAPE = (3, 5, 16)  # images, tokens, width
 
