@@ -19,7 +19,8 @@ The test split of a run is the one that its split.csv recorded, whatever was add
 Measured on it, the run gets its report.html anew, also one that was interrupted. --html writes a
 page on any other images or file: classes, confusions, the worst mistakes, how far to believe it.
 --probe fits ridge regressions to the features of 1, 5, 10 and 25 training images of each class;
---knn lets the 20 nearest training images vote.
+--knn lets the 20 nearest training images vote. Several processes share the images, as `srun` or
+KERAS_DISTRIBUTION_... name them (docs/distributed.md).
 """
 
 import json
@@ -72,19 +73,26 @@ def main(args) -> int:
     from keras_vit.measuring import measure, measured, probe
     from keras_vit.model_file import ModelFile
     from keras_vit.reports import evaluation_table, probe_table
+    from keras_vit.training.together import Together
 
     use_threads(args)
     _check_page(args)
     model = ModelFile.find(args.model, args.runtime)
     if model.needs_keras:
         import_keras()
+    processes = Together()
     if args.probe or args.knn:
+        processes.check_alone("--probe, --knn")
         result = probe(model, args.data, args.data_dir, args.probe, args.knn)
         return _show(args, result, probe_table)
     if args.labels:
-        result = measure(model, args.data, args.data_dir, args.classes, args.labels, args.unsafe)
-        return _show(args, result, evaluation_table)
-    answered = measured(model, args.data, args.data_dir, args.classes, args.unsafe)
+        how = args.labels, args.unsafe, processes.logits
+        result = measure(model, args.data, args.data_dir, args.classes, *how)
+        return _show(args, result, evaluation_table) if processes.leads else 0
+    how = args.unsafe, processes.logits
+    answered = measured(model, args.data, args.data_dir, args.classes, *how)
+    if not processes.leads:
+        return 0
     _show(args, answered.result, evaluation_table)
     _write_pages(answered, args.html, model.trained_on(args.data))
     return 0

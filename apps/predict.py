@@ -8,7 +8,8 @@ examples:
 
 A .tflite or .onnx file is run without TensorFlow. An image that cannot be read is reported on
 standard error and left out; the exit code is then 1. In CSV, a ' stands before a name
-that a spreadsheet would take for a formula.
+that a spreadsheet would take for a formula. Several processes share the images, as `srun` or
+KERAS_DISTRIBUTION_... name them (docs/distributed.md).
 """
 
 import csv
@@ -51,6 +52,7 @@ def main(args) -> int:
     from keras_vit.model_file import ModelFile
     from keras_vit.predictor import Predictor
     from keras_vit.progress import aside, say, track
+    from keras_vit.training.together import Together
 
     if args.top_k is not None and args.top_k < 1:
         raise UserError(f"--top_k: expected a whole number of at least 1, received {args.top_k}.")
@@ -58,13 +60,17 @@ def main(args) -> int:
     model = ModelFile.find(args.model, args.runtime)
     if model.needs_keras:
         import_keras()
+    processes = Together()
     predictor = Predictor.open(model, args.unsafe)
     paths = find_images(_names_on_stdin() if args.images == ["-"] else args.images)
     metadata = predictor.metadata
     columns = len(metadata.labels) if metadata.task == "multi" else 1
+    predictions = processes.predictions(predictor, paths, args.top_k)
+    if not processes.leads:
+        return 0
     write = _WRITERS[args.format](min(args.top_k or columns, len(metadata.labels)))
     failed = 0
-    for prediction in track(predictor.predict(paths, args.top_k), "predicting", len(paths)):
+    for prediction in track(predictions, "predicting", len(paths)):
         if prediction.error is not None:
             failed += 1
             say(f"keras-vit predict: {prediction.error}")

@@ -9,6 +9,9 @@ Each task has a process that may use one core and another that may use two. Both
 they are timed, then in turns, so that what else the machine does falls on both. The gain is that of
 the medians; cores are CPU time over time by the clock. Wants a quiet machine: where "used" of the
 first row of a task is below 1, other programs had a part of it.
+
+The third row is the most that this machine allows: two processes that share nothing, one on each
+core, do the task twice, at once. Its gain is below 2 where cores share caches, memory or heat.
 """
 
 import argparse
@@ -23,7 +26,7 @@ import time
 from pathlib import Path
 
 IMAGES, SIZE = 96, (500, 375)  # of ImageNet's size; the audit takes them several times over
-COPIES = 5
+COPIES = 20
 TASKS = ("audit", "evaluate", "evaluate litert", "predict onnx", "embed")
 
 
@@ -125,16 +128,14 @@ def _cpu_seconds() -> float:
 class Child:
     """A process that does one task on some cores."""
 
-    def __init__(self, name: str, folder: Path, cores: int):
-        self.cores = cores
-        usable = sorted(os.sched_getaffinity(0))[-cores:]
+    def __init__(self, name: str, folder: Path, cores: list[int]):
         environment = {**os.environ, "KERAS_VIT_PROGRESS": "off", "TF_CPP_MIN_LOG_LEVEL": "3"}
         for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC"):
             environment.pop(variable, None)
         command = [sys.executable, __file__, "--work", name, "--keep", str(folder)]
         self.messages = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            ["taskset", "-c", ",".join(map(str, usable)), *command],
+            ["taskset", "-c", ",".join(map(str, cores)), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.messages,
@@ -150,31 +151,44 @@ class Child:
             self.messages.seek(0)
             sys.exit(self.messages.read())
 
-    def turn(self) -> None:
+    def begin(self) -> None:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
+
+    def finish(self) -> None:
         wall, cpu, self.result = json.loads(self.process.stdout.readline())
         self.walls.append(wall)
         self.shares.append(cpu / wall)
+
+    def used(self) -> float:
+        return statistics.median(self.shares)
 
     def end(self) -> None:
         self.process.communicate()
 
 
 def compare(name: str, folder: Path, turns: int) -> None:
-    """Prints one row for one core and one for two."""
-    children = [Child(name, folder, 1), Child(name, folder, 2)]
-    for child in children:
+    """Prints one row for one core, one for two, and one for two processes on a core each."""
+    first, second = sorted(os.sched_getaffinity(0))[-2:]
+    alone = Child(name, folder, [second])
+    both = Child(name, folder, [first, second])
+    apart = [Child(name, folder, [core]) for core in (first, second)]
+    for child in (alone, both, *apart):
         child.wait()
     for _ in range(turns):
-        for child in children:
-            child.turn()
-    one, two = (statistics.median(child.walls) for child in children)
-    for child, wall in zip(children, (one, two), strict=True):
-        cores = statistics.median(child.shares)
-        print(f"{name:<16}{child.cores:>6}{wall:>9.2f}{cores:>8.2f}", end="")
-        print(f"{one / wall:>7.2f}" if child.cores > 1 else "       ", end="")
-        print(f"  {difference(*(c.result for c in children))}" if child.cores > 1 else "")
+        for together in ([alone], [both], apart):
+            for child in together:
+                child.begin()
+            for child in together:
+                child.finish()
+    one, two = statistics.median(alone.walls), statistics.median(both.walls)
+    slower = statistics.median(map(max, zip(*(child.walls for child in apart), strict=True)))
+    print(f"{name:<16}{'1':>6}{one:>9.2f}{alone.used():>8.2f}")
+    print(f"{name:<16}{'2':>6}{two:>9.2f}{both.used():>8.2f}{one / two:>7.2f}  ", end="")
+    print(difference(alone.result, both.result))
+    used = sum(child.used() for child in apart)
+    print(f"{name:<16}{'1+1':>6}{slower:>9.2f}{used:>8.2f}{2 * one / slower:>7.2f}  done twice")
+    for child in (alone, both, *apart):
         child.end()
 
 

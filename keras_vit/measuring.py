@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from keras_vit.untrusted.reading import read_json
 if TYPE_CHECKING:
     import keras
 
+# The logits of a split, by a model; see `Predictor.logits`.
+Answer = Callable[[Predictor, Split], np.ndarray]
 _BATCH = 64  # images that the features are computed of at a time
 
 
@@ -57,6 +60,7 @@ def measured(
     data_dir: str | None = None,
     classes: str = "names",
     unsafe: bool = False,
+    answer: Answer = Predictor.logits,
 ) -> Measured:
     """Has a model answer, see `measure`."""
     file = ModelFile.find(target)
@@ -67,7 +71,7 @@ def measured(
     else:
         places = class_places(found, classes, len(predictor.metadata.labels))
         split = dataclasses.replace(split, labels=places[split.labels])
-    return Measured(file, predictor, name, split, predictor.logits(split))
+    return Measured(file, predictor, name, split, answer(predictor, split))
 
 
 def measure(
@@ -77,6 +81,7 @@ def measure(
     classes: str = "names",
     labels: str | os.PathLike | None = None,
     unsafe: bool = False,
+    answer: Answer = Predictor.logits,
 ) -> dict:
     """What `keras-vit evaluate` finds.
 
@@ -88,18 +93,19 @@ def measure(
         labels: a ReaL file (see `keras_vit.evaluation.real_labels`), whose labels take the place of
             those of the folders.
         unsafe: see `Predictor.open`.
+        answer: computes the logits, maybe with other processes.
 
     Returns:
         `model`, `data`, and what `Predictor.evaluate` returns; with `labels` instead of that
         `images`, `top1` and `top1_interval` of the images that have labels, and `unlabelled`.
     """
     if labels is None:
-        return measured(target, source, data_dir, classes, unsafe).result
+        return measured(target, source, data_dir, classes, unsafe, answer).result
     file = ModelFile.find(target)
     predictor = Predictor.open(file, unsafe)
     name, _, split = file.test_split(source, data_dir)
     result = {"model": str(predictor.path), "data": name}
-    return result | _measure_real(predictor, split, Path(labels))
+    return result | _measure_real(predictor, split, Path(labels), answer)
 
 
 def probe(
@@ -172,7 +178,7 @@ def _values(features: "keras.Model", metadata: Metadata, split: Split) -> np.nda
     return np.concatenate(parts).astype("float32")
 
 
-def _measure_real(predictor: Predictor, split: Split, path: Path) -> dict:
+def _measure_real(predictor: Predictor, split: Split, path: Path, answer: Answer) -> dict:
     if not split.files:
         raise UserError("--labels: expected images that are files, whose names tell their labels.")
     try:
@@ -184,7 +190,7 @@ def _measure_real(predictor: Predictor, split: Split, path: Path) -> dict:
         raise UserError(
             f"{path}: expected JSON, a list of classes for each image ({error})."
         ) from error
-    accuracy, count = real_accuracy(predictor.logits(split), sets)
+    accuracy, count = real_accuracy(answer(predictor, split), sets)
     if not count:
         raise UserError(f"{path}: none of the {len(split):,} images has a label.")
     return {

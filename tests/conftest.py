@@ -40,9 +40,11 @@ def pytest_runtest_setup(item):
 
 
 def pytest_collection_finish(session):
-    """Garbage is looked for again and again, by Keras too: never among what the imports made."""
+    """Garbage is looked for again and again, by Keras too: never among what the imports made, and
+    by Python less often, as a graph of TensorFlow is ten thousands of objects."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="module", autouse=True)

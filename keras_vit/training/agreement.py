@@ -52,12 +52,12 @@ def check_agreement(what: str, facts: dict[str, str], cluster: Cluster) -> None:
     """
     if cluster.count == 1:
         return
-    store().key_value_set(f"keras_vit/{what}/{cluster.index}", json.dumps(facts))
+    tell(what, cluster.index, json.dumps(facts))
     differing: dict[str, dict[int, str]] = {}
     for other in range(cluster.count):
         if other == cluster.index:
             continue
-        theirs = json.loads(_text_of(what, other))
+        theirs = json.loads(heard(what, other, "said what it would train"))
         for name in dict.fromkeys([*facts, *theirs]):
             pair = {
                 i: values.get(name, "nothing")
@@ -71,8 +71,13 @@ def check_agreement(what: str, facts: dict[str, str], cluster: Cluster) -> None:
         raise UserError(_message(differing))
 
 
-def _text_of(what: str, process: int) -> str:
-    """What another process wrote, once it has."""
+def tell(what: str, process: int, text: str) -> None:
+    """Writes what this process, of that number, has to say; once."""
+    store().key_value_set(f"keras_vit/{what}/{process}", text)
+
+
+def heard(what: str, process: int, doing: str) -> str:
+    """What a process told, once it has; `doing` is what it "has not" where that takes long."""
     said = False
     while True:
         try:
@@ -84,7 +89,7 @@ def _text_of(what: str, process: int) -> str:
                     "of them again."
                 ) from error
             if not said:
-                say(f"waiting for process {process}, which has not said what it would train")
+                say(f"waiting for process {process}, which has not {doing}")
             said = True
 
 

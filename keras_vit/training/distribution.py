@@ -15,7 +15,8 @@ from keras_vit.errors import UserError
 from keras_vit.recipes.distribution import Distribution
 from keras_vit.training.cluster import Cluster, cluster_of
 from keras_vit.training.engine import OneDevice, as_many, check_batch
-from keras_vit.training.keras_distribution import KerasDistribution, join
+from keras_vit.training.joining import join
+from keras_vit.training.keras_distribution import KerasDistribution
 
 _SEED_STEP = 0x9E37  # between the seeds of two replicas; any number above 0
 

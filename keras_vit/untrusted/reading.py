@@ -16,7 +16,6 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from keras_vit.errors import UserError
@@ -150,7 +149,7 @@ def opened(path: str | os.PathLike, follow: bool) -> int:
         flags |= getattr(os, "O_NOFOLLOW", 0)
     with _file_errors(path):
         # Looked at before it is opened: to open a device can do something by itself.
-        _check_kind(path, Path(path).stat(follow_symlinks=follow))
+        _check_kind(path, os.stat(path, follow_symlinks=follow))  # noqa: PTH116 (Path is slower)
         descriptor = os.open(path, flags)
     try:
         _check_kind(path, os.fstat(descriptor))  # another file may have taken its place

@@ -307,7 +307,7 @@ def test_processes_that_differ_are_told_so_each(tmp_path, second, wanted):
 @pytest.mark.slow
 def test_a_process_that_never_comes_is_told(tmp_path):
     pytest.importorskip("jax", reason="the JAX backend is not installed")
-    late = {"patches": [["keras_distribution", "_LATE_AFTER", 3]]}
+    late = {"patches": [["joining", "_LATE_AFTER", 3]]}
     leader, other = together(tmp_path / "run", late, late)
     with ended(leader, other):
         other.kill()
