@@ -85,12 +85,11 @@ def main(args) -> int:
         processes.check_alone("--probe, --knn")
         result = probe(model, args.data, args.data_dir, args.probe, args.knn)
         return _show(args, result, probe_table)
+    images = args.data, args.data_dir, args.classes
     if args.labels:
-        how = args.labels, args.unsafe, processes.logits
-        result = measure(model, args.data, args.data_dir, args.classes, *how)
+        result = measure(model, *images, args.labels, args.unsafe, processes.logits)
         return _show(args, result, evaluation_table) if processes.leads else 0
-    how = args.unsafe, processes.logits
-    answered = measured(model, args.data, args.data_dir, args.classes, *how)
+    answered = measured(model, *images, args.unsafe, processes.logits)
     if not processes.leads:
         return 0
     _show(args, answered.result, evaluation_table)

@@ -77,8 +77,8 @@ def examine_all(paths: Sequence[str], decode: bool = True) -> list[Examined]:
     """`examine` of many files, in their order, on all cores."""
     together = [paths[i : i + _TOGETHER] for i in range(0, len(paths), _TOGETHER)]
     found = map_in_threads(lambda part: [examine(path, decode) for path in part], together, _AHEAD)
-    found = track(found, "reading image files", len(paths), size=len)
-    return [one for part in found for one in part]
+    shown = track(found, "reading image files", len(paths), size=len)
+    return [one for part in shown for one in part]
 
 
 def problems_of(paths: Sequence[str]) -> list[str]:
