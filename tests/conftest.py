@@ -54,6 +54,12 @@ def frozen():
     gc.freeze()
 
 
+def arrays_in(path) -> dict[str, np.ndarray]:
+    """All arrays of a `.npz` file, which is closed again."""
+    with np.load(path) as file:
+        return dict(file)
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     code: int

@@ -15,6 +15,7 @@ from keras_vit.data.images import read_image
 from keras_vit.data.pipeline.encoded import read_encoded
 from keras_vit.preprocessing import FRAMINGS, INTERPOLATIONS, Preprocessing, View
 from keras_vit.weights import views
+from tests.conftest import arrays_in
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "views"
 CASES = json.loads((FOLDER / "cases.json").read_text())["cases"]
@@ -26,7 +27,7 @@ PICTURES = ("wide", "tall")
 def test_pixels_are_those_of_their_library(case):
     row = CASES[case]
     view = READERS[row["library"]](row["told"], case)
-    expected = np.load(FOLDER / "expected.npz")
+    expected = arrays_in(FOLDER / "expected.npz")
     for name in PICTURES:
         found = read_image(FOLDER / f"{name}.png", Preprocessing(tuple(row["image_size"]), 3, view))
         difference = np.abs(found - expected[f"{case}/{name}"])

@@ -22,6 +22,7 @@ from keras_vit.training.cluster import Cluster
 from keras_vit.training.distribution import check_engine, engines, make_engine
 from keras_vit.training.engine import as_many, check_batch
 from keras_vit.training.inputs import check_workdir
+from tests.conftest import arrays_in
 from tests.training.spread import STEPS, recipe
 
 ROOT = Path(__file__).parents[2]
@@ -154,8 +155,7 @@ def finished(process):
 
 
 def measured(folder):
-    with np.load(f"{folder}.npz") as file:
-        return dict(file)
+    return arrays_in(f"{folder}.npz")
 
 
 def same(one, other):

@@ -12,6 +12,7 @@ from keras_vit import UserError
 from keras_vit.interpolation import matrix
 from keras_vit.weights.registry import writer_of
 from keras_vit.weights.resample import METHODS, patch_kernel, position_grid
+from tests.conftest import arrays_in
 from tests.weights.fixtures import FOLDER
 
 FIXTURE = FOLDER.parent / "resampled.npz"
@@ -70,7 +71,7 @@ def test_bilinear_and_bicubic_are_those_of_torch(old, new):
 @pytest.mark.parametrize("side", [6, 12])
 @pytest.mark.parametrize("home", ["timm", "hf"])
 def test_positions_are_resampled_as_at_home(home, side):
-    stored = np.load(FIXTURE)
+    stored = arrays_in(FIXTURE)
     method = writer_of(home).resampling.positions
     result = position_grid(stored["table"], (8, 8), (side, side), 1, method)
     # Two sums of four or more products in float32, of numbers up to 4.
@@ -79,7 +80,7 @@ def test_positions_are_resampled_as_at_home(home, side):
 
 @pytest.mark.parametrize("side", [4, 16])
 def test_patches_are_resampled_as_in_timm(side):
-    stored = np.load(FIXTURE)
+    stored = arrays_in(FIXTURE)
     kernel = stored["kernel"].transpose(2, 3, 1, 0).reshape(8 * 8 * 3, 6)
     result = patch_kernel(kernel, (8, 8), (side, side), 3, writer_of("timm").resampling.patches)
     expected = stored[f"timm_patch_{side}"].transpose(2, 3, 1, 0).reshape(-1, 6)

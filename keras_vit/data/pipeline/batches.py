@@ -22,6 +22,7 @@ from keras_vit.data.pipeline.augmentation.boxes import (
     rounded,
 )
 from keras_vit.data.pipeline.augmentation.mixing import mix, mixes
+from keras_vit.data.pipeline.parallel import ahead, mapped
 from keras_vit.data.pipeline.reading import prepared, reader, with_contents
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes import Augmentation
@@ -92,12 +93,12 @@ def training_batches(
     # What is left out at the start are numbers: whole epochs, then examples of the first one.
     dataset = tf.data.Dataset.range(first_step // steps, epochs).flat_map(indices)
     dataset = dataset.skip(first_step % steps * part_size)
-    dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = mapped(dataset, example)
     dataset = dataset.batch(part_size, drop_remainder=True)
     left = steps * epochs - first_step
-    dataset = dataset.enumerate(first_step).map(finished, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = mapped(dataset.enumerate(first_step), finished)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
-    return dataset.prefetch(tf.data.AUTOTUNE), steps
+    return ahead(dataset), steps
 
 
 def _mixed(images, labels, augmentation: Augmentation, seed: int, step, part: int):
@@ -148,8 +149,8 @@ def evaluation_batches(
         return (pixels, label, weight) if copies else (pixels, label)
 
     dataset = tf.data.Dataset.from_tensor_slices((np.arange(len(split)), weights))
-    dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.batch(batch_size // share[1]).prefetch(tf.data.AUTOTUNE)
+    dataset = mapped(dataset, example)
+    return ahead(dataset.batch(batch_size // share[1]))
 
 
 def _evaluated(count: int, batch_size: int, share: tuple[int, int]) -> np.ndarray:

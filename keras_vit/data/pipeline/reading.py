@@ -15,6 +15,7 @@ from keras_vit.data.checks.examine import broken_message
 from keras_vit.data.dataset import Arrays, Encoded, Files, Split
 from keras_vit.data.pipeline.augmentation.boxes import cut, rounded
 from keras_vit.data.pipeline.decoding import decode, undecodable, upright, with_channels
+from keras_vit.data.pipeline.parallel import mapped, untuned
 from keras_vit.errors import UserError
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.progress import track
@@ -267,8 +268,7 @@ def _kept(prepare: Callable, count: int, values: int, cache: str) -> Callable:
 
 def _all(indices: tf.data.Dataset, function: Callable):
     """The results for all indices, stacked."""
-    results = indices.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = results.batch(_CHUNK)
+    batches = untuned(mapped(indices, function).batch(_CHUNK))
 
     def images_in(part):
         return len(tf.nest.flatten(part)[0])

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_vit.data.dataset import Arrays, Split
 from keras_vit.data.pipeline.batches import training_batches
+from keras_vit.data.pipeline.parallel import ahead, mapped
 from keras_vit.data.pipeline.reading import contents_reader
 from keras_vit.progress import step
 from keras_vit.recipes import Recipe
@@ -62,8 +63,8 @@ def _parts(split: Split, recipe: Recipe) -> Iterator[tuple[str, tf.data.Dataset,
     batch_size = min(recipe.batch_size, len(split))
     if not isinstance(split, Arrays):
         indices = tf.data.Dataset.range(len(split)).repeat()
-        contents = indices.map(contents_reader(split), num_parallel_calls=tf.data.AUTOTUNE)
-        yield "read", contents.batch(batch_size).prefetch(tf.data.AUTOTUNE), batch_size
+        contents = mapped(indices, contents_reader(split))
+        yield "read", ahead(contents.batch(batch_size)), batch_size
 
     def batches(plan, cache="none"):
         options = (split, recipe.model.num_classes, recipe.preprocessing, batch_size, _EPOCHS)

@@ -16,6 +16,7 @@ import pytest
 from keras_vit.weights import load_model, open_source
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.saving import save_arrays
+from tests.conftest import arrays_in
 from tests.weights.fixtures import close, stored
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "timm"
@@ -76,9 +77,9 @@ def test_a_bare_file_and_the_name_of_its_architecture(case, tmp_path):
     source.check()
 
 
-@pytest.mark.parametrize("case", sorted(set(np.load(FOLDER / "resampled.npz")) - {"images"}))
+@pytest.mark.parametrize("case", sorted(set(arrays_in(FOLDER / "resampled.npz")) - {"images"}))
 def test_at_another_size_as_timm_computes_it(case):
-    stored_there = np.load(FOLDER / "resampled.npz")
+    stored_there = arrays_in(FOLDER / "resampled.npz")
     model = load_model(FOLDER / case, image_size=24)
     result = logits(model, (stored_there["images"] + 1) * 127.5)
     # Tables are resampled by timm in float32.
