@@ -7,7 +7,7 @@ from keras_vit.analysis import explain, explanations
 from keras_vit.analysis.explanations import METHODS, relevance
 from keras_vit.analysis.walk import outputs_of, through, tokens_of
 from keras_vit.models import blocks
-from tests.contracts import randomize, to_numpy
+from tests.contracts import randomize, slow_but, to_numpy
 from tests.models.test_vit import OPTIONS, tiny
 
 WALKED = [
@@ -37,7 +37,7 @@ def make(**options):
     return model
 
 
-@pytest.mark.parametrize("name", WALKED)
+@pytest.mark.parametrize("name", slow_but(WALKED[::2], WALKED))
 def test_the_walk_is_the_model(images, name):
     model = make(**OPTIONS[name])
     x = tokens_of(model, images)
@@ -70,15 +70,18 @@ def test_a_map_of_every_method_and_pool(model, images, method):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "plain",
-        "distillation",
-        "hybrid",
-        "EVA-02",
-        "BEiT",
-        "norms after the branches",
-        "token and average",
-    ],
+    slow_but(
+        ["plain", "EVA-02", "token and average"],
+        [
+            "plain",
+            "distillation",
+            "hybrid",
+            "EVA-02",
+            "BEiT",
+            "norms after the branches",
+            "token and average",
+        ],
+    ),
 )
 def test_one_block_by_differences(images, name):
     """Relevance is attention times its gradient, and LeGrad the gradient: by differences, what the

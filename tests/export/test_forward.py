@@ -10,7 +10,7 @@ from keras_vit.analysis import attention_maps
 from keras_vit.export.folding import fold
 from keras_vit.export.forward import forward
 from keras_vit.export.tensorflow_ops import TensorFlowOps
-from tests.contracts import randomize, to_numpy
+from tests.contracts import randomize, slow_but, to_numpy
 from tests.models.test_vit import OPTIONS, tiny
 
 MORE = {
@@ -70,7 +70,7 @@ def relative(found, expected):
     return np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected)))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", slow_but(OFTEN, ALL))
 def test_every_option_gives_the_model_s_numbers(name):
     config = tiny(**ALL[name])
     model = vit(config)

@@ -11,6 +11,7 @@ import pytest
 from keras_vit import UserError, vit
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite
 from keras_vit.predictor import Predictor
+from tests.contracts import slow_but
 from tests.models.test_vit import tiny
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3)).astype("float32")
@@ -100,7 +101,7 @@ def test_saved_models(files, tmp_path):
     assert said.count("runs") < 30
 
 
-@pytest.mark.parametrize("format", ["litert", "onnx"])
+@pytest.mark.parametrize("format", slow_but(["onnx"], ["litert", "onnx"]))
 def test_a_few(files, tmp_path, format):
     for i in range(8):
         path = tmp_path / files[format].name

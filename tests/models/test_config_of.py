@@ -11,7 +11,7 @@ import pytest
 
 from keras_vit import UserError, ViT, config_of, vit
 from keras_vit.models.keras_file import load_keras
-from tests.contracts import randomize, to_numpy
+from tests.contracts import randomize, slow_but, to_numpy
 from tests.models.test_vit import tiny
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 24, 3)).astype("float32")
@@ -128,7 +128,7 @@ def always_training(layer, *args, **kwargs):
     return layer(*args, **{**kwargs, **training})
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", slow_but(list(CHANGES)[::2], CHANGES))
 def test_a_changed_graph_is_told(name, tmp_path):
     change, message = CHANGES[name]
     model = change(vit(tiny()))

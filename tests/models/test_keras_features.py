@@ -88,7 +88,7 @@ def assert_same(one, other):
     np.testing.assert_array_equal(logits(one), logits(other))
 
 
-OFTEN = ("int8", "int4", "float8", "one block")  # the other modes take as long and are rarer
+OFTEN = ("int8", "int4", "one block")  # the other modes take as long and are rarer
 
 
 @pytest.mark.parametrize("mode", slow_but(OFTEN, MODES))

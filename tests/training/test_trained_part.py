@@ -92,7 +92,7 @@ class Keep(keras.callbacks.Callback):
 def test_a_run_stopped_and_resumed(kind, checkpoint, images, tmp_path, no_exports, untraced):
     """`test_an_adapted_model_is_exported` is traced and exported."""
     folder, stopped = tmp_path / "run", tmp_path / "stopped"
-    often = RunOptions(checkpoint_steps=1)
+    often = RunOptions(checkpoint_steps=3)
     keep = Keep(images)
     callbacks = [CopyFolder(folder, (4,)), keep]
     run = train(recipe(kind, checkpoint), folder, images, callbacks, often)
