@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from keras_vit.training.optimizers import make_optimizer
 from keras_vit.training.plan import Plan
 from keras_vit.training.schedules import make_restarting_schedule
 from keras_vit.training.state import build_metrics
+
+# What begins the message of an error of XLA, such as "UNKNOWN: Gloo AllGather failed".
+_STATE = re.compile(r"(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): ")
 
 
 def fit(
@@ -218,7 +222,7 @@ def _errors_explained(plan: Plan, checkpoints: Checkpoints) -> Iterator[None]:
                     f"{broken_message(plan.images.name, problems)}\n"
                     f"Once they are as they were, continue with: {go_on}"
                 ) from error
-        if plan.engine.cluster.count > 1 and "RuntimeError" in type(error).__name__:
+        if plan.engine.cluster.count > 1 and _of_a_collective(error):
             raise ProcessLost(
                 f"another process of this run is gone, or does not answer "
                 f"({str(error).splitlines()[0][:200]}). {_after_a_loss(checkpoints)}"
@@ -226,6 +230,14 @@ def _errors_explained(plan: Plan, checkpoints: Checkpoints) -> Iterator[None]:
         if isinstance(error, WriteFailed | OSError):
             raise WriteFailed(f"{error}\nMake room, then continue with: {go_on}") from error
         raise
+
+
+def _of_a_collective(error: Exception) -> bool:
+    """Whether JAX could not compute something with the others.
+
+    It raises a JaxRuntimeError, or for some states of XLA a ValueError that begins with the state.
+    """
+    return "RuntimeError" in type(error).__name__ or bool(_STATE.match(str(error)))
 
 
 def _after_a_loss(checkpoints: Checkpoints) -> str:

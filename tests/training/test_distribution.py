@@ -21,6 +21,7 @@ from keras_vit.training import RunOptions, dry_run
 from keras_vit.training.cluster import Cluster
 from keras_vit.training.distribution import check_engine, engines, make_engine
 from keras_vit.training.engine import as_many, check_batch
+from keras_vit.training.fit import _of_a_collective
 from keras_vit.training.inputs import check_workdir
 from tests.conftest import arrays_in
 from tests.training.spread import STEPS, recipe
@@ -94,6 +95,19 @@ def test_processes_need_one_named_folder(monkeypatch):
 def test_a_dry_run_says_the_devices(untraced):
     shown = dry_run(recipes.override(recipes.debug(recipes.get("digits")), "distribution=data"))
     assert "1 devices (data, MirroredStrategy)" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("INTERNAL: Gloo AllReduce failed: Connection closed by peer"), True),
+        (ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"), True),
+        (ValueError("UNKNOWN is no class of these images"), False),
+        (KeyError("step"), False),
+    ],
+)
+def test_errors_of_a_lost_process_are_known(error, lost):
+    assert _of_a_collective(error) == lost
 
 
 def environment(backend, **variables):
