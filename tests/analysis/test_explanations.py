@@ -49,7 +49,10 @@ def test_the_walk_is_the_model(images, name):
     )
 
 
-@pytest.fixture(scope="module", params=["plain", "average", "map with registers"])
+POOLS = ["plain", "average", "map with registers"]
+
+
+@pytest.fixture(scope="module", params=slow_but(POOLS[1:], POOLS))
 def model(request):
     return make(**OPTIONS[request.param])
 

@@ -39,7 +39,7 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(NAMES[::2], NAMES))
 def test_float16_is_near_float32(name):
     model = model_of(**ALL[name])
     found = half_logits(fold(model), IMAGES)

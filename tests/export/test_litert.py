@@ -17,7 +17,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.export import Metadata, open_runner, operators, to_tflite
 from keras_vit.export.lint import check_rules
 from keras_vit.export.litert import convert
-from tests.contracts import randomize, to_numpy
+from tests.contracts import randomize, slow_but, to_numpy
 from tests.export.test_forward import ALL, relative
 from tests.models.test_vit import tiny
 
@@ -99,12 +99,10 @@ def test_whole_numbers_in_and_attention_out(model, tmp_path):
     assert interpreter.get_input_details()[0]["dtype"] == np.uint8
 
 
-_CORE = ("registers", "hybrid", "map", "EVA-02", "relative positions of the class token")
+_CORE = ("hybrid", "map", "EVA-02")
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in _CORE else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
-)
+@pytest.mark.parametrize("name", slow_but(_CORE, ALL))
 def test_every_option(name, tmp_path):
     config = tiny(**ALL[name])
     model = vit(config)

@@ -174,7 +174,7 @@ def test_published_count_of_a_change(name, changes, count):
     assert_counted(config)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", slow_but(list(OPTIONS)[::2], OPTIONS))
 def test_option(name, tmp_path):
     """Counts, shapes, saving and the ways back to the configuration, for every option."""
     config = one_block(name)

@@ -18,7 +18,7 @@ from keras_vit.training.fit import make_model
 from keras_vit.training.initial_model import make_initial_model
 from keras_vit.training.plan import make_plan
 from keras_vit.training.trained_part import count_trained
-from tests.contracts import randomize, slow_but, to_numpy
+from tests.contracts import randomize, to_numpy
 from tests.training.bars import bars
 from tests.training.quick import CopyFolder, copy_of
 
@@ -88,7 +88,8 @@ class Keep(keras.callbacks.Callback):
         self.logits[epoch + 1] = logits(self.model, self.images)
 
 
-@pytest.mark.parametrize("kind", slow_but(["lora"], KINDS))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_run_stopped_and_resumed(kind, checkpoint, images, tmp_path, no_exports, untraced):
     """`test_an_adapted_model_is_exported` is traced and exported."""
     folder, stopped = tmp_path / "run", tmp_path / "stopped"

@@ -13,7 +13,7 @@ def test_stages_are_those_that_the_recipe_has(photos):
         recipes.get("cifar10_seed"), "batch_size=4", "augmentation.policy=3augment",
         "augmentation.cutmix=1", "augmentation.repeats=2",
     )  # fmt: skip
-    stages = time_pipeline(load(str(photos))[0].train, recipe, 0.02)
+    stages = time_pipeline(load(str(photos))[0].train, recipe, 0.01)
     assert [stage.name for stage in stages] == [
         "read", "decode, crop, batch", "flip", "3augment", "mix", "repeats", "cached",
     ]  # fmt: skip
@@ -28,5 +28,5 @@ def test_stages_are_those_that_the_recipe_has(photos):
 def test_arrays_are_not_read_and_a_cache_can_be_off():
     recipe = recipes.get("digits")
     recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, cache="none"))
-    stages = time_pipeline(load("digits")[0].train, recipe, 0.02)
+    stages = time_pipeline(load("digits")[0].train, recipe, 0.01)
     assert [stage.name for stage in stages] == ["decode, crop, batch", "mix"]
