@@ -14,7 +14,7 @@ def serve(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(download, "FIRST_WAIT", 0.01)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
     def start(behaviour="", files=None):
         Server.files = files or {"/x.npz": DATA}
