@@ -18,6 +18,7 @@ def tflite(tmp_path_factory):
     return to_tflite(vit(tiny(depth=1)), path, Metadata("tiny", ("a", "b", "c"), SHAPE[:2], 3, 1.0))
 
 
+@pytest.mark.slow
 def test_every_combination_is_timed(tflite):
     files = {"first": tflite, "again": tflite}
     results = time_files(

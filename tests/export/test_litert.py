@@ -160,7 +160,7 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("quantize", ["none", "dynamic_int8"])
+@pytest.mark.parametrize("quantize", slow_but(["dynamic_int8"], ["none", "dynamic_int8"]))
 def test_equal_models_give_equal_files(model, path, tmp_path, quantize):
     first = to_tflite(model, tmp_path / "1.tflite", METADATA, quantize)
     other = quantize == "none" and path  # the same once before

@@ -154,7 +154,7 @@ def variables_of(config):
     return vit(config).trainable_variables
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", slow_but(list(PAPERS)[::2], PAPERS))
 def test_optimizer(name):
     recipe, paper = recipes.get(name), PAPERS[name]
     variables = variables_of(recipes.debug(recipe).model)

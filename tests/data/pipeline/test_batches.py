@@ -236,7 +236,7 @@ def files(tmp_path_factory, photo):
     ("crop", "size", "options", "cache"),
     [
         ("none", (40, 60), {}, "memory"),  # some files have this size: no resize
-        ("pad", (16, 20), {}, "auto"),
+        pytest.param("pad", (16, 20), {}, "auto", marks=pytest.mark.slow),
         ("pad", (16, 20), {"color_jitter": 0.2}, "memory"),  # rounds before it pads
         ("inception", (16, 20), {}, "memory"),
     ],
