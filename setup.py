@@ -29,7 +29,8 @@ setup(
     package_data={
         "keras_vit": [
             *("py.typed", "data/sources/bundled/*", "weights/adapters/*.json"),
-            *("weights/catalog.toml", "reports/page/*.jinja", "reports/page/*.css"),
+            *("weights/catalog.toml", "weights/bundled/*"),
+            *("reports/page/*.jinja", "reports/page/*.css"),
         ],
     },
     # The lowest version that the tests pass with, and what no version is known of yet. A package

@@ -134,6 +134,8 @@ def locate(weights: str | os.PathLike) -> tuple[str | Path, dict[str, Any]]:
     told, sha256 = {}, ""
     if text in catalog():
         entry = catalog()[text]
+        if entry.packaged is not None:
+            return entry.packaged, dict(entry.options)
         text, told, sha256 = entry.at, dict(entry.options), entry.sha256
     if text.startswith(("http://", "https://")):
         return fetch(text, sha256=sha256), told

@@ -36,6 +36,8 @@ def test_wheel(tmp_path):
         "reports/page/page.css",
     ):
         assert f"keras_vit/{name}" in inside
+    assert "keras_vit/weights/bundled/drawn-mini.safetensors" in inside
+    assert wheel.stat().st_size < 4_000_000  # 3 MB of weights, and the code
     assert not [name for name in inside if name.startswith(("tests", "apps/", "benchmarks"))]
 
     site = tmp_path / "site"

@@ -18,6 +18,7 @@ from keras_vit.preprocessing import View
 
 _FILE = Path(__file__).with_suffix(".toml")
 _HUB = "https://huggingface.co/"
+_PACKAGED = "package:"  # before the name of a file in `bundled`
 
 
 class Licence(NamedTuple):
@@ -39,7 +40,8 @@ class Entry(NamedTuple):
 
     Attributes:
         name: in the catalog.
-        at: an address, or `hf:owner/name`.
+        at: an address, `hf:owner/name`, or `package:` and the name of a file that comes with this
+            package.
         family: what it is a member of, with the paper.
         dialect: of its tensors.
         fields: of `ViTConfig`; `model` is the size that they change, where there is one.
@@ -76,6 +78,13 @@ class Entry(NamedTuple):
         fields = dict(self.fields)
         model = fields.pop("model", None)
         return ViTConfig(**fields) if model is None else ViTConfig.of(model, **fields)
+
+    @property
+    def packaged(self) -> Path | None:
+        """The file, where it comes with this package."""
+        if not self.at.startswith(_PACKAGED):
+            return None
+        return Path(__file__).parent / "bundled" / self.at.removeprefix(_PACKAGED)
 
     @property
     def page(self) -> str:

@@ -17,11 +17,13 @@ from keras_vit.weights import catalog as module
 from keras_vit.weights import download, save
 from keras_vit.weights.catalog import catalog, check_named, origin_of, select
 from keras_vit.weights.config_files import each_channel
-from keras_vit.weights.formats import Spec
+from keras_vit.weights.formats import Spec, open_checkpoint
 from keras_vit.weights.infer import Tensors
 from keras_vit.weights.inspection import inspect
 from keras_vit.weights.registry import dialects, writer_of
+from keras_vit.weights.source import open_source
 
+WEB = [name for name in catalog() if catalog()[name].packaged is None]
 ROW = {
     *("name", "at", "model", "config", "image_size", "num_classes", "parameters", "top1", "pixels"),
     *("view", "licence", "gated", "sha256", "options", "dialect", "measures", "source"),
@@ -49,7 +51,7 @@ def test_the_file_has_no_other_words():
 def test_its_facts_agree(name):
     entry = catalog()[name]
     assert entry.config.num_parameters == entry.parameters
-    assert entry.at.startswith(("hf:", "https://"))
+    assert entry.at.startswith(("hf:", "https://", "package:"))
     assert entry.accuracy is None or 60 < entry.accuracy < 95
     assert entry.measures in MEASURES | {"attentive probe"} or entry.accuracy is None
     assert entry.licence.terms.startswith("https://")
@@ -100,7 +102,7 @@ def test_its_dialect_is_read(name):
     assert catalog()[name].dialect in dialects()
 
 
-@pytest.mark.parametrize("name", [n for n in catalog() if not catalog()[n].at.endswith(".npz")])
+@pytest.mark.parametrize("name", [n for n in WEB if not catalog()[n].at.endswith(".npz")])
 def test_its_repository_is_what_is_stated(name, tmp_path):
     """Of the tensors the names and shapes, before a hole; of config.json what the hub has."""
     entry, adapter = catalog()[name], writer_of(catalog()[name].dialect)
@@ -182,7 +184,7 @@ def path_of(entry) -> str:
     "names",
     [
         ["S/16-augreg-i21k", "deit-tiny", "dinov2-small", "clip-vit-b16-openai", "dinov3-small"],
-        pytest.param(list(catalog()), marks=pytest.mark.slow),
+        pytest.param(WEB, marks=pytest.mark.slow),
     ],
     ids=["some", "all"],
 )
@@ -214,6 +216,17 @@ def test_a_model_of_a_name(whole_web, tmp_path):
     model = create("dinov2-small", num_classes=3)
     assert model.output.shape == (None, 3)
     assert model.config.pixel_mean == entry.config.pixel_mean
+
+
+@pytest.mark.parametrize("name", [name for name in catalog() if name not in WEB])
+def test_what_comes_with_the_package_is_small_free_and_as_stated(name):
+    entry = catalog()[name]
+    path, told = zoo.locate(name)  # no web is there
+    assert 0 < path.stat().st_size < 3_000_000
+    source = open_source(path, **told)
+    assert source.config == entry.config
+    assert source.origins == (entry.origin,) and entry.licence.name == "MIT"
+    assert {spec.dtype for spec in open_checkpoint(path).specs.values()} == {"float16"}
 
 
 def test_a_slip_of_the_finger():
