@@ -77,7 +77,7 @@ def _runs(flags, classes: int, images: int, seed: int, same: Path) -> list[float
 
     known = {name: value for name, value in changes.items() if name != "image_size"}
     return [
-        train("scratch, small model", changes=changes),
+        train("scratch, small model", changes={**changes, "init": "random"}),
         train("scratch, same model", changes=known, config=same),
         train("init", changes={**known, "init": flags.init}),
     ]

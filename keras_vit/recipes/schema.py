@@ -19,6 +19,7 @@ from keras_vit.untrusted.text import Line
 
 CACHES = ("auto", "memory", "none")
 ON_BAD = ("error", "skip")
+RANDOM = "random"  # of `Recipe.init`: random weights on purpose
 _SEEDS = (0, 2**32 - 1)  # NumPy's
 _DATA_BOUNDS = {
     "test": (0.01, 0.9),
@@ -121,9 +122,11 @@ class Recipe:
         image_size: height and width in pixels where `model` is None; None for that of `init`, or
             for one chosen by the images.
         init: where the weights come from: a run folder, a file or folder of any dialect, a URL,
-            `"hf:owner/name"` or a name of the catalog; None for random ones. The model is then that
-            of the checkpoint, but for the image size and the rates of dropout and stochastic depth,
-            which `model` gives. The head starts from zero unless a run folder has the same classes.
+            `"hf:owner/name"` or a name of the catalog; "random" for random ones, and None for those
+            too, but where `by_rule` and few images call for the backbone of this package (see
+            `keras_vit.training.default_start`). The model is that of the checkpoint, but for the
+            image size and the rates of dropout and stochastic depth, which `model` gives. The head
+            starts from zero unless a run folder has the same classes.
         lora: rank of the LoRA adapters (arXiv 2106.09685) of the matrices of all blocks, which are
             then trained with the head and nothing else; None trains the weights themselves. The
             model file of the run has them merged into the kernels, and is as any other. "auto"

@@ -11,6 +11,7 @@ from keras_vit.export.metadata import Metadata
 from keras_vit.files import check_free
 from keras_vit.model_file import ModelFile
 from keras_vit.recipes import Distill, Recipe
+from keras_vit.recipes.schema import RANDOM
 from keras_vit.training.cluster import Cluster, cluster_of
 from keras_vit.weights.catalog import check_named
 
@@ -19,7 +20,7 @@ def check_inputs(recipe: Recipe) -> None:
     """Raises a `UserError` where what a recipe starts from is not there, as far as a look tells."""
     check_source(recipe.data.source, recipe.data.data_dir)
     find_teacher(recipe)
-    if recipe.init is not None:
+    if recipe.init not in (None, RANDOM):
         check_named(recipe.init)
 
 

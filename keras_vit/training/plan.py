@@ -9,7 +9,9 @@ from pathlib import Path
 
 from keras_vit.data import Audit, ImageSet
 from keras_vit.recipes import Phase, Recipe
+from keras_vit.recipes.schema import RANDOM
 from keras_vit.run_folder import RunFolder
+from keras_vit.training.default_start import with_start
 from keras_vit.training.distribution import make_engine, prepare_devices
 from keras_vit.training.engine import OneDevice
 from keras_vit.training.initial_model import InitialWeights, check_view, complete
@@ -88,6 +90,7 @@ def make_plan(
     prepare_devices(recipe.distribution, options.devices)  # before anything is computed
     deadline = None if options.max_time is None else time.perf_counter() + options.max_time
     images, audit = _images(recipe, data)
+    recipe = with_start(recipe, images) if new else recipe
     weights = None if recipe.init is None else InitialWeights(recipe)
     completed = complete(recipe, images, weights)
     objective_of(recipe).check(completed, images)
@@ -120,7 +123,7 @@ def make_plan(
 def _images(recipe: Recipe, given: ImageSet | None) -> tuple[ImageSet, Audit | None]:
     """The images of a recipe, or those that were given in memory, as its objective wants them;
     and what was found in their files."""
-    if recipe.init is not None:
+    if recipe.init not in (None, RANDOM):
         check_named(recipe.init)  # before the images are read, which may take minutes
     objective, wanted = objective_of(recipe), recipe.data
     if given is not None:

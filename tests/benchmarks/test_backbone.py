@@ -102,7 +102,7 @@ def test_the_table_of_small_folders_trains_every_start(script, tmp_path, monkeyp
         folder.mkdir()
         (folder / "recipe.json").write_text(json.dumps(recipes.to_dict(recipe)))
         (folder / "history.csv").write_text("epoch,loss\n1,2.0\n2,1.5\n")
-        top_1 = 0.6 if recipe.init else 0.5
+        top_1 = 0.6 if recipe.init == "I" else 0.5
         report = {"objective": "classify", "top1": top_1, "data": {"test": 200}}
         (folder / "report.json").write_text(json.dumps(report))
         return 50.0
@@ -114,6 +114,6 @@ def test_the_table_of_small_folders_trains_every_start(script, tmp_path, monkeyp
         ["x", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--init", "I", *small_flags],
     )
     small.main()
-    assert [recipe.init for recipe in recipes_made] == [None, None, "I"] * 4
+    assert [recipe.init for recipe in recipes_made] == ["random", None, "I"] * 4
     rows = capsys.readouterr().out.splitlines()[-2:]
     assert " ".join(rows[0].split()) == "3 2 50.0 % 50.0 % 60.0 % +10.0 (+10.0 to +10.0)"
