@@ -7,7 +7,7 @@ import statistics
 from keras_vit.advice.commands import again, anew, audited, evaluated
 from keras_vit.advice.facts import Advice, RunFacts
 from keras_vit.evaluation import wilson_interval
-from keras_vit.recipes import Classify
+from keras_vit.recipes import Classify, Recipe
 from keras_vit.weights.catalog import catalog
 
 _FEW = 1_000  # training images of a class that a model from scratch learns from
@@ -34,24 +34,34 @@ def misleading_images(facts: RunFacts) -> Advice | None:
 
 
 def few_images(facts: RunFacts) -> Advice | None:
-    """Random weights, few images, mistakes: a checkpoint that has seen millions of photographs."""
-    from_scratch = facts.recipe.init is None and isinstance(facts.recipe.objective, Classify)
+    """No photograph seen before, few of them, mistakes: a checkpoint that has seen millions."""
+    start = _without_photographs(facts.recipe)
     counts = [count for count in facts.train_counts if count]
     wrong = facts.top1 is not None and facts.top1 < _GOOD
-    if not (from_scratch and counts and wrong and statistics.median(counts) < _FEW):
+    if not (start and counts and wrong and statistics.median(counts) < _FEW):
         return None
     usual = round(statistics.median(counts))
     name, recipe, settings = _checkpoint(facts, usual)
     entry = catalog()[name]
     return Advice(
         "few_images",
-        f"The model began with random weights, had about {usual:,} training images of a class, and "
-        f"names {facts.top1:.1%} of the test images",
+        f"The model began with {start}, had about {usual:,} training images of a class, and names "
+        f"{facts.top1:.1%} of the test images",
         f"Start from {name} ({entry.parameters / 1e6:.0f} million parameters, licence "
         f"{entry.licence.name}), which is downloaded once",
         anew(facts, recipe, name, *settings),
         2,
     )
+
+
+def _without_photographs(recipe: Recipe) -> str | None:
+    """What a classification began with, where that has never seen a photograph."""
+    if not isinstance(recipe.objective, Classify):
+        return None
+    if recipe.init is None:
+        return "random weights"
+    entry = catalog().get(recipe.init)
+    return f"{entry.name}, which has seen drawn images alone" if entry and entry.packaged else None
 
 
 def _checkpoint(facts: RunFacts, usual: int) -> tuple[str, str, tuple[str, ...]]:

@@ -16,7 +16,8 @@ def with_start(recipe: Recipe, images: ImageSet) -> Recipe:
     """The recipe with the start that was wanted, or that so few images need; says the second.
 
     Args:
-        recipe: what to train; only one `by_rule` without a model of its own is given a start.
+        recipe: what to train; only one `by_rule` that has no model of its own and trains all of its
+            weights is given a start.
         images: on what. Images in shades of grey and such without labels start from random weights.
 
     Returns:
@@ -24,7 +25,8 @@ def with_start(recipe: Recipe, images: ImageSet) -> Recipe:
     """
     if recipe.init == RANDOM:
         return dataclasses.replace(recipe, init=None)
-    decided = recipe.init is not None or recipe.model is not None or not recipe.by_rule
+    frozen = recipe.lora is not None or recipe.optimizer.freeze is not None
+    decided = frozen or recipe.init is not None or recipe.model is not None or not recipe.by_rule
     classifies = isinstance(recipe.objective, Classify) and images.train.channels == 3
     if decided or not classifies or len(images.train) >= FEW:
         return recipe

@@ -83,6 +83,12 @@ SYMPTOMS = [
     ("few_images", {**FEW, "gpu": True}, "Start from", "sbb-mediumd-in12k"),
     (
         "few_images",
+        {**FEW, "recipe": recipe(init="drawn-mini")},
+        "began with drawn-mini, which has seen drawn images alone, had about 200 training images",
+        "Ti/16-augreg",
+    ),
+    (
+        "few_images",
         {**FEW, "train_counts": (9, 10, 12)},
         "about 10 training images",
         "--recipe linear_probe --init dinov2-small-registers --set image_size=224",

@@ -35,6 +35,8 @@ def changed(**changes) -> Recipe:
         (changed(init="S/16-augreg-i21k"), "S/16-augreg-i21k"),
         (changed(model=ViTConfig.of("mu/16")), None),
         (changed(objective=recipes.Reconstruct()), None),
+        (changed(lora=4), None),
+        (recipes.linear_probe(), None),
         (recipes.cifar10_seed(), None),
     ],
 )
