@@ -18,12 +18,12 @@ from keras_vit.data.pipeline.augmentation.boxes import (
     crop_seed,
     inception_box,
     padded_crop,
-    resized,
     rounded,
 )
 from keras_vit.data.pipeline.augmentation.mixing import mix, mixes
 from keras_vit.data.pipeline.parallel import ahead, mapped
 from keras_vit.data.pipeline.reading import prepared, reader, with_contents
+from keras_vit.data.pipeline.resampling import resampled
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.recipes import Augmentation
 
@@ -199,7 +199,7 @@ def _cropped(split: Split, preprocessing: Preprocessing, plan: Augmentation, cac
             def box_of(shape):
                 return inception_box(shape, plan.min_area, crop_seed(seed))
 
-            image = resized(read(index, box_of), size, plan.interpolation)
+            image = resampled(read(index, box_of), size, plan.interpolation)
             return rounded(image) if as_bytes else image
 
         return inception

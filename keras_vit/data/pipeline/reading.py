@@ -16,14 +16,13 @@ from keras_vit.data.dataset import Arrays, Encoded, Files, Split
 from keras_vit.data.pipeline.augmentation.boxes import cut, rounded
 from keras_vit.data.pipeline.decoding import decode, undecodable, upright, with_channels
 from keras_vit.data.pipeline.parallel import mapped, untuned
+from keras_vit.data.pipeline.resampling import resampled
 from keras_vit.errors import UserError
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.progress import track
 from keras_vit.untrusted import limits
 from keras_vit.untrusted.reading import read_bytes
 
-# TensorFlow's words for the filters of `View`.
-_KERNELS = {"triangle": "triangle", "bicubic": "keyscubic", "lanczos": "lanczos3"}
 _SHARE = 0.25  # of the free memory, what "auto" may fill
 _CHUNK = 512  # images that are decoded between two signs of life
 _PROBE = 64  # images that are decoded to guess whether all have whole values
@@ -176,11 +175,11 @@ def resize_to_fit(image, preprocessing: Preprocessing):
         image = tf.cond(
             tf.reduce_all(box == size),
             lambda: tf.cast(image, tf.float32),
-            lambda: _resampled(image, size, [0.0, 0.0], size / box, view.interpolation),
+            lambda: resampled(image, size, view.interpolation, scale=size / box),
         )
     else:
         shift, scale = _cut_after_resizing(shape[:2], preprocessing)
-        image = _resampled(image, size, shift, scale, view.interpolation)
+        image = resampled(image, size, view.interpolation, shift, scale)
     return tf.ensure_shape(image, (*size, image.shape[-1]))
 
 
@@ -207,30 +206,6 @@ def _cut_after_resizing(sides, preprocessing: Preprocessing):
     cut_off = resized - tf.constant(preprocessing.image_size, tf.float64)
     start = tf.floor if framing == "shortest_edge" else tf.round
     return start(cut_off / 2), resized / sides
-
-
-def _resampled(image, size: tuple[int, int], shift, scale, interpolation: str):
-    """Resizes an image and cuts a part of the result out, computing no more than that part.
-
-    Args:
-        image: `(height, width, channels)`.
-        size: height and width of the part.
-        shift: its top and left in the resized image, `(2,)`.
-        scale: pixels of the resized image for one of the image, downwards and across, `(2,)`.
-        interpolation: see `View`.
-
-    Returns:
-        float32 `(*size, channels)`, 0 to 255.
-    """
-    resized = tf.raw_ops.ScaleAndTranslate(
-        images=tf.cast(image, tf.float32)[None],
-        size=size,
-        scale=tf.cast(scale, tf.float32),
-        translation=-tf.cast(shift, tf.float32),
-        kernel_type=_KERNELS[interpolation],
-        antialias=True,
-    )
-    return tf.clip_by_value(resized[0], 0.0, 255.0)
 
 
 def _kept(prepare: Callable, count: int, values: int, cache: str) -> Callable:

@@ -13,7 +13,6 @@ from keras_vit.data.pipeline.augmentation.boxes import (
     inception_box,
     padded_crop,
     random_erasing,
-    resized,
 )
 from keras_vit.recipes import Augmentation
 
@@ -363,20 +362,6 @@ def test_inception_crop_keeps_its_bounds():
     assert min(areas) > 0.25 * 0.97 and max(areas) <= 1
     assert min(ratios) > 0.75 * 0.97 and max(ratios) < 4 / 3 * 1.03
     assert np.std(areas) > 0.1
-
-
-@pytest.mark.parametrize(
-    ("name", "resampling"),
-    [("triangle", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)],
-)
-def test_boxes_are_resized_as_pillow_does(photo, name, resampling):
-    for size in ((20, 24), (50, 70)):
-        result = resized(tf.constant(photo), size, name).numpy()
-        expected = np.asarray(Image.fromarray(photo).resize(size[::-1], resampling)).astype(int)
-        # Pillow rounds to whole numbers after each of the two passes, and the weights of bicubic,
-        # some of them negative, enlarge the first error.
-        np.testing.assert_allclose(result, expected, atol=1.5)
-        assert result.min() >= 0 and result.max() <= 255
 
 
 def test_flip_mirrors_half_of_the_time(photo):

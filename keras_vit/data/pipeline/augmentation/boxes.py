@@ -8,7 +8,6 @@ import math
 
 import tensorflow as tf
 
-_METHODS = {"triangle": "bilinear", "bicubic": "bicubic"}
 _ATTEMPTS = 10  # boxes that are drawn to erase, of which the first that fits is taken
 _AREA = (0.02, 1 / 3)  # of the box that is erased, shares of the image
 _ASPECT = (0.3, 1 / 0.3)  # and its height over its width
@@ -75,12 +74,6 @@ def paste(images, patch, box):
     rows = tf.concat([rows[..., :left, :], patch, rows[..., right:, :]], -2)
     pasted = tf.concat([images[..., :top, :, :], rows, images[..., bottom:, :, :]], -3)
     return tf.ensure_shape(pasted, images.shape)
-
-
-def resized(image, size: tuple[int, int], interpolation: str):
-    """Resizes a box to float32 of `size`, antialiased; what bicubic overshoots is cut off."""
-    image = tf.image.resize(image, size, method=_METHODS[interpolation], antialias=True)
-    return image if interpolation == "triangle" else tf.clip_by_value(image, 0.0, 255.0)
 
 
 def rounded(image):
