@@ -12,7 +12,8 @@ be resized before (`keras-vit predict FILE` does). Modes of --quantize:
   none          float32
   float16       half the size; computed in float32 on a CPU
   dynamic_int8  a quarter of the size
-  static_int8   the same with fixed ranges from 256 training images (extra `quantize`)
+  static_int8   activations and the products of attention in int8 too, with fixed ranges from 256
+                training images (extra `quantize`); the fastest on a CPU with VNNI
   int8_io       integers only, input and output too, for accelerators; slow on a CPU
   auto          the smallest of the first four that loses at most --max_drop and is not slower
 --merge SHARE merges patches whose keys are alike (ToMe, arXiv 2210.09461), the same number in every

@@ -79,9 +79,14 @@ class Graph:
 
 def read_graph(path: str | os.PathLike) -> Graph:
     """Reads the graph of a `.tflite` file."""
+    return graph_of(Path(path).read_bytes())
+
+
+def graph_of(content: bytes) -> Graph:
+    """The same of what stands in such a file."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
+    model = schema.Model.GetRootAs(content, 0)
     kinds = [_kind(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
     sub = model.Subgraphs(0)
     tensors = [_tensor(model, sub.Tensors(i)) for i in range(sub.TensorsLength())]

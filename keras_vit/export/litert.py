@@ -14,7 +14,8 @@ from keras_vit.export.forward import forward
 from keras_vit.export.lint import check_rules
 from keras_vit.export.merging import check_merge
 from keras_vit.export.metadata import Metadata
-from keras_vit.export.quantization import MODES, static_int8
+from keras_vit.export.quantization import MODES
+from keras_vit.export.static_int8 import static_int8
 from keras_vit.files import replacing
 
 DTYPES = ("float32", "uint8")

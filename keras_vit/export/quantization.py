@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Quantisation: the modes, selective static int8, and what each layer loses."""
+"""Quantisation: the modes, and what each layer loses."""
 
-import contextlib
 import dataclasses
-import io
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
-from keras_vit.errors import not_installed
-from keras_vit.quiet import without_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,47 +26,11 @@ MODES: dict[str, Mode] = {
     "none": Mode(1.0),
     "float16": Mode(0.5),  # half the size; computed in float32 on a CPU
     "dynamic_int8": Mode(0.25),  # matrices in int8, activations quantised row by row as they come
-    "static_int8": Mode(0.25, calibrated=True),  # dense layers in int8, the rest in float32
+    "static_int8": Mode(0.25, calibrated=True),  # products in int8, the rest in float32
     "int8_io": Mode(0.25, calibrated=True),  # all in int8, input and output too: for NPUs
 }
 MODES_OF = {"saved_model": ("none",), "litert": tuple(MODES), "onnx": ("none", "dynamic_int8")}
 AUTO = ("dynamic_int8", "static_int8", "float16", "none")  # smallest first; all keep float outputs
-
-
-def static_int8(content: bytes, calibration: np.ndarray) -> bytes:
-    """Quantises the dense layers of a float32 LiteRT file, activations with fixed ranges.
-
-    Softmax, GELU, norms and the residual stream stay in float32: XNNPACK has no int8 kernels for
-    most of them, and each change of type in between costs more than it gains.
-
-    Args:
-        content: the file, with one input `pixels`.
-        calibration: images as the file takes them, `(n, height, width, channels)`.
-
-    Raises:
-        UserError: when the extra `quantize` is not installed.
-    """
-    try:
-        from litert_quantizer import calibrator, quantizer, recipe
-        from litert_quantizer.utils import qsv_utils
-    except ImportError as error:
-        raise not_installed("static_int8", "litert-quantizer", "quantize") from error
-    plan = [{**rule, "operation": "FULLY_CONNECTED"} for rule in recipe.static_wi8_ai8()]
-    quantize = quantizer.Quantizer(bytearray(content))
-    quantize.load_quantization_recipe(plan)
-    examples = {"serving_default": [{"pixels": image[None]} for image in calibration]}
-    with (
-        contextlib.redirect_stderr(io.StringIO()),  # progress bars
-        without_lines(),
-        contextlib.redirect_stdout(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")  # that keeping every tensor takes memory
-        # True minima and maxima. Quantizer.calibrate has a moving average instead, which cuts off
-        # outlying activations; it does not take another rule, hence the private attribute.
-        ranges = calibrator.Calibrator(content, qsv_update_func=qsv_utils.min_max_update)
-        ranges.calibrate(examples, quantize._recipe_manager)
-        return bytes(quantize.quantize(ranges.get_model_qsvs()).quantized_model)
 
 
 def signal_to_noise(reference: np.ndarray, candidate: np.ndarray) -> float:
