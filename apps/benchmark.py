@@ -5,6 +5,7 @@ examples:
   keras-vit benchmark runs/photos-1 --threads 1,2 --batch 1,8
   keras-vit benchmark S/16 --image_size 160 --runtime litert,onnx --quantize none,dynamic_int8
   keras-vit benchmark runs/photos-1 --runtime litert,onnx,openvino        which one for this server?
+  keras-vit benchmark runs/photos-1 --runtime litert --merge 0.3,0.5      what would merging gain?
   keras-vit benchmark phone/model.tflite server/model.onnx --format json
   keras-vit benchmark data photos/ --recipe cifar10_seed
 
@@ -28,7 +29,7 @@ import re
 
 from keras_vit.apps.cli import import_keras, run_script
 
-_OF_MODELS = ("runtime", "threads", "batch", "quantize", "image_size")
+_OF_MODELS = ("runtime", "threads", "batch", "quantize", "merge", "image_size")
 _OF_DATA = ("recipe", "data_dir", "set")
 _LONGEST = 3_600  # seconds for a row
 _MOST = 65_536  # images in a call, threads
@@ -65,6 +66,12 @@ def _add_flags_of_models(models):
         "--quantize",
         type=_words,
         help="modes of LiteRT and ONNX files, with commas, see export; default: none",
+    )
+    models.add_argument(
+        "--merge",
+        type=_shares,
+        help="shares of the patches that exported files merge, with commas, see export; each is "
+        "timed next to the file that merges none",
     )
     models.add_argument(
         "--unsafe",
@@ -112,6 +119,7 @@ def _time_models(args):
         args.image_size,
         args.seconds,
         args.unsafe,
+        merges=args.merge,
     )
     if plan.needs_keras:
         import_keras()
@@ -155,6 +163,10 @@ def _refuse(args, flags, what: str) -> None:
 
 def _words(text: str) -> list[str]:
     return text.split(",")
+
+
+def _shares(text: str) -> list[float]:
+    return [float(word) for word in _words(text)]
 
 
 def _seconds(text: str) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vit.config import ViTConfig
-from keras_vit.deploy.benchmark_plan import BenchmarkPlan
+from keras_vit.deploy.benchmark_plan import BenchmarkPlan, Form
 from keras_vit.deploy.checked_export import CheckedExport, ExportOptions
 from keras_vit.deploy.latency import Latency, time_files
 from keras_vit.errors import UserError
@@ -52,8 +52,8 @@ def run_benchmark(
         time: what times the files; a test hands in another.
 
     Returns:
-        See `keras_vit.deploy.time_files`. A model's files are named by runtime and mode, with
-        the model in front where there is more than one subject.
+        See `keras_vit.deploy.time_files`. A model's files are named by their form, with the model
+        in front where there is more than one subject.
 
     Raises:
         UserError: for a file that cannot be run or that takes other batches, or subjects that take
@@ -109,7 +109,7 @@ def _timed_file(file: ModelFile, batches: Sequence[int]) -> _Timed:
 def _exported(
     source: ModelFile | ViTConfig, plan: BenchmarkPlan, scratch: Path
 ) -> dict[str, _Timed]:
-    """A model's files, by runtime and mode; those that are not there yet are written."""
+    """A model's files, by the names of their forms; those that are not there yet are written."""
     from keras_vit.export.folding import fold
     from keras_vit.models import config_of, vit
 
@@ -118,27 +118,27 @@ def _exported(
     config, batch = config_of(model), 1 if max(plan.batches) == 1 else None
     folded = fold(model) if set(plan.runtimes) != {"keras"} else None
     found: dict[str, _Timed] = {}
-    written: dict[tuple[str, str], Path] = {}  # OpenVINO runs what ONNX Runtime runs
-    for runtime, mode in plan.files_of_a_model:
-        format = RUNTIMES[runtime]
-        path = written.get((format, mode)) or _existing(source, format, mode, batch)
+    written: dict[tuple[str, str, float], Path] = {}  # OpenVINO runs what ONNX Runtime runs
+    for form in plan.files_of_a_model:
+        format = RUNTIMES[form.runtime]
+        key = (format, form.mode, form.merge)
+        path = written.get(key) or _existing(source, format, form, batch)
         if path is None and format == "keras":
             path = scratch / "timed.keras"
             model.save(path)
         elif path is None:
-            path = _written(scratch, format, mode, folded, batch)
-        written[format, mode] = path
-        name = runtime if mode == "none" else f"{runtime} {mode}"
+            path = _written(scratch, format, form, folded, batch)
+        written[key] = path
         shape = (*config.image_size, config.channels)
-        found[name] = _Timed(path, shape, config.forward_flops(), runtime)
+        found[form.name] = _Timed(path, shape, config.forward_flops(), form.runtime)
     return found
 
 
 def _existing(
-    source: ModelFile | ViTConfig, format: str, mode: str, batch: int | None
+    source: ModelFile | ViTConfig, format: str, form: Form, batch: int | None
 ) -> Path | None:
-    """The file that a run has already, if it is of this mode and takes this batch."""
-    if isinstance(source, ViTConfig) or mode != "none":
+    """The file that a run has already, if it is of this form and takes this batch."""
+    if isinstance(source, ViTConfig) or form.mode != "none" or form.merge:
         return None
     if format == "keras":
         return source.path
@@ -150,7 +150,7 @@ def _existing(
     return path
 
 
-def _written(scratch: Path, format: str, mode: str, folded: "Folded", batch: int | None) -> Path:
+def _written(scratch: Path, format: str, form: Form, folded: "Folded", batch: int | None) -> Path:
     """Writes a file that only has to be as fast as a real one: its classes are numbers, and what is
     calibrated has seen noise."""
     from keras_vit.deploy.exporting import write
@@ -161,8 +161,9 @@ def _written(scratch: Path, format: str, mode: str, folded: "Folded", batch: int
     labels = tuple(map(str, range(config.num_classes)))
     channels: Any = config.channels  # Metadata checks it
     metadata = Metadata(folded.name, labels, config.image_size, channels)
-    planned = CheckedExport(format, mode, scratch / mode / EXPORT_NAMES[format])
-    options = ExportOptions(quantize=mode, batch=batch)
+    path = scratch / form.mode / f"merge-{form.merge:g}" / EXPORT_NAMES[format]
+    planned = CheckedExport(format, form.mode, path, form.merge)
+    options = ExportOptions(quantize=form.mode, batch=batch)
     return write(planned, folded, metadata, options, noise).path
 
 

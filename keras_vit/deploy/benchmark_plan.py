@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_vit.config import ViTConfig
 from keras_vit.deploy.latency import check_numbers
 from keras_vit.errors import UserError, not_installed, unknown
+from keras_vit.export.merging import check_merge
 from keras_vit.export.quantization import MODES, MODES_OF
 from keras_vit.export.runner import RUNTIMES, format_of
 from keras_vit.model_file import ModelFile
@@ -24,6 +25,27 @@ _MODULES = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Form:
+    """What a model is timed as.
+
+    Attributes:
+        runtime: what runs it.
+        mode: how it is quantised.
+        merge: how many patches its blocks compute less by merging, as a share.
+    """
+
+    runtime: str
+    mode: str = "none"
+    merge: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """As the results call it."""
+        mode = f" {self.mode}" if self.mode != "none" else ""
+        return f"{self.runtime}{mode}" + (f" merge {self.merge:g}" if self.merge else "")
+
+
+@dataclasses.dataclass(frozen=True)
 class BenchmarkPlan:
     """What is timed, and how; made by `plan_benchmark`.
 
@@ -33,6 +55,7 @@ class BenchmarkPlan:
             its run, or the configuration of a model with random weights.
         runtimes: what models are exported to.
         modes: how models are quantised, in the runtimes that have the mode.
+        merges: shares of the patches that models merge, 0 for none, in exported files.
         threads, batches, seconds, unsafe: see `keras_vit.deploy.time_files`.
     """
 
@@ -40,6 +63,7 @@ class BenchmarkPlan:
     models: dict[str, ModelFile | ViTConfig]
     runtimes: tuple[str, ...]
     modes: tuple[str, ...]
+    merges: tuple[float, ...]
     threads: tuple[int, ...]
     batches: tuple[int, ...]
     seconds: float
@@ -51,9 +75,14 @@ class BenchmarkPlan:
         return bool(self.models)
 
     @property
-    def files_of_a_model(self) -> list[tuple[str, str]]:
-        """Runtime and mode of every file that a model is timed as."""
-        return [(runtime, m) for runtime in self.runtimes for m in _modes_of(runtime, self.modes)]
+    def files_of_a_model(self) -> list[Form]:
+        """Every file that a model is timed as; in Keras, which trains it, it merges nothing."""
+        return [
+            Form(runtime, mode, merge)
+            for runtime in self.runtimes
+            for mode in _modes_of(runtime, self.modes)
+            for merge in (self.merges if runtime != "keras" else (0.0,))
+        ]
 
 
 def _is_installed(module: str) -> bool:
@@ -70,6 +99,7 @@ def plan_benchmark(
     seconds: float = 5.0,
     unsafe: bool = False,
     is_installed: Callable[[str], bool] = _is_installed,
+    merges: Sequence[float] | None = None,
 ) -> BenchmarkPlan:
     """Finds what is to be timed.
 
@@ -81,6 +111,8 @@ def plan_benchmark(
         threads, batches, seconds, unsafe: see `keras_vit.deploy.time_files`.
         image_size: height and width in pixels of models that are named; None for 224.
         is_installed: whether a module can be imported; a test hands in another.
+        merges: shares of the patches that models merge (`keras_vit.export.merging`), each timed
+            next to the file that merges none.
 
     Raises:
         UserError: for a subject that does not exist or that does not go with the rest, a runtime
@@ -89,19 +121,24 @@ def plan_benchmark(
     _check_words("runtime", runtimes, list(RUNTIMES))
     _check_words("quantize", modes, list(MODES))
     check_numbers(threads, batches)
+    for merge in merges or ():
+        for mode in modes or ("none",):
+            check_merge(merge, mode)
     found = {subject: _find(subject, image_size) for subject in subjects}
     models = {subject: source for subject, source in found.items() if _is_model(source)}
     files: dict[str, ModelFile] = {}
     for name, source in found.items():
         if name not in models and isinstance(source, ModelFile):
             files |= _in_runtimes(name, source, runtimes, is_installed)
-    if not models and modes is not None:
-        raise UserError("quantize: files are timed as they are. Name a run or a model with it.")
+    for what, wanted in (("quantize", modes), ("merge", merges)):
+        if not models and wanted is not None:
+            raise UserError(f"{what}: files are timed as they are. Name a run or a model with it.")
     plan = BenchmarkPlan(
         files,
         models,
         tuple(runtimes or (r for r in RUNTIMES if all(map(is_installed, _MODULES[r][0])))),
         tuple(dict.fromkeys(modes or ("none",))),
+        tuple(dict.fromkeys((0.0, *(merges or ())))),
         tuple(dict.fromkeys(threads)),
         tuple(dict.fromkeys(batches)),
         seconds,

@@ -2,6 +2,7 @@
 """How fast things are, as text."""
 
 import operator
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ from keras_vit.export.quantization import MODES
 from keras_vit.reports.tables import aligned
 
 _clock = operator.attrgetter("median_ms")
-# How the names of files end that `keras_vit.deploy.run_benchmark` quantised.
-_INEXACT = tuple(f" {mode}" for mode in MODES if mode != "none")
+# How the names of files end that `keras_vit.deploy.run_benchmark` quantised, or that merge patches.
+_INEXACT = re.compile(rf" ({'|'.join(mode for mode in MODES if mode != 'none')}|merge [.\d]+)$")
 
 if TYPE_CHECKING:
     from keras_vit.data.pipeline.timing import Stage
@@ -69,13 +70,13 @@ def latency_table(results: Sequence[Latency]) -> str:
 def recommended(results: Sequence[Latency]) -> list[str]:
     """For each number of threads and batch size, what is the fastest on this machine, in words.
 
-    Files in int8 or float16 answer a little differently: where one of them is the fastest, the best
-    of the others is named too.
+    Files in int8 or float16, and those that merge patches, answer a little differently: where one
+    of them is the fastest, the best of the others is named too.
     """
     lines = []
     for setting in dict.fromkeys((result.threads, result.batch) for result in results):
         rivals = [r for r in results if (r.threads, r.batch) == setting]
-        exact = [r for r in rivals if not r.name.endswith(_INEXACT)]
+        exact = [r for r in rivals if not _INEXACT.search(r.name)]
         found = [min(group, key=_clock) for group in (rivals, exact) if len(group) > 1]
         words = [_ahead(best, rivals) for best in dict.fromkeys(found)]
         if words:

@@ -105,6 +105,10 @@ def test_what_to_take_on_this_machine():
         "fastest here (1 thread, batch 1): litert dynamic_int8, 0.50x the time of openvino; "
         "as exact as the model: openvino, 0.89x the time of onnx"
     ]
+    assert recommended([*rivals, timed("openvino merge 0.3", 7)]) == [
+        "fastest here (1 thread, batch 1): openvino merge 0.3, 0.88x the time of openvino; "
+        "as exact as the model: openvino, 0.89x the time of onnx"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +117,7 @@ def test_what_to_take_on_this_machine():
         *(("seconds", value) for value in ("nan", "inf", "-1", "x")),
         *(("batch", value) for value in ("0", "9" * 30)),
         ("threads", "x"),
+        ("merge", "0.3,x"),
     ],
 )
 def test_numbers_that_would_never_end(without_keras, flag, value):

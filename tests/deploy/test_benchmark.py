@@ -72,6 +72,19 @@ def test_a_larger_batch_takes_files_of_any_batch(run):
     assert timed.files["litert"] != run / "export" / "model.tflite"
 
 
+def test_merging_files_are_written(run, monkeypatch):
+    def write(planned, folded, metadata, options, calibration):
+        shares.append(planned.merge)
+        to_onnx(folded, planned.path, metadata)
+        return planned
+
+    shares: list[float] = []
+    monkeypatch.setattr("keras_vit.deploy.exporting.write", write)
+    timed = benchmarked(run, runtimes=["onnx"], merges=[0.3])
+    assert list(timed.files) == ["onnx", "onnx merge 0.3"]
+    assert shares == [0.0, 0.3] and len(set(timed.files.values())) == 2
+
+
 @pytest.mark.slow
 def test_modes_go_to_the_runtimes_that_have_them(run):
     modes = ["none", "float16", "dynamic_int8"]

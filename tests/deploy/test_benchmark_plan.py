@@ -7,6 +7,7 @@ import pytest
 
 from keras_vit import UserError, hardware, recipes
 from keras_vit.deploy import plan_benchmark
+from keras_vit.deploy.benchmark_plan import Form
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,10 @@ def run(tmp_path_factory):
         (["RUN"], {"image_size": 32}, "image_size: .* has its own"),
         (["RUN/export/model.tflite"], {"runtimes": ["onnx"]}, "runs in litert, and --runtime"),
         (["RUN/export/model.tflite"], {"runtimes": ["openvino"]}, "runs in litert, and --runtime"),
-        (["RUN/export/model.tflite"], {"modes": ["none"]}, "files are timed as they are"),
+        (["RUN/export/model.tflite"], {"modes": ["none"]}, "quantize: files are timed as they are"),
+        (["RUN/export/model.tflite"], {"merges": [0.3]}, "merge: files are timed as they are"),
+        (["RUN"], {"merges": [0.3, 0.6]}, r"merge: expected a share above 0, at most 0\.5"),
+        (["RUN"], {"merges": [0.3], "modes": ["int8_io"]}, "merge: does not go with quantize"),
         (["lost.tflite"], {}, r"lost\.tflite: no such file or folder"),
         (["S16"], {}, r"S16: no such file or folder, and unknown model 'S16'\. Did you mean S/16"),
         (["S/16"], {"image_size": 0}, "image_size: expected a whole number above 0"),
@@ -57,4 +61,13 @@ def test_a_missing_package_is_named(run):
 def test_each_is_timed_once(run):
     found = plan_benchmark([str(run)], ["litert"], ["none", "none"], (1, 1), (2, 1, 2))
     assert (found.threads, found.batches) == ((1,), (2, 1))
-    assert found.files_of_a_model == [("litert", "none")]
+    assert found.files_of_a_model == [Form("litert")]
+
+
+def test_what_merges_stands_next_to_what_does_not(run):
+    runtimes, modes = ["keras", "litert"], ["none", "dynamic_int8"]
+    found = plan_benchmark([str(run)], runtimes, modes, merges=[0.3, 0.3])
+    assert [form.name for form in found.files_of_a_model] == [
+        *("keras", "litert", "litert merge 0.3"),
+        *("litert dynamic_int8", "litert dynamic_int8 merge 0.3"),
+    ]
