@@ -79,16 +79,16 @@ def _grey(height, width, channels):
 
 def _affine(image, a, b, c, d, e, f):
     """The pixel at (x, y) comes from (a x + b y + c, d x + e y + f)."""
-    # To gather rows of an index is three times as fast as ImageProjectiveTransformV3.
+    # To gather pixels of an index is several times as fast as ImageProjectiveTransformV3.
     height, width, channels = image.shape
     x = tf.range(width, dtype=tf.float32) + 0.5  # (width,)
     y = tf.range(height, dtype=tf.float32)[:, None] + 0.5  # (height, 1)
-    # For each pixel of the result, the row and column that it comes from: (height, width).
-    column = tf.cast(tf.floor(a * x + b * y + c), tf.int32)
-    row = tf.cast(tf.floor(d * x + e * y + f), tf.int32)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    # Pixels are numbered row by row; the number after the last is that of a grey one.
-    source = tf.where(inside, row * width + column, height * width)
-    pixels = tf.reshape(image, [-1, channels])
-    pixels = tf.concat([pixels, _grey(1, 1, channels)[0]], 0)  # (height * width + 1, channels)
-    return tf.gather(pixels, source)  # (height, width, channels)
+    # For each pixel of the result, the row and column that it comes from, (height, width); outside
+    # of the image those of a frame of one grey pixel.
+    column = tf.clip_by_value(tf.floor(a * x + b * y + c), -1.0, float(width))
+    row = tf.clip_by_value(tf.floor(d * x + e * y + f), -1.0, float(height))
+    framed = tf.pad(image, [[1, 1], [1, 1], [0, 0]], constant_values=FILL)
+    # Pixels are numbered row by row, in whole numbers that float32 holds up to 2^24.
+    source = tf.cast(row * (width + 2) + column, tf.int32) + (width + 3)
+    pixels = tf.reshape(framed, [-1, channels])
+    return tf.gather_nd(pixels, source[..., None])  # (height, width, channels)
