@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Training pipelines at 224 pixels from JPEG files: this package, Keras' layers, timm.
 
-    python benchmarks/pipeline.py FOLDER [--peer_python PYTHON] [--cores 1] [--rounds 5]
+    python benchmarks/pipeline.py FOLDER [--peer_python PYTHON] [--cores 1] [--only NAME ...]
 
 Inception crop, flip and RandAugment(2, 15), batches of 64. FOLDER holds JPEG files at any depth;
 400 of them are enlarged to 500 x 375 pixels with a little noise, so that they are as many bytes as
@@ -43,6 +43,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
     parser.add_argument(
+        "--only", nargs="+", choices=_CONTENDERS, default=[*_CONTENDERS], help="of the contenders"
+    )
+    parser.add_argument(
         "--contender", help=argparse.SUPPRESS
     )  # this script, in a process of its own
     args = parser.parse_args()
@@ -54,7 +57,7 @@ def main() -> None:
     os.sched_setaffinity(0, cores)  # inherited by all
     with tempfile.TemporaryDirectory() as folder:
         _make_images(Path(args.folder), Path(folder))
-        processes = {name: _start(name, folder, args) for name in _CONTENDERS}
+        processes = {name: _start(name, folder, args) for name in args.only}
         turns = {name: [] for name in processes}
         for name, process in processes.items():
             if not process.stdout.readline():  # it is ready, or has written why not
@@ -193,13 +196,14 @@ def _timm(paths, cores, policy):
 
 
 def _print_table(turns: dict, cores: int) -> None:
-    base = statistics.median(turn["cpu_ms"] for turn in turns["keras_vit"])
-    rows = [("", "images/s", "CPU ms/image", "CPU of keras_vit")]
+    first = next(iter(turns))
+    base = statistics.median(turn["cpu_ms"] for turn in turns[first])
+    rows = [("", "images/s", "CPU ms/image", f"CPU of {first}")]
     for name, results in turns.items():
         speed = statistics.median(turn["images_per_second"] for turn in results)
         cpu = statistics.median(turn["cpu_ms"] for turn in results)
         rows.append((name, f"{speed:.0f}", f"{cpu:.2f}", f"{cpu / base:.2f} x"))
-    print(f"{cores} core{'s' * (cores > 1)}, median of {len(turns['keras_vit'])} turns")
+    print(f"{cores} core{'s' * (cores > 1)}, median of {len(turns[first])} turns")
     for row in rows:
         print(f"{row[0]:<20}{row[1]:>10}{row[2]:>15}{row[3]:>19}")
 

@@ -199,7 +199,7 @@ def _cropped(split: Split, preprocessing: Preprocessing, plan: Augmentation, cac
             def box_of(shape):
                 return inception_box(shape, plan.min_area, crop_seed(seed))
 
-            image = resampled(read(index, box_of), size, plan.interpolation)
+            image = resampled(read(index, box_of, size), size, plan.interpolation)
             return rounded(image) if as_bytes else image
 
         return inception

@@ -37,24 +37,27 @@ def reader(split: Any, channels: int) -> Callable:
         channels: 1 or 3.
 
     Returns:
-        A function of an index, and perhaps of a `box_of` (see `decode`), to an upright uint8 image
-        `(height, width, channels)`.
+        A function of an index, and perhaps of a `box_of` and a `size` (see `decode`), to an upright
+        uint8 image `(height, width, channels)`.
     """
     contents_of, name_of = contents_reader(split), _name_reader(split)
     turned = bool((split.orientation != 1).any())
     orientations = tf.constant(split.orientation) if turned else None
 
-    def read(index, box_of=None):
+    def read(index, box_of=None, size=None):
         contents, name = contents_of(index), name_of(index)
         if not turned:  # most sets: spare them the branches
-            return decode(contents, channels, box_of, name)
+            return decode(contents, channels, box_of, name, size)
         orientation = tf.gather(orientations, index)
 
         def turn():
             # A box is drawn for the upright image, so that all of it is decoded and turned first.
             return _part(upright(decode(contents, channels, name=name), orientation), box_of)
 
-        image = tf.cond(orientation == 1, lambda: decode(contents, channels, box_of, name), turn)
+        def straight():
+            return decode(contents, channels, box_of, name, size)
+
+        image = tf.cond(orientation == 1, straight, turn)
         return tf.ensure_shape(image, (None, None, channels))
 
     return read
@@ -63,7 +66,7 @@ def reader(split: Any, channels: int) -> Callable:
 @reader.register
 def _(split: Arrays, channels: int) -> Callable:
     arrays = tf.constant(split.pixels)  # (n, height, width, 1 or 3)
-    return lambda index, box_of=None: _part(
+    return lambda index, box_of=None, size=None: _part(
         with_channels(tf.gather(arrays, index), channels), box_of
     )
 
