@@ -4,9 +4,10 @@
     python benchmarks/training/contender.py NAME SETTINGS
 
 SETTINGS is a JSON object: image_size, patch_size, width, depth, heads, mlp_dim, classes, batch,
-precision. Makes the first step and prints a line of JSON with the process's CPU seconds since its
-start, or why it cannot run. Then, for each line of its input (`step`, `forward` or `memory`), does
-that and prints what it took.
+precision; `jit` and `device` are optional. Makes the first step and prints a line of JSON with the
+process's CPU seconds since its start, or why it cannot run. Then, for each line of its input
+(`step`, `forward` or `memory`), does that and prints what it took: seconds of the CPU, or with
+`"device": "gpu"` of the clock, after waiting for the result.
 """
 
 import json
@@ -16,7 +17,6 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ[_name] = "1"
 
@@ -28,9 +28,20 @@ def keras_vit(settings: dict):
     return _keras_functions(*model_and_optimizer(settings), settings)
 
 
+def keras_vit_remat(settings: dict):
+    """With `--set remat=true`."""
+    return keras_vit({**settings, "remat": True})
+
+
+def keras_vit_jax(settings: dict):
+    """On the JAX backend of Keras, which `main` chooses; always compiled as a whole."""
+    return keras_vit({**settings, "jit": True})
+
+
 def model_and_optimizer(settings: dict):
     """Ours, before `compile`."""
     from keras_vit import ViTConfig, vit
+    from keras_vit.layers.transformer_block import blocks_within
     from keras_vit.recipes import Optimizer
     from keras_vit.training.optimizers import make_optimizer
 
@@ -45,6 +56,8 @@ def model_and_optimizer(settings: dict):
         num_classes=settings["classes"],
     )
     model = vit(config)
+    for block in blocks_within(model):
+        block.remat = settings.get("remat", False)
     plan = Optimizer(name="adamw", learning_rate=RATE, weight_decay=DECAY, clip_norm=NORM)
     return model, make_optimizer(plan, RATE, model.trainable_variables)
 
@@ -75,14 +88,11 @@ def _keras_functions(model, optimizer, settings: dict):
     jit = settings.get("jit", False)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, jit_compile=jit)
-    images, labels = make_batch(settings)
-    if keras.backend.backend() != "tensorflow":
-        return (
-            lambda: float(model.train_on_batch(images, labels)),
-            lambda: model.predict_on_batch(images),
-        )
+    if keras.backend.backend() == "jax":
+        return _jax_functions(model, settings)
     import tensorflow as tf
 
+    images, labels = make_batch(settings)
     iterator = iter(tf.data.Dataset.from_tensors((images, labels)).repeat())
     model.make_train_function()
     step = model.train_function
@@ -93,7 +103,31 @@ def _keras_functions(model, optimizer, settings: dict):
         logs = step(iterator)
         return float(logs["loss"])
 
-    return train, lambda: forward(images)
+    return train, lambda: forward(images).numpy()
+
+
+def _jax_functions(model, settings: dict):
+    """The loop of `fit` on JAX: its state stays on the device, and each step gives its own away."""
+    import jax
+
+    batch = jax.device_put(make_batch(settings))
+    model.train_on_batch(*batch)  # builds and compiles
+    state = (
+        [variable.value for variable in model.trainable_variables],
+        [variable.value for variable in model.non_trainable_variables],
+        [variable.value for variable in model.optimizer.variables],
+        [variable.value for variable in model.metrics_variables],
+    )
+    # The first step deletes what the variables hold; the forward pass has a copy.
+    weights = jax.tree.map(lambda x: x.copy(), state[:2])
+    forward = jax.jit(lambda *arguments: model.stateless_call(*arguments, training=False)[0])
+
+    def train() -> float:
+        nonlocal state
+        logs, state = model.train_function(state, iter([batch]))
+        return float(logs["loss"])
+
+    return train, lambda: forward(*weights, batch[0]).block_until_ready()
 
 
 def timm(settings: dict, compiled: bool = False):
@@ -142,15 +176,17 @@ def _torch_functions(model, logits_of, settings: dict, compiled: bool):
     import torch
 
     torch.set_num_threads(1)
+    device = "cuda" if settings.get("device") == "gpu" else "cpu"
+    model.to(device)
     images, labels = make_batch(settings)
     images = torch.tensor(images).permute(0, 3, 1, 2).contiguous() / 127.5 - 1
-    labels = torch.tensor(labels).long()
+    images, labels = images.to(device), torch.tensor(labels).long().to(device)
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, RATE, weight_decay=DECAY, fused=True)
-    half = settings["precision"] == "mixed_bfloat16"
+    half = settings["precision"] == "bfloat16"
 
     def precision():
-        return torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext()
+        return torch.autocast(device, torch.bfloat16) if half else contextlib.nullcontext()
 
     run = torch.compile(model) if compiled else model
 
@@ -165,7 +201,7 @@ def _torch_functions(model, logits_of, settings: dict, compiled: bool):
 
     def forward():
         with torch.inference_mode(), precision():
-            return run(images)
+            return logits_of(run(images)).cpu()
 
     return train, forward
 
@@ -182,16 +218,24 @@ def make_batch(settings: dict):
 
 CONTENDERS = {
     function.__name__: function
-    for function in (keras_vit, keras_hub, timm, timm_compiled, hugging_face)
+    for function in (
+        *(keras_vit, keras_vit_remat, keras_vit_jax),
+        *(keras_hub, timm, timm_compiled, hugging_face),
+    )
 }
 
 
 def main() -> None:
     name, settings = sys.argv[1], json.loads(sys.argv[2])
+    if settings.get("device") != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if name.endswith("jax"):
+        os.environ["KERAS_BACKEND"] = "jax"
     if name.startswith("keras") and settings["precision"] != "float32":
         import keras
 
-        keras.config.set_dtype_policy(settings["precision"])
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    clock = time.perf_counter if settings.get("device") == "gpu" else time.process_time
     try:
         train, forward = CONTENDERS[name](settings)
     except ImportError as error:
@@ -203,9 +247,9 @@ def main() -> None:
         if what == "memory":
             _say(megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             continue
-        before = time.process_time()
+        before = clock()
         (train if what == "step" else forward)()
-        _say(seconds=time.process_time() - before)
+        _say(seconds=clock() - before)
 
 
 def _say(**values) -> None:

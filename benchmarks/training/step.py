@@ -2,14 +2,23 @@
 """A training step of keras_vit beside KerasHub's, timm's and that of transformers.
 
     python benchmarks/training/step.py --model Ti/16 --steps 8
+    python benchmarks/training/step.py --model S/16 --batch 1 4 64 --only keras_vit timm
     python benchmarks/training/step.py --model cifar --batch 128 --steps 30
+    python benchmarks/training/step.py --precision bfloat16 --only keras_vit keras_vit_jax
+    python benchmarks/training/step.py --device gpu --only keras_vit_jax timm timm_compiled
 
 Every contender is a process of its own on one thread of the same core and makes one step at a time,
-in turns, of the same work: AdamW with clipping on a batch that is there already. A time is the CPU
-time of the process, which on one pinned thread is the wall clock without the other jobs of the
-machine; ratios are those of the medians. "First step" is the CPU time of the process from its start
-to the end of its first step, "memory" its peak. Products of matrices count two operations for each
-multiply-add, three times those of a forward pass for a step.
+in turns, of the same work: AdamW with clipping on a batch that is there already. timm is there
+eager and under `torch.compile`, both with PyTorch's fused AdamW; ours with rematerialization and on
+JAX too. A time is the CPU time of the process, which on one pinned thread is the wall clock without
+the other jobs of the machine, and the least of several turns: other jobs make it longer and never
+shorter. "First step" is the CPU time of the process from its start to the end of its first step,
+"memory" its peak at the end.
+
+Products of matrices count two operations for each multiply-add, three times those of a forward pass
+for a step. The peak is what a float32 product of 2,048 x 2,048 matrices in NumPy reaches on this
+core, between the turns of the contenders. On a GPU, times are those of the clock, and there is no
+peak.
 
 What is not installed is left out, with its reason; the extra `bench` has all.
 """
@@ -17,13 +26,17 @@ What is not installed is left out, with its reason; the extra `bench` has all.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 _CONTENDER = Path(__file__).with_name("contender.py")
-_CONTENDERS = ("keras_vit", "keras_hub", "timm", "timm_compiled", "hugging_face")
+_CONTENDERS = (
+    *("keras_vit", "keras_vit_remat", "keras_vit_jax"),
+    *("keras_hub", "timm", "timm_compiled", "hugging_face"),
+)
 _224 = {"image_size": 224, "patch_size": 16, "depth": 12, "classes": 1000}
 MODELS = {
     "cifar": {
@@ -33,6 +46,7 @@ MODELS = {
     "Ti/16": {**_224, "width": 192, "heads": 3, "mlp_dim": 768},
     "S/16": {**_224, "width": 384, "heads": 6, "mlp_dim": 1536},
 }
+_PEAK_SIDE = 2048  # of the matrices whose product is the peak
 
 
 def main() -> None:
@@ -40,25 +54,37 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", choices=MODELS, default="Ti/16")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32")
+    parser.add_argument("--batch", type=int, nargs="+", default=[16])
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--core", type=int, default=1)
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--only", nargs="+", choices=_CONTENDERS, default=_CONTENDERS)
     args = parser.parse_args()
-    os.sched_setaffinity(0, {args.core})
-    settings = {**MODELS[args.model], "batch": args.batch, "precision": args.precision}
-    started, missing = {}, {}
+    if args.device == "cpu":
+        os.sched_setaffinity(0, {args.core})
+    for batch in args.batch:
+        settings = {"precision": args.precision, "device": args.device, "batch": batch}
+        compare(args, {**MODELS[args.model], **settings})
+
+
+def compare(args: argparse.Namespace, settings: dict) -> None:
+    """Runs the contenders in turns, and prints their table."""
+    started, missing, peak = {}, {}, 0.0
     for name in args.only:
         process = Process(name, settings)
         (missing if process.failed else started)[name] = process
     for what in ("step", "forward"):
         for _ in range(args.steps):
+            peak = max(peak, float32_peak() if args.device == "cpu" else 0)
             for process in started.values():
                 process.times[what].append(process.ask(what)["seconds"])
-    _print(args, started, 2 * multiply_adds(**settings))
+    if started:
+        _print(args.model, settings, started, peak)
     for name, process in missing.items():
         print(f"\n{name} is left out: {process.failed}")
+    for process in (*started.values(), *missing.values()):
+        process.end()
 
 
 class Process:
@@ -67,12 +93,10 @@ class Process:
     def __init__(self, name: str, settings: dict):
         command = [sys.executable, str(_CONTENDER), name, json.dumps(settings)]
         self.times: dict[str, list[float]] = {"step": [], "forward": []}
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")
+        pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
+            command, stdin=pipe, stdout=pipe, stderr=self._errors, text=True
         )
         started = self._answer()
         self.failed, self.first = started.get("failed"), started.get("first")
@@ -81,9 +105,17 @@ class Process:
         print(what, file=self._process.stdin, flush=True)
         return self._answer()
 
+    def end(self) -> None:
+        self._process.communicate()
+        self._errors.close()
+
     def _answer(self) -> dict:
         line = self._process.stdout.readline()
-        return json.loads(line) if line else {"failed": "its process ended"}
+        if line:
+            return json.loads(line)
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return {"failed": lines[-1][:200] if lines else "its process ended"}
 
 
 def multiply_adds(*, image_size, patch_size, width, depth, mlp_dim, classes, batch, **_) -> int:
@@ -95,21 +127,39 @@ def multiply_adds(*, image_size, patch_size, width, depth, mlp_dim, classes, bat
     return batch * image
 
 
-def _print(args: argparse.Namespace, started: dict[str, Process], operations: int) -> None:
+def float32_peak() -> float:
+    """Operations that a product of matrices makes in a CPU second of this process."""
+    import numpy as np  # after the number of cores has been set, which it reads
+
+    x = np.ones((_PEAK_SIDE, _PEAK_SIDE), "float32")
+    before = time.process_time()
+    x @ x
+    return 2 * _PEAK_SIDE**3 / (time.process_time() - before)
+
+
+def _print(model: str, settings: dict, started: dict[str, Process], peak: float) -> None:
     from keras_vit import hardware
 
     features = [flag for flag in hardware.NOTABLE_FLAGS if flag in hardware.cpu_flags()]
-    print(f"{args.model}, batch {args.batch}, {args.precision}, 1 thread, ", end="")
-    print(f"{hardware.cpu_name()} ({', '.join(features)})\n")
-    print("| | step, CPU s | to ours | GFLOP/s | forward, CPU s | first step, CPU s | memory |")
-    print("|---|---|---|---|---|---|---|")
-    ours = next(iter(started.values()))
+    machine = f"1 thread, {hardware.cpu_name()} ({', '.join(features)})"
+    if settings["device"] == "gpu":
+        machine = "GPU"
+    print(f"\n{model}, batch {settings['batch']}, {settings['precision']}, {machine}", end="")
+    print(f", peak {peak / 1e9:.0f} GFLOP/s\n" if peak else "\n")
+    print(
+        "| | step, s | to ours | images/s | GFLOP/s | of peak | forward, s | first step | memory |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    ours = min(next(iter(started.values())).times["step"])
     for name, process in started.items():
-        step, forward = (statistics.median(process.times[what]) for what in ("step", "forward"))
-        ratio = step / statistics.median(ours.times["step"])
+        step, forward = (min(process.times[what]) for what in ("step", "forward"))
+        speed = 6 * multiply_adds(**settings) / step
+        share = f"{speed / peak:.0%}" if peak else ""
         print(
-            f"| {name} | {step:.3f} | {ratio:.2f} | {3 * operations / step / 1e9:.0f} | "
-            f"{forward:.3f} | {process.first:.1f} | {process.ask('memory')['megabytes']:.0f} MB |"
+            f"| {name} | {step:.3f} | {step / ours:.2f} | {settings['batch'] / step:.1f} | "
+            f"{speed / 1e9:.0f} | {share} | {forward:.3f} | {process.first:.1f} s | "
+            f"{process.ask('memory')['megabytes']:.0f} MB |",
+            flush=True,
         )
 
 

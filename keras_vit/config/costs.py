@@ -87,6 +87,7 @@ def training_bytes(
     slots: int = 2,
     number_bytes: int = 4,
     trained: int | None = None,
+    remat: bool = False,
 ) -> int:
     """Rough memory of a train step in bytes: variables in float32, and what backpropagation keeps.
 
@@ -103,10 +104,12 @@ def training_bytes(
         number_bytes: of a kept number, 2 in mixed precision.
         trained: weights that have a gradient and slots; None for all. What is kept of the blocks is
             counted in full.
+        remat: whether of each block its input alone is kept, and the rest of one at a time.
     """
     n, d, m = config.num_tokens, config.width, config.mlp_dim
     hidden = 5 if config.gated_mlp else 3  # the gate, and its product
-    kept = config.depth * (n * (10 * d + hidden * m) + 3 * config.num_heads * n * n)
+    block = n * (10 * d + hidden * m) + 3 * config.num_heads * n * n
+    kept = config.depth * n * d + block if remat else config.depth * block
     kept += config.image_size[0] * config.image_size[1] * config.channels
     weights = num_parameters(config)
     variables = weights + (1 + slots) * (weights if trained is None else trained)

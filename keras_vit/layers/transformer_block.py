@@ -11,6 +11,7 @@ from keras_vit.layers.composite import Composite
 from keras_vit.layers.feed_forward import FeedForward
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.norms import make_norm, normalize
+from keras_vit.layers.rematerialization import recomputed
 from keras_vit.layers.stochastic_depth import StochasticDepth
 
 PLACEMENTS = ("before", "after")
@@ -35,6 +36,11 @@ class TransformerBlock(Composite):
         norm_epsilon: epsilon of every norm.
         attention: further arguments of `Attention`, e.g. `{"qk_norm": True}`.
         mlp: further arguments of `FeedForward`, e.g. `{"gated": True}`.
+
+    Attributes:
+        remat: whether the gradient of a train step computes the block anew instead of keeping what
+            the forward pass computed (see `rematerialization`). It belongs to a run and not to the
+            model: `get_config` does not tell it.
 
     Input and output: `(batch, tokens, width)`. With `return_attention_scores=True` the output is a
     pair of the tokens and the attention weights `(batch, heads, tokens, tokens)`, whose rows sum
@@ -72,6 +78,14 @@ class TransformerBlock(Composite):
         self.norm_epsilon = norm_epsilon
         self.attention_arguments = attention or {}
         self.mlp_arguments = mlp or {}
+        self.remat = False
+
+    def __call__(self, x, *args, training=None, **kwargs):
+        # Here and not in `call`: the second pass needs the precision that Keras sets up around it.
+        def call(x):
+            return super(TransformerBlock, self).__call__(x, *args, training=training, **kwargs)
+
+        return recomputed(self, call, x) if self.remat and training else call(x)
 
     def build(self, input_shape):
         self.attention_norm = self._norm("attention_norm")
@@ -156,6 +170,11 @@ class TransformerBlock(Composite):
         if self.stochastic_depth:
             layers.append(StochasticDepth(self.stochastic_depth, name=f"{name}_depth", dtype=dtype))
         return layers
+
+
+def blocks_within(layer: keras.layers.Layer) -> list[TransformerBlock]:
+    """All blocks of a model or layer, those of the models inside of it too."""
+    return [part for part in layer._flatten_layers() if isinstance(part, TransformerBlock)]
 
 
 def _through(layers, x, training):

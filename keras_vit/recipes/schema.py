@@ -133,6 +133,9 @@ class Recipe:
             takes float32 as precision: an adapter's share of a kernel is less than bfloat16 keeps.
         patch_dropout: share of the patches that each training image loses before the first block
             (arXiv 2208.07220), 0 to 1; the trained model does not have it.
+        remat: whether the gradient of each block computes it anew instead of keeping what the
+            forward pass computed (rematerialization, arXiv 1604.06174): less memory, more time, and
+            the same numbers. The trained model does not know it.
         progressive: pairs of a share of the epochs, above 0 and below 1, and the height and width
             in pixels that training images have until then (arXiv 2104.00298, section 4); one number
             means a square. Both grow; then comes the model's own size, which evaluation and the
@@ -172,6 +175,7 @@ class Recipe:
     init: str | None = None
     lora: int | None = None
     patch_dropout: float = 0.0
+    remat: bool = False
     progressive: Progressive = ()
     data: Data = dataclasses.field(default_factory=Data)
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)

@@ -110,5 +110,6 @@ def _memory_text(plan: Plan) -> str:
     number_bytes = 2 if plan.precision == "mixed_bfloat16" else 4
     slots = 2 if plan.recipe.optimizer.ema is None else 3  # of the optimizer, for each weight
     trained = count_trained(plan.recipe)
-    count = training_bytes(plan.recipe.model, plan.batch_size, slots, number_bytes, trained)
+    remat = plan.recipe.remat
+    count = training_bytes(plan.recipe.model, plan.batch_size, slots, number_bytes, trained, remat)
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

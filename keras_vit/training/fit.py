@@ -14,6 +14,7 @@ from keras_vit.data import evaluation_batches, training_batches
 from keras_vit.data.checks.examine import broken_message
 from keras_vit.data.pipeline.decoding import undecodable
 from keras_vit.errors import UserError
+from keras_vit.layers.transformer_block import blocks_within
 from keras_vit.progress import say
 from keras_vit.recipes import Phase
 from keras_vit.recipes.optimization import steps_of
@@ -103,6 +104,8 @@ def make_model(plan: Plan) -> keras.Model:
     with _dtype_policy(plan.precision):
         model = make_initial_model(recipe, plan.images.classes, plan.weights)
         model = objective.learner(model, recipe, plan.images)
+    for block in blocks_within(model):
+        block.remat = recipe.remat
     model.compile(
         optimizer=_make_optimizer(plan, model),
         **objective.compile_arguments(recipe, plan.images),
