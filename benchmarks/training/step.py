@@ -65,14 +65,15 @@ def main() -> None:
         os.sched_setaffinity(0, {args.core})
     for batch in args.batch:
         settings = {"precision": args.precision, "device": args.device, "batch": batch}
-        compare(args, {**MODELS[args.model], **settings})
+        with tempfile.TemporaryDirectory() as folder:
+            compare(args, {**MODELS[args.model], **settings}, Path(folder))
 
 
-def compare(args: argparse.Namespace, settings: dict) -> None:
+def compare(args: argparse.Namespace, settings: dict, folder: Path) -> None:
     """Runs the contenders in turns, and prints their table."""
     started, missing, peak = {}, {}, 0.0
     for name in args.only:
-        process = Process(name, settings)
+        process = Process(name, settings, folder / name)
         (missing if process.failed else started)[name] = process
     for what in ("step", "forward"):
         for _ in range(args.steps):
@@ -88,16 +89,20 @@ def compare(args: argparse.Namespace, settings: dict) -> None:
 
 
 class Process:
-    """A contender that waits for the next thing to do."""
+    """A contender that waits for the next thing to do; what it says of errors goes to a file."""
 
-    def __init__(self, name: str, settings: dict):
+    def __init__(self, name: str, settings: dict, errors: Path):
         command = [sys.executable, str(_CONTENDER), name, json.dumps(settings)]
         self.times: dict[str, list[float]] = {"step": [], "forward": []}
-        self._errors = tempfile.TemporaryFile("w+", errors="replace")
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=self._errors, text=True
-        )
+        self._errors = errors
+        with errors.open("w") as file:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+            )
         started = self._answer()
         self.failed, self.first = started.get("failed"), started.get("first")
 
@@ -107,14 +112,12 @@ class Process:
 
     def end(self) -> None:
         self._process.communicate()
-        self._errors.close()
 
     def _answer(self) -> dict:
         line = self._process.stdout.readline()
         if line:
             return json.loads(line)
-        self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines()
+        lines = self._errors.read_text(errors="replace").strip().splitlines()
         return {"failed": lines[-1][:200] if lines else "its process ended"}
 
 
@@ -146,10 +149,10 @@ def _print(model: str, settings: dict, started: dict[str, Process], peak: float)
         machine = "GPU"
     print(f"\n{model}, batch {settings['batch']}, {settings['precision']}, {machine}", end="")
     print(f", peak {peak / 1e9:.0f} GFLOP/s\n" if peak else "\n")
-    print(
-        "| | step, s | to ours | images/s | GFLOP/s | of peak | forward, s | first step | memory |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    columns = ("", "step, s", "to ours", "images/s", "GFLOP/s", "of peak", "forward, s")
+    columns = (*columns, "first step", "memory")
+    print("|", " | ".join(columns), "|")
+    print("|" + "---|" * len(columns))
     ours = min(next(iter(started.values())).times["step"])
     for name, process in started.items():
         step, forward = (min(process.times[what]) for what in ("step", "forward"))
