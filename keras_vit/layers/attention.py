@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_vit.errors import UserError, unknown
-from keras_vit.layers import fused
+from keras_vit.layers import fused, fused_attention
 from keras_vit.layers.composite import Composite
 from keras_vit.layers.norms import make_norm
 from keras_vit.layers.relative_position import RelativePositionBias
@@ -144,7 +144,7 @@ class Attention(Composite):
 
     def _call_fused(self, x):
         parts = self.query_dense, self.key_dense, self.value_dense
-        y = fused.self_attention(x, [p.kernel for p in parts], [p.bias for p in parts])
+        y = fused_attention.self_attention(x, [p.kernel for p in parts], [p.bias for p in parts])
         kernel = ops.reshape(self.output_dense.kernel, (-1, y.shape[-1]))
         return fused.dense(y, kernel, self.output_dense.bias)
 

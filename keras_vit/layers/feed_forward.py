@@ -94,12 +94,13 @@ class FeedForward(Composite):
         self.restore_quantization()
 
     def call(self, x, training=None):
+        if self._plain and fused.runs_here(x, training):
+            return self._call_fused(x, training)
         return self.read(self.activations(x, training=training), training=training)
 
     def activations(self, x, training=None):
         """The layer between, after its activation and gate: `(batch, tokens, hidden_width)`."""
-        parts = [self.hidden] if self.gate is None else [self.hidden, self.gate]
-        parts = [_through(part, x, training) for part in parts]
+        parts = self._parts(x, training)
         if fused.runs_here(x, training):
             return fused.fuse(_activated, *parts, activation=self.activation)
         return _activated(*parts, activation=self.activation)
@@ -125,6 +126,23 @@ class FeedForward(Composite):
             "norm": self.norm,
             "norm_epsilon": self.norm_epsilon,
         }
+
+    @property
+    def _plain(self) -> bool:
+        """Whether nothing stands between the activations and the last layer, in floating point."""
+        last = self.output_projection
+        return not self.dropout and self.inner_norm is None and last.quantization_mode is None
+
+    def _call_fused(self, x, training):
+        parts, last = self._parts(x, training), self.output_projection
+        return fused.dense_of(
+            _activated, *parts, kernel=last.kernel, bias=last.bias, activation=self.activation
+        )
+
+    def _parts(self, x, training) -> list:
+        """What the activations are made of."""
+        parts = [self.hidden] if self.gate is None else [self.hidden, self.gate]
+        return [_through(part, x, training) for part in parts]
 
     def _dense(self, units: int, name: str, input_shape) -> keras.layers.Dense:
         dense = keras.layers.Dense(

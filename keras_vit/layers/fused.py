@@ -63,11 +63,11 @@ def fuse(function: Callable, *tensors: Any, scale: Any = None, shift: Any = None
 
         def gradient(upstream):
             loop = _gradient_loop(function)
-            slopes, of_scale = loop(upstream, *tensors, scale=given.get("scale"), **options)
+            slopes, of_scale, _ = loop(upstream, *tensors, scale=given.get("scale"), **options)
             rows = {"scale": of_scale, "shift": upstream}
             return *slopes, *(tf.cast(_column_sums(rows[n]), v.dtype) for n, v in given.items())
 
-        return _loop(function)(*tensors, **given, **options), gradient
+        return compiled(function)(*tensors, **given, **options), gradient
 
     return value(*map(tf.convert_to_tensor, tensors), *vectors.values())
 
@@ -94,121 +94,52 @@ def dense(x: Any, kernel: Any, bias: Any = None) -> Any:
 
     y = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), tf.convert_to_tensor(kernel))  # (B T, units)
     y = y if bias is None else tf.nn.bias_add(y, tf.convert_to_tensor(bias))
-    return tf.reshape(y, (*_batch_and_tokens(x), y.shape[-1]))
+    return tf.reshape(y, (*batch_and_tokens(x), y.shape[-1]))
 
 
-def self_attention(x: Any, kernels: list, biases: list) -> Any:
-    """The heads' sums of values, side by side: attention without its last dense layer.
+def dense_of(function: Callable, *tensors: Any, kernel: Any, bias: Any = None, **options: Any):
+    """`dense(fuse(function, *tensors, **options), kernel, bias)`, which keeps the tensors alone.
+
+    The gradient of the kernel needs the value of the function: the loop that computes the gradient
+    of the function returns it again, so that it is not kept from the forward pass.
 
     Args:
-        x: `(batch, tokens, width)`.
-        kernels: of queries, keys and values, each `(width, heads, head_dim)`.
-        biases: likewise, each `(heads, head_dim)` or None.
+        function, tensors, options: see `fuse`.
+        kernel, bias: see `dense`.
 
     Returns:
-        `(batch, tokens, width)`.
+        `(batch, tokens, units)`.
     """
     import tensorflow as tf
 
-    width, heads = x.shape[-1], kernels[0].shape[1]
-    kernel = tf.concat([tf.reshape(k, (width, width)) for k in kernels], axis=1)  # (D, 3 D)
-    bias = None
-    if any(b is not None for b in biases):
-        zeros = tf.zeros(width, kernel.dtype)
-        bias = tf.concat([zeros if b is None else tf.reshape(b, [width]) for b in biases], axis=0)
-    q, k, v = _split_heads(dense(x, kernel, bias), heads)  # each (B, H, T, d)
-    return _attend(q, k, v)
-
-
-def _split_heads(x: Any, heads: int) -> Any:
-    """Queries, keys and values `(batch, heads, tokens, head_dim)` of `(batch, tokens, 3 width)`."""
-    import tensorflow as tf
+    has_bias = bias is not None
 
     @tf.custom_gradient
-    def value(x):
-        def gradient(*upstream):  # TensorFlow turns axes faster than XLA, which slices faster
-            y = tf.transpose(tf.concat(upstream, axis=1), (0, 2, 1, 3))  # (B, T, 3 H, d)
-            return tf.reshape(y, (*_batch_and_tokens(y), x.shape[-1]))
+    def value(*arguments):
+        *tensors, kernel, bias = arguments if has_bias else (*arguments, None)
 
-        return _loop(_slices_of_heads)(x, heads=heads), gradient
+        def gradient(upstream):
+            rows = tf.reshape(upstream, (-1, upstream.shape[-1]))  # (B T, units)
+            slope = tf.matmul(rows, kernel, transpose_b=True)  # (B T, width)
+            slope = tf.reshape(slope, (*batch_and_tokens(upstream), slope.shape[-1]))
+            loop = _gradient_loop(function, again=True)
+            slopes, _, again = loop(slope, *tensors, **options)
+            again = tf.reshape(again, (-1, again.shape[-1]))
+            of_kernel = tf.matmul(again, rows, transpose_a=True)
+            return *slopes, of_kernel, *([_column_sums(upstream)] if has_bias else [])
 
-    return value(x)
+        return dense(compiled(function)(*tensors, **options), kernel, bias), gradient
 
-
-def _slices_of_heads(x: Any, heads: int) -> tuple:
-    import tensorflow as tf
-
-    x = tf.reshape(x, (*_batch_and_tokens(x), 3 * heads, x.shape[-1] // (3 * heads)))
-    return tuple(tf.split(tf.transpose(x, (0, 2, 1, 3)), 3, axis=1))
-
-
-def _attend(q: Any, k: Any, v: Any) -> Any:
-    """softmax(q kᵀ / sqrt(d)) v, the heads side by side: `(batch, tokens, width)`.
-
-    Its gradient takes the sums of a row over all keys from the output (arXiv 2205.14135, appendix
-    B.2), which has 64 numbers for each query where the weights have one for each token.
-    """
-    import tensorflow as tf
-
-    scale = q.shape[-1] ** -0.5
-
-    @tf.custom_gradient
-    def value(q, k, v):
-        scores = tf.matmul(q, k, transpose_b=True)  # (B, H, T, T)
-        weights = _softmax(scores, scale)
-        y = _joined(tf.matmul(weights, v))  # (B, T, D)
-
-        def gradient(dy):
-            by_head, sums = _loop(_heads_and_sums)(dy, y, heads=q.shape[1])
-            slope = tf.matmul(by_head, v, transpose_b=True)  # (B, H, T, T), of the weights
-            slope = _loop(_softmax_slope)(slope, weights, sums, factor=scale)  # of the scores
-            return (
-                tf.matmul(slope, k),
-                tf.matmul(slope, q, transpose_a=True),
-                tf.matmul(weights, by_head, transpose_a=True),
-            )
-
-        return y, gradient
-
-    return value(q, k, v)
+    return value(*map(tf.convert_to_tensor, (*tensors, kernel, *([bias] if has_bias else []))))
 
 
-def _softmax(scores: Any, scale: float) -> Any:
-    """Over the last axis, in float32 at least, as `keras.ops.dot_product_attention` does."""
-    import tensorflow as tf
-
-    wide = tf.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
-    return tf.cast(tf.nn.softmax(wide * tf.cast(scale, wide.dtype)), scores.dtype)
-
-
-def _softmax_slope(slope: Any, weights: Any, sums: Any, factor: float) -> Any:
-    return weights * (slope - sums) * factor
-
-
-def _joined(x: Any) -> Any:
-    """`(batch, heads, tokens, head_dim)` as `(batch, tokens, width)`."""
-    import tensorflow as tf
-
-    x = tf.transpose(x, (0, 2, 1, 3))
-    return tf.reshape(x, (*_batch_and_tokens(x), x.shape[2] * x.shape[3]))
-
-
-def _heads_and_sums(slope: Any, y: Any, heads: int) -> tuple:
-    """A slope by its heads `(B, H, T, d)`, and the sums of its products with `y` `(B, H, T, 1)`."""
-    import tensorflow as tf
-
-    shape = (*_batch_and_tokens(y), heads, y.shape[-1] // heads)
-    sums = tf.reduce_sum(tf.reshape(slope * y, shape), axis=-1, keepdims=True)
-    return tuple(tf.transpose(tf.reshape(z, (*shape[:3], -1)), (0, 2, 1, 3)) for z in (slope, sums))
-
-
-def _batch_and_tokens(x: Any) -> tuple[int, int]:
+def batch_and_tokens(x: Any) -> tuple[int, int]:
     """The first two sizes; -1 for a batch of any size."""
     return -1 if x.shape[0] is None else x.shape[0], x.shape[1]
 
 
 @functools.cache
-def _loop(function: Callable) -> Callable:
+def compiled(function: Callable) -> Callable:
     """Of a function that returns several tensors, without scale or shift; or see `fuse`."""
     import tensorflow as tf
 
@@ -222,8 +153,9 @@ def _loop(function: Callable) -> Callable:
 
 
 @functools.cache
-def _gradient_loop(function: Callable) -> Callable:
-    """From the gradient of its value: those of its tensors, and of the scale at each token."""
+def _gradient_loop(function: Callable, again: bool = False) -> Callable:
+    """From the gradient of its value: those of its tensors, that of the scale at each token, and if
+    wanted the value again."""
     import tensorflow as tf
 
     def gradient(upstream, *tensors, scale=None, **options):
@@ -233,6 +165,7 @@ def _gradient_loop(function: Callable) -> Callable:
         upstream = tf.cast(upstream, value.dtype)
         of_scale = None if scale is None else upstream * value
         upstream = upstream if scale is None else upstream * tf.cast(scale, value.dtype)
-        return tape.gradient(value, tensors, output_gradients=upstream), of_scale
+        slopes = tape.gradient(value, tensors, output_gradients=upstream)
+        return slopes, of_scale, tf.cast(value, tensors[0].dtype) if again else None
 
     return tf.function(gradient, autograph=False, jit_compile=True)

@@ -67,6 +67,7 @@ def check(block, tolerance):
 OPTIONS = {
     "paper": {},
     "gated": {"norm": "rms", "activation": "silu", "mlp": {"gated": True, "inner_norm": True}},
+    "gate": {"activation": "silu", "mlp": {"gated": True, "use_bias": False}},
     "after": {"norm_placement": "after", "activation": "gelu_tanh", "layer_scale": 0.5},
     "query_value": {"activation": "quick_gelu", "attention": {"qkv_bias": "query_value"}},
     "qk_norm": {"attention": {"qk_norm": True, "inner_norm": True}, "mlp": {"use_bias": False}},

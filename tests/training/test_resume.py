@@ -142,6 +142,23 @@ def test_a_transformer_stopped_and_resumed(
     assert history(folder) == history(straight)
 
 
+@pytest.mark.slow
+def test_blocks_that_are_computed_anew_change_nothing(
+    kind_of_step, images, tmp_path_factory, tmp_path
+):
+    with real_model():
+        plan = recipe(epochs=1, batch_size=28)  # 3 steps
+        straight = trained(tmp_path_factory, images, plan, ())
+        plan = dataclasses.replace(plan, remat=True)
+        anew = trained(tmp_path_factory, images, plan, (2,))
+        folder = killed(anew, tmp_path, 2, 1)
+        assert RunFolder.open(folder).recipe.remat
+        resume(folder, images)
+    same(end(anew), end(straight))
+    same(end(folder), end(straight))
+    assert history(anew) == history(straight)
+
+
 @pytest.mark.parametrize(
     ("step", "every", "goes_on_after"),
     [
