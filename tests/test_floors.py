@@ -29,7 +29,7 @@ TENSORFLOW_ROOMS = {"data", "export"}
 TENSORFLOW_IN_FUNCTIONS = {
     *("training/distribution.py", "training/adam_kernel.py", "analysis/gradients.py"),
     "layers/fused.py",
-    "layers/fused_attention.py",
+    *("layers/fused_attention.py", "layers/rematerialization.py"),
 }
 STANDARD_LIBRARY_ONLY = {"recipes"}.union(*FLOORS[:3]) - {"interpolation"}
 HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "numpy", "jax", "torch", "PIL", "matplotlib"}

@@ -4,7 +4,7 @@
     python benchmarks/training/growth.py --out runs/growth --svg docs/growth.svg
 
 A train step of a ViT of four blocks, AdamW with clipping, float32, on one thread, each size in a
-process of its own (`contender.py`): CPU seconds, the least of some steps, and peak memory. "To
+process of its own, which begins with TensorFlow imported: CPU seconds, the least of some steps, and peak memory. "To
 linear" compares the time of an operation with that of the largest size of the same row of sizes: 1
 is linear growth in FLOPs, above it a smaller size pays more for each.
 
@@ -16,14 +16,17 @@ What was measured is kept in the folder, so that a second start goes on, and dra
 
 import argparse
 import json
+import multiprocessing
 import os
+import resource
 import sys
-import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import contender
 from growth_costs import checkpoint_costs, export_costs
-from step import Process, multiply_adds
+from step import multiply_adds
 
 _BASE = {"image_size": 224, "patch_size": 16, "classes": 1000, "precision": "float32"}
 _HEAD = 64  # numbers of a head, as in the published models
@@ -55,6 +58,7 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=1)
     args = parser.parse_args()
     os.sched_setaffinity(0, {args.core})
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     args.out.mkdir(parents=True, exist_ok=True)
     rows = {}
     for axis, sizes in AXES.items():
@@ -76,15 +80,24 @@ def kept(path: Path, measured: Callable):
 
 
 def measure(wanted: dict, steps: int) -> dict[str, float]:
-    """Operations, CPU seconds and peak memory of a train step."""
-    with tempfile.TemporaryDirectory() as folder:
-        process = Process("keras_vit", wanted, Path(folder) / "errors")
-        if process.failed:
-            raise SystemExit(f"growth.py: {process.failed}")
-        seconds = min(process.ask("step")["seconds"] for _ in range(steps))
-        megabytes = process.ask("memory")["megabytes"]
-        process.end()
-    return {"flops": 6 * multiply_adds(**wanted), "seconds": seconds, "megabytes": megabytes}
+    """Operations, CPU seconds and peak memory of a train step, in a copy of this process."""
+    import tensorflow  # noqa: F401  (the copies need not import it)
+
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(_measured, (wanted, steps))
+
+
+def _measured(wanted: dict, steps: int) -> dict[str, float]:
+    train, _ = contender.keras_vit(wanted)
+    train()
+    seconds = []
+    for _ in range(steps):
+        before = time.process_time()
+        train()
+        seconds.append(time.process_time() - before)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    flops = 6 * multiply_adds(**wanted)
+    return {"flops": flops, "seconds": min(seconds), "megabytes": memory}
 
 
 def print_steps(rows: dict) -> None:

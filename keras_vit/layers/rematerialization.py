@@ -17,8 +17,7 @@ def recomputed(layer: keras.layers.Layer, call: Callable, x: Any) -> Any:
 
     Args:
         layer: what is called. Each of its parts draws random numbers once at most.
-        call: from a tensor to a tensor. Its further arguments are bound: TensorFlow recomputes
-            functions of positional arguments only.
+        call: from a tensor to a tensor; its further arguments are bound.
         x: a tensor.
     """
     generators = _seed_generators(layer)
@@ -28,7 +27,34 @@ def recomputed(layer: keras.layers.Layer, call: Callable, x: Any) -> Any:
         with _repeating(generators, seeds):
             return call(x)
 
-    return keras.remat(again)(x)
+    remat = _on_tensorflow if keras.backend.backend() == "tensorflow" else keras.remat
+    return remat(again)(x)
+
+
+def _on_tensorflow(call: Callable) -> Callable:
+    """What `keras.remat` does, in an order that spares memory.
+
+    That is `tf.recompute_grad`, whose second pass waits for the gradient through a sum with zero,
+    which the optimizer of graphs takes out: both passes then run one after the other, and all is
+    kept.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def value(x):
+        def gradient(upstream, variables=()):
+            with tf.GradientTape() as tape, tf.control_dependencies([upstream]):
+                again = tf.identity(x)
+                tape.watch(again)
+                y = call(again)
+            sources = [again, *variables]
+            zero = tf.UnconnectedGradients.ZERO
+            slope, *of_variables = tape.gradient(y, sources, upstream, unconnected_gradients=zero)
+            return slope, of_variables
+
+        return call(x), gradient
+
+    return value
 
 
 def _seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:

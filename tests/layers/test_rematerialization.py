@@ -10,8 +10,9 @@ from tests.contracts import randomize, slow_but, to_numpy
 
 SHAPE = (5, 16)  # tokens, width
 RATES = {"dropout": 0.2, "attention_dropout": 0.1, "stochastic_depth": 0.3}
-# TensorFlow runs the same operations on the same numbers; XLA joins them as it likes.
-TOLERANCE = 0 if keras.backend.backend() == "tensorflow" else 1e-6
+# TensorFlow runs the same operations on the same numbers, and gives the same bits but in one of
+# twenty runs; XLA joins operations as it likes. A rounding of numbers of up to 4 is 2e-7.
+TOLERANCE = 1e-6
 
 
 def trained(remat, policy="float32", steps=2, **compiled):
@@ -31,22 +32,22 @@ def trained(remat, policy="float32", steps=2, **compiled):
 
 
 @pytest.mark.parametrize(
-    ("how", "tolerance"),
+    "how",
     [
-        ({"jit_compile": False}, TOLERANCE),
-        pytest.param({"run_eagerly": True}, TOLERANCE, marks=pytest.mark.slow),
-        pytest.param({"jit_compile": True}, 1e-6, marks=pytest.mark.slow),
-        pytest.param({"policy": "mixed_bfloat16"}, TOLERANCE, marks=pytest.mark.slow),
+        {"jit_compile": False},
+        pytest.param({"run_eagerly": True}, marks=pytest.mark.slow),
+        pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
+        pytest.param({"policy": "mixed_bfloat16"}, marks=pytest.mark.slow),
     ],
     ids=["graph", "eager", "xla", "half"],
 )
 @pytest.mark.parametrize("loops", slow_but([True], [True, False]), ids=["loops", "operations"])
-def test_training_ends_where_it_does_without(how, tolerance, loops, monkeypatch):
+def test_training_ends_where_it_does_without(how, loops, monkeypatch):
     monkeypatch.setattr(fused, "_LEAST_NUMBERS", 1 if loops else 2**62)
     (losses, plain), (again, variables) = (trained(remat, **how) for remat in (False, True))
-    np.testing.assert_allclose(again, losses, rtol=tolerance)
+    np.testing.assert_allclose(again, losses, rtol=TOLERANCE)
     for variable, expected in zip(variables, plain, strict=True):
-        np.testing.assert_allclose(variable, expected, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(variable, expected, rtol=0, atol=TOLERANCE)
 
 
 def passes(remat, monkeypatch):
@@ -66,7 +67,9 @@ def passes(remat, monkeypatch):
 def test_a_train_step_has_a_second_pass(monkeypatch):
     once = passes(False, monkeypatch)
     # JAX traces both passes from one call.
-    assert passes(True, monkeypatch) == 2 * once if TOLERANCE == 0 else once
+    assert (
+        passes(True, monkeypatch) == 2 * once if keras.backend.backend() == "tensorflow" else once
+    )
 
 
 def test_it_does_not_belong_to_the_model():
