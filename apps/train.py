@@ -14,6 +14,8 @@ examples:
   keras-vit train photos/ --config mine.json            the fields that mine.json has
   keras-vit train photos/ --max_time 2h --workdir runs/a; keras-vit train --resume runs/a
   keras-vit train --resume runs/a --extend 20           more epochs for a finished run
+  keras-vit train photos/ --set remat=true              less memory, more time: blocks are computed
+                                                        again for their gradient
   keras-vit train photos/ --set distribution=data       on all GPUs of this machine, see
                                                         docs/distributed.md
 

@@ -4,9 +4,9 @@
     python benchmarks/training/growth.py --out runs/growth --svg docs/growth.svg
 
 A train step of a ViT of four blocks, AdamW with clipping, float32, on one thread, each size in a
-process of its own, which begins with TensorFlow imported: CPU seconds, the least of some steps, and peak memory. "To
-linear" compares the time of an operation with that of the largest size of the same row of sizes: 1
-is linear growth in FLOPs, above it a smaller size pays more for each.
+process of its own, which begins with TensorFlow imported: CPU seconds, the least of some steps, and
+peak memory. "To linear" compares the time of an operation with that of the largest size of the same
+row of sizes: 1 is linear growth in FLOPs, above it a smaller size pays more for each.
 
 Then what stands around the steps: writing and reading a checkpoint, against the parameters, and
 exporting a model with the check of its LiteRT file, against the test images.
