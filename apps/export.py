@@ -16,8 +16,8 @@ be resized before (`keras-vit predict FILE` does). Modes of --quantize:
                 training images (extra `quantize`); the fastest on a CPU with VNNI
   int8_io       integers only, input and output too, for accelerators; slow on a CPU
   auto          the smallest of the first four that loses at most --max_drop and is not slower
---merge SHARE merges patches whose keys are alike (ToMe, arXiv 2210.09461), the same number in every
-block but the last, so that the MLPs of the blocks meet fewer patches by this share; at most 0.5.
+--merge SHARE merges patches whose keys are alike (ToMe, arXiv 2210.09461) in the first third of the
+blocks, so that the MLPs of all blocks meet fewer patches by this share; at most 0.5.
 Not with rotary positions, a relative position bias, int8_io or --attention.
 With any of them --out also gets quantization.json, what each file costs and gains. A file that
 loses more than --max_drop is rejected.

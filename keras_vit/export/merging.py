@@ -35,10 +35,11 @@ def check_merge(merge: float, quantize: str = "none", attention: bool = False) -
 def patches_after(config: ViTConfig, merge: float) -> tuple[int, ...]:
     """Patches that are left after the attention of each block.
 
-    The same number is merged in every block but the last, up to rounding, so many that the MLPs of
-    all blocks together meet fewer patches by the share `merge`. With s merged in each of L - 1
-    blocks, they meet s + 2 s + ... + (L - 1) s fewer, and the last one (L - 1) s, which makes
-    (L - 1) (L + 2) s / 2 of L N.
+    The same number is merged in each block of the first third, up to rounding, so many that the
+    MLPs of all blocks together meet fewer patches by the share `merge`. What merges early is saved
+    in all blocks that follow, and every merging costs time itself
+    (`benchmarks/export/README.md` has the schedules that were compared). With s merged in each of
+    K of L blocks, the MLPs meet s + 2 s + ... + K s fewer, and K s in each of the other L - K.
 
     Args:
         config: the model's configuration.
@@ -52,14 +53,15 @@ def patches_after(config: ViTConfig, merge: float) -> tuple[int, ...]:
     if not merge:
         return (patches,) * depth
     _check_model(config)
-    slope = 2 * depth * merge / ((depth - 1) * (depth + 2))
+    merging = -(-depth // 3)
+    saved = merging * (merging + 1) / 2 + (depth - merging) * merging  # blocks that save, in all
     left = [patches]
-    for i in range(1, depth):
-        wanted = round(patches * (1 - slope * i))
+    for i in range(1, merging + 1):
+        wanted = round(patches * (1 - merge * depth / saved * i))
         left.append(max(wanted, left[-1] - left[-1] // 2))  # of each pair one is left at least
     if left[-1] == patches:
         raise UserError(f"merge={merge:g} of {patches} patches merges none. Name a larger share.")
-    return (*left[1:], left[-1])
+    return (*left[1:], *[left[-1]] * (depth - merging))
 
 
 def _check_model(config: ViTConfig) -> None:
