@@ -87,19 +87,23 @@ def main() -> None:
     parser.add_argument("--write", help=argparse.SUPPRESS)  # this script, in a process of its own
     args = parser.parse_args()
     if args.write:
-        _write_files(args.variant, args.like[0], Path(args.write))
+        _write_files(args.variant, args.like[0], Path(args.write), _names(args))
         return
     for family in args.like:
         _compare(args, family)
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    return args.only.split(";") if args.only else list(_CONTENDERS)
 
 
 def _compare(args: argparse.Namespace, family: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         # The process that times holds no Keras.
         command = [sys.executable, __file__, "--variant", args.variant, "--like", family]
-        subprocess.run([*command, "--write", folder], check=True, stdout=sys.stderr)
-        names = args.only.split(";") if args.only else list(_CONTENDERS)
-        names, missing = _runnable(names, Path(folder))
+        only = ["--only", ";".join(_names(args))]
+        subprocess.run([*command, *only, "--write", folder], check=True, stdout=sys.stderr)
+        names, missing = _runnable(_names(args), Path(folder))
         repeats = [_measure(names, Path(folder), args.seconds) for _ in range(args.repeats)]
         like = "" if family == "vit" else f" like {family}"
         _print_times(f"{args.variant}{like}", repeats)
@@ -109,7 +113,7 @@ def _compare(args: argparse.Namespace, family: str) -> None:
         _print_graph(Path(folder) / "none.tflite", bar=family == "vit")
 
 
-def _write_files(variant: str, family: str, folder: Path) -> None:
+def _write_files(variant: str, family: str, folder: Path, names: list[str]) -> None:
     import numpy as np
 
     from keras_vit import ViTConfig, vit
@@ -127,9 +131,10 @@ def _write_files(variant: str, family: str, folder: Path) -> None:
             to_tflite(folded, folder / f"{mode}.tflite", quantize=mode, calibration=pixels)
     for mode in ("none", "dynamic_int8"):
         to_onnx(folded, folder / f"{mode}.onnx", quantize=mode)
-    if family == "vit":
+    if family == "vit" and any(name.startswith("KerasHub") for name in names):
         _write_keras_hub(config, folder)
-    _write_timm(config, folder / "timm.onnx")
+    if "timm, ONNX Runtime" in names:
+        _write_timm(config, folder / "timm.onnx")
 
 
 def _write_keras_hub(config, folder: Path) -> None:
