@@ -141,7 +141,7 @@ def draw(rows: dict, path: Path) -> None:
         points = [rows[axis, size] for size in sizes]
         flops = [point["flops"] / 1e9 for point in points]
         times.loglog(flops, [point["seconds"] for point in points], "o-", label=axis)
-        memory.loglog(flops, [point["megabytes"] for point in points], "o-", label=axis)
+        memory.plot(flops, [point["megabytes"] for point in points], "o-", label=axis)
     every = sorted(rows.values(), key=lambda row: row["flops"])
     ends, best = (every[0], every[-1]), max(row["flops"] / row["seconds"] for row in every)
     times.plot(

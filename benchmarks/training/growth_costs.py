@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 _WIDTHS = (192, 384, 768)  # of models of four blocks
-_IMAGES = (32, 128, 512)
+_IMAGES = (64, 256)
 
 
 def cpu_seconds() -> float:
@@ -65,7 +65,7 @@ def _export_cost(count: int) -> dict[str, float]:
     from keras_vit.deploy.original import CheckImages, Original
     from keras_vit.export import Metadata
 
-    model = keras_vit.vit(keras_vit.ViTConfig.of("Ti/16", image_size=96, num_classes=10))
+    model = keras_vit.vit(keras_vit.ViTConfig.of("Ti/16", image_size=96, depth=4, num_classes=10))
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (count, 96, 96, 3)).astype("float32")
     labels = random.integers(0, 10, count)
