@@ -17,9 +17,11 @@ not exported yet is written to a temporary folder, with a batch above 1 as a fil
 matrices in NumPy. GFLOPs are those of the trained model, a multiplication and its addition 2, also
 where an export needs fewer: after the last attention only the class token counts.
 
-`data` runs growing parts of the training pipeline: read, decode and crop, each augmentation,
-and once more with images in memory. Each row is the pipeline up to that stage: images/s by the
-clock, CPU time for an image, what the stage adds to it, and the cores that were busy.
+`data` runs growing parts of the training pipeline: read, decode, crop and resize, each
+augmentation, and once more with images in memory. Each row is the pipeline up to that stage:
+images/s by the clock, CPU time for an image, what the stage adds to it, and the cores that were
+busy. Then come the operations of the policy, each alone for a tenth of --seconds; what one adds is
+its time by how often an image undergoes it, and the dearest are first.
 """
 
 import argparse

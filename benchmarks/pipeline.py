@@ -4,8 +4,9 @@
     python benchmarks/pipeline.py FOLDER [--peer_python PYTHON] [--cores 1] [--only NAME ...]
 
 Inception crop, flip and RandAugment(2, 15), batches of 64. FOLDER holds JPEG files at any depth;
-400 of them are enlarged to 500 x 375 pixels with a little noise, so that they are as many bytes as
-photographs are, and saved with quality 90 in a temporary folder. Every contender is a process of
+400 of them are enlarged to 500 x 375 pixels (or `--width`, in the same shape, and fewer of them) with
+a little noise, so that they are as many bytes as photographs are, and saved with quality 90 in a
+temporary folder. Every contender is a process of
 its own on the same cores; they take turns, a few seconds each, and are stopped in between, so that
 nobody fills a buffer while another one is measured. The table has the medians.
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("folder", help="JPEG files, at any depth")
     parser.add_argument("--peer_python", default=sys.executable, help="where timm is installed")
     parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--width", type=int, default=500, help="of the images, in pixels")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
     parser.add_argument(
@@ -56,7 +58,7 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))[-args.cores :]
     os.sched_setaffinity(0, cores)  # inherited by all
     with tempfile.TemporaryDirectory() as folder:
-        _make_images(Path(args.folder), Path(folder))
+        _make_images(Path(args.folder), Path(folder), args.width)
         processes = {name: _start(name, folder, args) for name in args.only}
         turns = {name: [] for name in processes}
         for name, process in processes.items():
@@ -79,14 +81,15 @@ def main() -> None:
     _print_table(turns, args.cores)
 
 
-def _make_images(source: Path, target: Path) -> None:
+def _make_images(source: Path, target: Path, width: int) -> None:
     import numpy as np
     from PIL import Image
 
     random = np.random.default_rng(0)
-    files = sorted(source.rglob("*.jpg"))
-    for i, file in enumerate(files[:: max(1, len(files) // _IMAGES)][:_IMAGES]):
-        pixels = np.asarray(Image.open(file).convert("RGB").resize((500, 375), 3), "float32")
+    files, count = sorted(source.rglob("*.jpg")), _IMAGES * 500 // width
+    for i, file in enumerate(files[:: max(1, len(files) // count)][:count]):
+        small = Image.open(file).convert("RGB")
+        pixels = np.asarray(small.resize((width, width * 3 // 4), 3), "float32")
         pixels = (pixels + random.normal(0, 6, pixels.shape)).clip(0, 255).astype("uint8")
         Image.fromarray(pixels).save(target / f"{i}.jpg", quality=90)
 

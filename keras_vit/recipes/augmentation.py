@@ -20,7 +20,8 @@ class Augmentation:
     Attributes:
         crop: "none" (as in evaluation), "pad" (zeros around, then a random window of the image's
             size) or "inception" (a random box of `min_area` to all of the image, aspect ratio 3/4
-            to 4/3, arXiv 1409.4842).
+            to 4/3, arXiv 1409.4842; of a JPEG file that has at least four pixels for one, along
+            both sides, at a reduced scale).
         pad: pixels of zeros on each side for "pad".
         min_area: least share of the image for "inception", above 0 to 1.
         interpolation: "triangle" (bilinear) or "bicubic", both antialiased, of "inception".

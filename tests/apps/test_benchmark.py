@@ -28,7 +28,7 @@ def test_the_data_pipeline(in_process):
     result = in_process(*flags)
     assert result.code == 0
     stages = json.loads(result.out)
-    assert [stage["name"] for stage in stages] == ["decode, crop, batch", "mix", "cached"]
+    assert [stage["name"] for stage in stages] == ["crop, resize, batch", "mix", "cached"]
     assert all(stage["images_per_second"] > 0 for stage in stages)
 
 

@@ -23,7 +23,9 @@ def picture(height, width):
     return (127 + 50 * planes / planes.std()).clip(0, 255).astype("uint8")
 
 
-@pytest.fixture(scope="module", params=[0, 2], ids=["4:4:4", "4:2:0"])
+@pytest.fixture(
+    scope="module", params=[2, pytest.param(0, marks=pytest.mark.slow)], ids=["4:2:0", "4:4:4"]
+)
 def contents(request):
     stream = io.BytesIO()
     Image.fromarray(picture(601, 803)).save(stream, "JPEG", quality=90, subsampling=request.param)
