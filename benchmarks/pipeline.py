@@ -4,11 +4,11 @@
     python benchmarks/pipeline.py FOLDER [--peer_python PYTHON] [--cores 1] [--only NAME ...]
 
 Inception crop, flip and RandAugment(2, 15), batches of 64. FOLDER holds JPEG files at any depth;
-400 of them are enlarged to 500 x 375 pixels (or `--width`, in the same shape, and fewer of them) with
-a little noise, so that they are as many bytes as photographs are, and saved with quality 90 in a
-temporary folder. Every contender is a process of
-its own on the same cores; they take turns, a few seconds each, and are stopped in between, so that
-nobody fills a buffer while another one is measured. The table has the medians.
+400 of them are enlarged to 500 x 375 pixels (or to `--width`, and the fewer of them) with a little
+noise, so that they are as many bytes as photographs are, and saved with quality 90 in a temporary
+folder. Every contender is a process of its own on the same cores; they take turns, a few seconds
+each, and are stopped in between, so that nobody fills a buffer while another one is measured. The
+table has the medians.
 
 timm runs in `--peer_python`, an interpreter with torch, torchvision and timm (extra `bench`), with
 as many loader processes as cores; its RandAugment applies each operation with probability 0.5
@@ -86,7 +86,7 @@ def _make_images(source: Path, target: Path, width: int) -> None:
     from PIL import Image
 
     random = np.random.default_rng(0)
-    files, count = sorted(source.rglob("*.jpg")), _IMAGES * 500 // width
+    files, count = sorted(source.rglob("*.jpg")), _IMAGES * 500**2 // width**2
     for i, file in enumerate(files[:: max(1, len(files) // count)][:count]):
         small = Image.open(file).convert("RGB")
         pixels = np.asarray(small.resize((width, width * 3 // 4), 3), "float32")
