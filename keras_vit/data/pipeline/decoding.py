@@ -33,7 +33,7 @@ def decode(contents, channels: int, box_of=None, name="", size=None):
 
     With `size`, a part of a plain JPEG that is at least four times as large is decoded at a half,
     a quarter or an eighth of its scale, never to less than twice `size`. Where the picture has the
-    spectrum of photographs, 1 / frequency, its resized pixels change by at most 1.5 of 255 on
+    spectrum of photographs, 1 / frequency, its resized pixels change by at most 1.53 of 255 on
     average, and none by more than 7.5: half of what bicubic instead of triangle changes
     (`tests/data/pipeline/test_decoding.py`).
 
