@@ -11,9 +11,10 @@
 Backbones of transformers with random weights, and a new head of zeros: DINOv2-small with registers
 and CLIP-B/16. AdamW, gradients clipped at a norm of 1, a tenth of the rate in the first step and
 all of it from the eleventh. --double trains in PyTorch once more in float64, and says how far both
-are from that: what rounding alone does in 30 steps of so many numbers. --store keeps PyTorch's losses for
-`tests/training/test_beside_pytorch.py` and trains nothing here. Weights, images and labels are
-drawn by NumPy's old generator, whose stream is frozen, so that no file of weights is kept.
+are from that: what rounding alone does in 30 steps of so many numbers. --store keeps PyTorch's
+losses for `tests/training/test_beside_pytorch.py` and trains nothing here. Weights, images and
+labels are drawn by NumPy's old generator, whose stream is frozen, so that no file of weights is
+kept.
 """
 
 import argparse
