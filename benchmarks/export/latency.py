@@ -52,6 +52,7 @@ _BARS = (
     (_OURS, "OpenVINO float32", 1.0),
     (_OURS, "timm, torch.compile", 0.80),
     ("LiteRT dynamic_int8", _OURS, 0.50),
+    ("LiteRT static_int8", _OURS, 0.38),
     ("LiteRT dynamic_int8", "ONNX Runtime dynamic int8", 0.80),
     ("LiteRT dynamic_int8", "OpenVINO bfloat16", 0.85),
 )
