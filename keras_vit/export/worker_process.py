@@ -72,12 +72,12 @@ def serve(open_model: Callable[[str, int], Runner] | None = None) -> None:
     Args:
         open_model: from a file and a number of threads to a function of pixels, float32
             `(batch, height, width, channels)`, 0 to 255; called once the process is confined to its
-            cores. None for `open_runner`.
+            cores, and free to write files, as compilers do. None for `open_runner`.
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the parent decides
-    _bound(SETTINGS)
+    _bound(SETTINGS, writes=open_model is not None)
     worker = _Server(sys.stdin.buffer, answers)
     with worker.answering(SETTINGS.seconds):
         worker.open(open_model)
@@ -160,8 +160,8 @@ def _size(shape: list[int], dtype: str) -> int:
     return int(np.prod(shape, dtype="int64")) * np.dtype(dtype).itemsize
 
 
-def _bound(settings: Settings) -> None:
-    """Takes from this process what a model file must not have."""
+def _bound(settings: Settings, writes: bool) -> None:
+    """Takes from this process what a model file must not have; files, unless it `writes`."""
     if settings.confined and hasattr(os, "sched_setaffinity"):
         # Some runtimes choose their own number of threads.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-settings.threads :])
@@ -170,7 +170,7 @@ def _bound(settings: Settings) -> None:
     except ImportError:  # not a POSIX system
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if not settings.unsafe:
+    if not (settings.unsafe or writes):
         resource.setrlimit(resource.RLIMIT_FSIZE, (_MESSAGES, _MESSAGES))
     if settings.memory:
         # Not RLIMIT_AS: TensorFlow reserves hundreds of gigabytes of addresses for a GPU.

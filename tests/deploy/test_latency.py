@@ -48,17 +48,21 @@ def test_without_operations_there_is_no_share(tflite):
 
 
 def test_a_worker_of_ones_own(tflite, tmp_path):
-    """What keras_vit cannot open is measured by a script that knows how."""
-    script = tmp_path / "worker.py"
+    """What keras_vit cannot open is measured by a script that knows how, and may write files."""
+    script, compiled = tmp_path / "worker.py", tmp_path / "compiled"
     script.write_text(
-        "import time\n"
+        "import pathlib, time\n"
         "from keras_vit.export.worker_process import serve\n"
-        "serve(lambda path, threads: lambda pixels: time.sleep(0.02 * len(pixels)))\n",
+        "def opened(path, threads):\n"
+        f"    pathlib.Path({str(compiled)!r}).write_bytes(bytes(2_000_000))\n"
+        "    return lambda pixels: time.sleep(0.02 * len(pixels))\n"
+        "serve(opened)\n",
         encoding="utf-8",
     )
     workers = {"sleeper": [sys.executable, str(script)]}
     files = {"sleeper": tflite, "litert": tflite}
     sleeper, litert = time_files(files, SHAPE, seconds=0.25, workers=workers)
+    assert compiled.stat().st_size == 2_000_000
     assert sleeper.median_ms >= 20  # a sleep is never shorter than asked for
     assert sleeper.cpu_ms < 5  # and takes no CPU, but for the call itself
     assert litert.median_ms < sleeper.median_ms  # microseconds of work
