@@ -114,4 +114,4 @@ KINDS = {
 }
 
 if __name__ == "__main__":
-    serve(KINDS[KIND])
+    serve(KINDS[KIND], writes=True)  # torch compiles

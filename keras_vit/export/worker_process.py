@@ -66,18 +66,19 @@ _WARM_UP_CALLS = 3
 _MESSAGES = 1_000_000  # bytes of any file that is written, which are those of messages
 
 
-def serve(open_model: Callable[[str, int], Runner] | None = None) -> None:
+def serve(open_model: Callable[[str, int], Runner] | None = None, *, writes: bool = False) -> None:
     """Answers the requests of standard input until it ends.
 
     Args:
         open_model: from a file and a number of threads to a function of pixels, float32
             `(batch, height, width, channels)`, 0 to 255; called once the process is confined to its
-            cores, and free to write files, as compilers do. None for `open_runner`.
+            cores. None for `open_runner`.
+        writes: whether the process may write large files, as one that compiles does.
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the parent decides
-    _bound(SETTINGS, writes=open_model is not None)
+    _bound(SETTINGS, writes)
     worker = _Server(sys.stdin.buffer, answers)
     with worker.answering(SETTINGS.seconds):
         worker.open(open_model)
@@ -161,7 +162,7 @@ def _size(shape: list[int], dtype: str) -> int:
 
 
 def _bound(settings: Settings, writes: bool) -> None:
-    """Takes from this process what a model file must not have; files, unless it `writes`."""
+    """Takes from this process what a model file must not have."""
     if settings.confined and hasattr(os, "sched_setaffinity"):
         # Some runtimes choose their own number of threads.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-settings.threads :])

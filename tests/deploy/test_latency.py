@@ -56,7 +56,7 @@ def test_a_worker_of_ones_own(tflite, tmp_path):
         "def opened(path, threads):\n"
         f"    pathlib.Path({str(compiled)!r}).write_bytes(bytes(2_000_000))\n"
         "    return lambda pixels: time.sleep(0.02 * len(pixels))\n"
-        "serve(opened)\n",
+        "serve(opened, writes=True)\n",
         encoding="utf-8",
     )
     workers = {"sleeper": [sys.executable, str(script)]}
