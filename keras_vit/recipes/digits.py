@@ -30,5 +30,4 @@ def digits() -> Recipe:
         objective=Classify(label_smoothing=0.1),
         optimizer=Optimizer(learning_rate=2e-3, weight_decay=0.5),
         schedule=Schedule(warmup="5 epochs"),
-        jit_compile=True,
     )
