@@ -81,14 +81,10 @@ def _machine(run: RunFolder) -> Iterator[tuple[str, str]]:
     if not os.path.lexists(run.environment_file):
         return
     found = run.environment
-    yield (
-        "machine",
-        ", ".join(
-            str(part)
-            for part in (found.get("cpu"), f"{found.get('cores')} cores", found.get("system"))
-            if part
-        ),
-    )
+    cores = found.get("cores")
+    counted = "1 core" if cores == 1 else f"{cores} cores"
+    parts = found.get("cpu"), counted, found.get("system")
+    yield "machine", ", ".join(str(part) for part in parts if part)
     packages = found.get("packages")
     if isinstance(packages, dict):
         versions = [f"{name} {version}" for name, version in packages.items()]
