@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Few images in colour, and nobody who says what to start from."""
+"""Few images in color, and nobody who says what to start from."""
 
 import dataclasses
 
