@@ -10,9 +10,9 @@ from tests.contracts import randomize, slow_but, to_numpy
 
 SHAPE = (5, 16)  # tokens, width
 RATES = {"dropout": 0.2, "attention_dropout": 0.1, "stochastic_depth": 0.3}
-# TensorFlow runs the same operations on the same numbers, and mostly gives the same bits: once it
-# did not, for a reason that was not found. XLA joins operations as it likes. A rounding of numbers
-# of up to 4 is 2e-7.
+# Operation by operation the bits are the same. TensorFlow's graph optimizer and XLA join some,
+# by what else reads a number as well. A rounding of numbers of up to 4 is 2e-7 in float32; in
+# bfloat16 it is 2e-2, which is why that case runs eagerly.
 TOLERANCE = 1e-6
 
 
@@ -38,7 +38,7 @@ def trained(remat, policy="float32", steps=2, **compiled):
         {"jit_compile": False},
         pytest.param({"run_eagerly": True}, marks=pytest.mark.slow),
         pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
-        pytest.param({"policy": "mixed_bfloat16"}, marks=pytest.mark.slow),
+        pytest.param({"policy": "mixed_bfloat16", "run_eagerly": True}, marks=pytest.mark.slow),
     ],
     ids=["graph", "eager", "xla", "half"],
 )
