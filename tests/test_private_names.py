@@ -34,6 +34,7 @@ PRIVATE = {
         {
             "_all_reduce_sum_gradients": ["grads_and_vars"],
             "_apply_weight_decay": ["variables"],
+            "_backend_update_step": ["grads", "trainable_variables", "learning_rate"],
             "_get_current_learning_rate": [],
             "_get_variable_index": ["variable"],
             "_iterations": None,

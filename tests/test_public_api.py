@@ -60,9 +60,9 @@ ROOMS = {
     "models": "MaskedAutoencoder ViT blocks check_plain config_of num_visible vit",
     "recipes": (
         "Augmentation Changes Classify Data Distill Objective Optimizer Phase Recipe Reconstruct "
-        "Schedule cifar10_seed debug default_for describe digits explain field_names finetune "
-        "from_dict get linear_probe merge model_for names override paper_finetune paper_imagenet "
-        "paper_imagenet21k paper_of to_dict vit_cifar"
+        "Schedule cifar10_fast cifar10_seed debug default_for describe digits explain field_names "
+        "finetune from_dict get linear_probe merge model_for names override paper_finetune "
+        "paper_imagenet paper_imagenet21k paper_of to_dict vit_cifar"
     ),
     "reports": (
         "audit_table draw_images draw_reconstruction draw_samples draw_test_images "

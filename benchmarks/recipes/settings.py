@@ -12,6 +12,9 @@ transfer.py.
 from tables import Table, classes_of, link, make_parser
 
 BASELINE = {
+    "optimizer.name": "adamw",
+    "optimizer.learning_rate": 2e-3,
+    "schedule.kind": "cosine",
     "batch_size": 64,
     "jit_compile": "true",
     "schedule.warmup": "0.1",

@@ -67,7 +67,12 @@ def classes_of(data: Path) -> list[str]:
 
 
 def link(
-    flags: argparse.Namespace, name: str, images: int, classes: Iterable[str], start: int = 0
+    flags: argparse.Namespace,
+    name: str,
+    images: int,
+    classes: Iterable[str],
+    start: int = 0,
+    test: str = "test",
 ) -> Path:
     """A folder of links to images of some classes: of train by name from `start` on, and of test.
 
@@ -77,13 +82,16 @@ def link(
         images: to train on, of each class.
         classes: which.
         start: how many images of train are passed over.
+        test: the split that is tested on; of "train", the images after those that are trained on.
     """
     folder = flags.out / f"{name}-{images}-{flags.test}"
-    for split, first, count in (("train", start, images), ("test", 0, flags.test)):
+    after = start + images if test == "train" else 0
+    parts = (("train", "train", start, images), ("test", test, after, flags.test))
+    for split, source, first, count in parts:
         for place in classes:
-            files = sorted((flags.data.resolve() / split / place).glob("*.jpg"))
+            files = sorted((flags.data.resolve() / source / place).glob("*.jpg"))
             if len(files) < first + count:
-                raise SystemExit(f"{flags.data / split / place}: fewer than {first + count} *.jpg")
+                raise SystemExit(f"{flags.data / source / place}: fewer than {first + count} *.jpg")
             (folder / split / place).mkdir(parents=True, exist_ok=True)
             for file in files[first : first + count]:
                 link = folder / split / place / file.name

@@ -12,6 +12,7 @@ from keras_vit.recipes import plain as _plain
 from keras_vit.recipes.augmentation import Augmentation as Augmentation
 from keras_vit.recipes.changes import Changes as Changes
 from keras_vit.recipes.changes import explain as explain
+from keras_vit.recipes.cifar import cifar10_fast as cifar10_fast
 from keras_vit.recipes.cifar import cifar10_seed as cifar10_seed
 from keras_vit.recipes.cifar import vit_cifar as vit_cifar
 from keras_vit.recipes.digits import digits as digits
@@ -40,7 +41,7 @@ from keras_vit.recipes.schema import Recipe as Recipe
 _RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
-        *(digits, cifar10_seed, vit_cifar),
+        *(digits, cifar10_seed, cifar10_fast, vit_cifar),
         *(finetune, linear_probe, paper_finetune),
         *(paper_imagenet, paper_imagenet21k),
         *(_augreg.augreg, _augreg.augreg_none, _augreg.augreg_light1, _augreg.augreg_light2),

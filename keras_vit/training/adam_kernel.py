@@ -21,18 +21,20 @@ def runs_here() -> bool:
     return tf.distribute.get_strategy().num_replicas_in_sync == 1
 
 
-def update(optimizer, gradients, variables, learning_rate) -> None:
+def update(optimizer, gradients, variables, learning_rate, betas, moments) -> None:
     """Moves variables and moments as `AdamW.update_step` does, one by one.
 
     Args:
-        optimizer: a built `AdamW`.
+        optimizer: a built one of `optimizers`.
         gradients: one for each variable, of its shape.
         variables: the Keras variables to move.
         learning_rate: of this step, a number or a scalar.
+        betas: decay of the first and of the second moment.
+        moments: the first and the second, a list each, in the order of the optimizer's variables.
     """
     import tensorflow as tf
 
-    betas = [float(np.float32(beta)) for beta in (optimizer.beta_1, optimizer.beta_2)]
+    betas = [float(np.float32(beta)) for beta in betas]
     # One constant each, where a number would become one for each variable.
     zero, beta_1, beta_2 = (tf.constant(number) for number in (0.0, *betas))
     step = tf.cast(optimizer.iterations + 1, tf.float32)
@@ -58,8 +60,8 @@ def update(optimizer, gradients, variables, learning_rate) -> None:
                 weight.assign_sub(decay * weight)
         tf.raw_ops.ResourceApplyAdam(
             var=weight.handle,
-            m=optimizer._momentums[index].value.handle,
-            v=optimizer._velocities[index].value.handle,
+            m=moments[0][index].value.handle,
+            v=moments[1][index].value.handle,
             beta1_power=zero,
             beta2_power=zero,
             lr=rate,

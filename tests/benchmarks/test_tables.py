@@ -57,6 +57,13 @@ def test_links_are_the_images_after_the_first(tables, flags):
     assert tables.link(flags, "two", 2, ["cat", "eel"], start=3) == folder  # again
 
 
+def test_a_rehearsal_has_no_image_of_test(tables, flags):
+    folder = tables.link(flags, "rehearsal", 2, ["cat"], start=1, test="train")
+    linked = {path.name: path.resolve() for path in folder.rglob("*.jpg")}
+    assert {path.parent.parent.name for path in linked.values()} == {"train"}
+    assert len(linked) == 2 + flags.test
+
+
 def test_too_few_images_are_named(tables, flags):
     with pytest.raises(SystemExit, match="fewer than 6"):
         tables.link(flags, "all", 6, tables.classes_of(flags.data))
@@ -92,6 +99,7 @@ def test_a_loss_that_rises_is_no_row(tables, tmp_path):
 @pytest.mark.parametrize(
     ("script", "rows", "before", "after"),
     [
+        ("cifar10", 16, "cifar10-seed", "half-the-rate"),
         ("settings", 8, "baseline", "mixup"),
         ("objectives", 9, "masked-autoencoder", "baseline"),
         ("transfer", 7, "nine-classes", "scratch--the-same-epochs"),

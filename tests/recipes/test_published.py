@@ -117,7 +117,10 @@ PAPERS = {
         *("sgd", 512, 105, 0.01, 0.0, 1.0, "cosine", 500, 86_098_186, 49_000),
     ),
 }
-OWN = {"digits", "cifar10_seed", "finetune", "linear_probe", "masked_autoencoder_small"}
+OWN = {
+    *("digits", "cifar10_seed", "cifar10_fast"),
+    *("finetune", "linear_probe", "masked_autoencoder_small"),
+}
 
 
 def test_every_recipe_is_published_or_our_own():

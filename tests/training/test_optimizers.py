@@ -8,6 +8,7 @@ import pytest
 from keras_vit import UserError, vit
 from keras_vit.recipes import Optimizer, Schedule
 from keras_vit.recipes.optimization import OPTIMIZERS
+from keras_vit.training import optimizers
 from keras_vit.training.optimizers import make_optimizer, scales_of
 from keras_vit.training.schedules import WarmupAndDecay, make_schedule
 from keras_vit.training.trained_part import freeze
@@ -145,6 +146,25 @@ def test_muon_takes_the_kernels_of_attention_as_matrices():
         expected = -RATE * muon({}, g, None, 1)
         expected = expected if matrix is g else expected.T
         np.testing.assert_allclose(moved, expected, atol=1e-6)
+
+
+def test_muon_moves_matrices_together_as_one_by_one(monkeypatch):
+    """Three wide and two tall ones of one size, which are stacked by twos, and one of another."""
+    random = np.random.default_rng(0)
+    shapes = [(3, 4), (4, 3), (3, 4), (4, 3), (3, 4), (5, 2)]
+    weights, gradients = ([random.normal(size=s) for s in shapes] for _ in range(2))
+    monkeypatch.setattr(optimizers, "_TOGETHER", 2 * 12)
+    variables = [variable(f"block_0{i}/mlp/hidden/kernel", w) for i, w in enumerate(weights)]
+    plan = Optimizer(name="muon", learning_rate=RATE, weight_decay=DECAY, clip_norm=None)
+    make_optimizer(plan, RATE, variables).apply(
+        [keras.ops.convert_to_tensor(g, "float32") for g in gradients]
+    )
+    for made, w, g in zip(variables, weights, gradients, strict=True):
+        tall = g.shape[0] > g.shape[1]
+        step = muon({}, g.T, None, 1).T if tall else muon({}, g, None, 1)
+        expected = w - RATE * (DECAY * w + step)
+        # Weights near 1 in float32.
+        np.testing.assert_allclose(to_numpy(made), expected, atol=1e-6)
 
 
 def test_muon_leaves_what_is_no_hidden_matrix_to_adamw():
