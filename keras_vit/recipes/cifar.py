@@ -14,29 +14,20 @@ def cifar10_seed() -> Recipe:
     The shape (patch 4, width 48, 4 blocks of 4 heads) is that of a well-known teaching notebook,
     which reached 65.8 % with Adam at a constant 1e-2 for 100 epochs and no augmentation, its
     training loss far below its test loss. The plan here is today's: flips and padded crops, Muon,
-    warm-up and a straight line down, clipping. What it reaches, and what of it pays, is in
-    docs/cifar10.md.
+    warm-up and a straight line down, clipping. Right about 76.6, 76.1 and 76.1 % of the whole test
+    split (seeds 0 to 2, each +- 0.8 at 95 %) after 17.6 to 19.0 CPU-minutes of the whole command on
+    a core of an AMD EPYC; 79.1 % with `--set epochs=40`, after 46. See docs/cifar10.md.
     """
-    return Recipe(
+    return _with_muon(
         name="cifar10_seed",
-        model=ViTConfig(
-            image_size=(32, 32),
-            num_classes=10,
-            patch_size=(4, 4),
+        model=_model(
             width=48,
             depth=4,
             mlp_dim=192,
             num_heads=4,
-            pixel_mean=(0.4914, 0.4822, 0.4465),
-            pixel_std=(0.2470, 0.2435, 0.2616),
         ),
         epochs=14,
-        batch_size=128,
         data=Data(source="tfds:cifar10"),
-        augmentation=Augmentation(crop="pad", pad=4, flip=True),
-        objective=Classify(label_smoothing=0.1),
-        optimizer=Optimizer(name="muon", learning_rate=1e-2, weight_decay=0.05),
-        schedule=Schedule(kind="linear", warmup="0.1"),
     )
 
 
@@ -47,14 +38,12 @@ def cifar10_fast() -> Recipe:
 
     A plain ViT for the 64 patches of such an image: six narrow blocks of two heads, the average of
     the patches instead of a class token, rotary positions beside the learned ones. The plan is that
-    of `cifar10_seed`, with fewer images for validation. What it reaches is in docs/cifar10.md.
+    of `cifar10_seed`, with fewer images for validation. Right about 84.0 % of the whole test split
+    (seed 0, +- 0.7 at 95 %) after 116 CPU-minutes on a core of an AMD EPYC. See docs/cifar10.md.
     """
-    return Recipe(
+    return _with_muon(
         name="cifar10_fast",
-        model=ViTConfig(
-            image_size=(32, 32),
-            num_classes=10,
-            patch_size=(4, 4),
+        model=_model(
             width=64,
             depth=6,
             mlp_dim=256,
@@ -62,16 +51,9 @@ def cifar10_fast() -> Recipe:
             class_token=False,
             pool="average",
             rotary="axial",
-            pixel_mean=(0.4914, 0.4822, 0.4465),
-            pixel_std=(0.2470, 0.2435, 0.2616),
         ),
         epochs=45,
-        batch_size=128,
         data=Data(source="tfds:cifar10", validation=0.04),
-        augmentation=Augmentation(crop="pad", pad=4, flip=True),
-        objective=Classify(label_smoothing=0.1),
-        optimizer=Optimizer(name="muon", learning_rate=1e-2, weight_decay=0.05),
-        schedule=Schedule(kind="linear", warmup="0.1"),
     )
 
 
@@ -88,16 +70,11 @@ def vit_cifar() -> Recipe:
     """
     return Recipe(
         name="vit_cifar",
-        model=ViTConfig(
-            image_size=(32, 32),
-            num_classes=10,
-            patch_size=(4, 4),
+        model=_model(
             width=384,
             depth=7,
             mlp_dim=384,
             num_heads=12,
-            pixel_mean=(0.4914, 0.4822, 0.4465),
-            pixel_std=(0.2470, 0.2435, 0.2616),
         ),
         epochs=200,
         batch_size=128,
@@ -112,4 +89,27 @@ def vit_cifar() -> Recipe:
             clip_norm=None,
         ),
         schedule=Schedule(kind="cosine", warmup="5 epochs", final=0.01),
+    )
+
+
+def _model(**sizes) -> ViTConfig:
+    """64 patches of 4 x 4 pixels; the mean and the deviation are those of CIFAR-10."""
+    return ViTConfig(
+        image_size=(32, 32),
+        num_classes=10,
+        patch_size=(4, 4),
+        pixel_mean=(0.4914, 0.4822, 0.4465),
+        pixel_std=(0.2470, 0.2435, 0.2616),
+        **sizes,
+    )
+
+
+def _with_muon(**fields) -> Recipe:
+    return Recipe(
+        batch_size=128,
+        augmentation=Augmentation(crop="pad", pad=4, flip=True),
+        objective=Classify(label_smoothing=0.1),
+        optimizer=Optimizer(name="muon", learning_rate=1e-2, weight_decay=0.05),
+        schedule=Schedule(kind="linear", warmup="0.1"),
+        **fields,
     )

@@ -217,7 +217,7 @@ class Muon(PerVariable, keras.optimizers.Muon):
 
     Keras leaves kernels of three axes to AdamW, and with them all of the attention; here each one
     is the matrix that it stands for. Small matrices of one size go through the iteration together,
-    which are sixty operators for each otherwise.
+    for a graph of fewer operators.
     """
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
