@@ -50,8 +50,10 @@ def _on_tensorflow(call: Callable) -> Callable:
             sources = [again, *variables]
             zero = tf.UnconnectedGradients.ZERO
             slope, *of_variables = tape.gradient(y, sources, upstream, unconnected_gradients=zero)
-            with tf.control_dependencies(of_variables):  # before the block below is computed again
-                return tf.identity(slope), of_variables
+            # All of it before the block below is computed again, and before an update: TensorFlow's
+            # graph optimizer may drop the edges by which this pass reads a variable before that.
+            with tf.control_dependencies([slope, *of_variables]):
+                return tf.identity(slope), [tf.identity(each) for each in of_variables]
 
         return call(x), gradient
 

@@ -51,6 +51,51 @@ def test_training_ends_where_it_does_without(how, loops, monkeypatch):
         np.testing.assert_allclose(variable, expected, rtol=0, atol=TOLERANCE)
 
 
+def as_it_runs(step, *arguments):
+    """The graph of a function after TensorFlow's optimizer, which no public name returns."""
+    from tensorflow.python.eager import context
+
+    context.context().enable_run_metadata()
+    try:
+        step(*arguments)
+        graphs = context.context().export_run_metadata().function_graphs
+    finally:
+        context.context().disable_run_metadata()
+    return max((each.post_optimization_graph for each in graphs), key=lambda graph: len(graph.node))
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="of TensorFlow's graph optimizer, not of JAX"
+)
+@pytest.mark.parametrize("remat", [False, True], ids=["plain", "remat"])
+def test_no_variable_is_read_after_its_update(remat):
+    """In the graph as it runs, what reads a variable is done before what updates it begins."""
+    import tensorflow as tf
+
+    block = TransformerBlock(2, 24, **RATES)
+    block.remat = remat
+    model = keras.Sequential([keras.Input(SHAPE), block])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    step = tf.function(lambda x: model.train_step((x, x)), autograph=False)
+    nodes = {node.name: node for node in as_it_runs(step, tf.zeros((8, *SHAPE))).node}
+
+    def before(name, found):
+        """Names of what runs before a node, added to `found`."""
+        for source in nodes[name].input:
+            source = source.lstrip("^").split(":")[0]
+            if source not in found:
+                found.add(source)
+                before(source, found)
+        return found
+
+    updates = [node for node in nodes.values() if node.op == "AssignSubVariableOp"]
+    assert len(updates) == len(model.trainable_variables)
+    for update in updates:
+        readers = [n for n in nodes.values() if n.op == "ReadVariableOp"]
+        readers = {n.name for n in readers if n.input[0] == update.input[0]}
+        assert readers and readers <= before(update.name, set())
+
+
 def passes(remat, monkeypatch):
     """How often the MLP of a block is called in the first train step, but for its shapes."""
     calls, call = [], FeedForward.call
