@@ -15,6 +15,7 @@ from keras_vit import UserError, predictor, vit
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite, worker
 from keras_vit.model_file import ModelFile
 from keras_vit.predictor import Predictor
+from tests.contracts import slow_but
 from tests.models.test_vit import tiny
 
 METADATA = Metadata("tiny", ("a", "b", "c"), (16, 24), 3)
@@ -43,7 +44,7 @@ def test_a_pipe_or_a_device_is_no_model(tmp_path, name):
         Predictor.open(tmp_path / name)
 
 
-@pytest.mark.parametrize("write", [to_tflite, to_onnx])
+@pytest.mark.parametrize("write", slow_but([to_onnx], [to_tflite, to_onnx]))
 def test_metadata_of_another_model_are_told(model, tmp_path, write, photos):
     suffix = {to_tflite: "tflite", to_onnx: "onnx"}[write]
     other = dataclasses.replace(METADATA, image_size=(24, 16))

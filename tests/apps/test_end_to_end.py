@@ -69,7 +69,7 @@ def test_train_on_a_folder_learns(photos_run):
 NAMES = ["", "model.keras", "export/saved_model", "export/model.tflite"]
 
 
-# The file of a run is found by its folder; `test_predictions_of_every_format_agree` has the other.
+# The file of a run is found by its folder; its check after training has read the SavedModel.
 @pytest.mark.parametrize("name", slow_but(["", "export/model.tflite"], NAMES))
 def test_evaluate_gives_the_report_s_accuracy(digits_run, in_process, name):
     folder, _ = digits_run
@@ -127,6 +127,7 @@ def test_predict_in_every_format(photos_run, photos, in_process):
     assert [row["predictions"][0]["class"] for row in rows] == ["dark", "light"]
 
 
+@pytest.mark.slow
 def test_predictions_of_every_format_agree(photos_run, photos, in_process):
     outputs = [
         in_process("predict", photos_run / name, photos, "--format", "jsonl").out

@@ -41,6 +41,7 @@ def test_every_combination_is_timed(tflite):
         assert 10 < result.peak_mb < 250
 
 
+@pytest.mark.slow
 def test_without_operations_there_is_no_share(tflite):
     (result,) = time_files({"litert": tflite}, SHAPE, seconds=0.25)
     assert result.gflops is None

@@ -182,6 +182,7 @@ def half_outputs(folded, output):
         return forward(HalfOps(folded.weights), folded.config, IMAGES, (output,))[output]
 
 
+@pytest.mark.slow
 def test_nothing_is_divided_without_need():
     """One multiplication more after GELU, and only there."""
     assert "block_00/mlp_inner/scale" in fold(with_inner_outlier("after GELU")).weights

@@ -99,7 +99,7 @@ def test_whole_numbers_in_and_attention_out(model, tmp_path):
     assert interpreter.get_input_details()[0]["dtype"] == np.uint8
 
 
-_CORE = ("hybrid", "map", "EVA-02")
+_CORE = ("map", "EVA-02")
 
 
 @pytest.mark.parametrize("name", slow_but(_CORE, ALL))
@@ -117,11 +117,10 @@ def test_every_option(name, tmp_path):
 # Operators and partitions at most: a batch of any size takes a handful of operators more.
 @pytest.mark.parametrize(
     ("batch", "most", "partitions"),
-    [(1, 320, 1), pytest.param(None, 325, 2, marks=pytest.mark.slow)],
+    [(1, 320, 1), (None, 325, 2)],
 )
-@pytest.mark.parametrize(
-    "options", [{}, pytest.param({"pool": "average", "class_token": False}, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("options", [{}, {"pool": "average", "class_token": False}])
+@pytest.mark.slow
 def test_twelve_layers_are_one_partition(options, batch, most, partitions, tmp_path):
     """No shape arithmetic, nothing that XNNPACK leaves out."""
     model = vit(tiny(depth=12, **options))

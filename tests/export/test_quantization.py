@@ -10,7 +10,7 @@ from keras_vit import vit
 from keras_vit.export import Metadata, open_runner, operators, to_tflite
 from keras_vit.export.folding import fold
 from keras_vit.export.quantization import MODES, layer_signal_to_noise, signal_to_noise
-from tests.contracts import randomize, to_numpy
+from tests.contracts import randomize, slow_but, to_numpy
 from tests.export.test_forward import ALL
 from tests.models.test_vit import tiny
 
@@ -45,7 +45,9 @@ MODES_HERE = [
 
 
 # `test_static_int8.py` has the mode that is left out here.
-@pytest.mark.parametrize("mode", [mode for mode in DECIBELS if mode != "static_int8"])
+@pytest.mark.parametrize(
+    "mode", slow_but(["dynamic_int8", "int8_io"], [m for m in DECIBELS if m != "static_int8"])
+)
 def test_a_mode_is_smaller_and_close(model, float32, mode, tmp_path):
     path = to_tflite(model, tmp_path / "m.tflite", METADATA, quantize=mode, calibration=IMAGES)
     assert signal_to_noise(to_numpy(model(IMAGES)), open_runner(path)(IMAGES)) > DECIBELS[mode]

@@ -148,6 +148,7 @@ def test_the_file_of_a_checkpoint_is_opened_once(checkpoint, images, tmp_path, m
     )
 
 
+@pytest.mark.slow
 def test_a_probe_moves_the_head_alone(checkpoint, images, tmp_path, no_exports, untraced):
     path, _ = checkpoint
     run = train(

@@ -106,7 +106,8 @@ def killed(straight, tmp_path, step, every):
         (2, 5, None),  # before the first checkpoint
         (3, 2, 2),  # in the middle of an epoch
         pytest.param(5, 1, 4, marks=pytest.mark.slow),  # before the last step of an epoch
-        (6, 5, 5),  # at the boundary of two epochs, whose validation is made again
+        # at the boundary of two epochs, whose validation is made again
+        pytest.param(6, 5, 5, marks=pytest.mark.slow),
         (15, 1, 14),  # in the very last step
     ],
 )
@@ -162,11 +163,12 @@ def test_blocks_that_are_computed_anew_change_nothing(
 @pytest.mark.parametrize(
     ("step", "every", "goes_on_after"),
     [
-        pytest.param(3, 2, 2, marks=pytest.mark.slow),  # among the smaller images
+        (3, 2, 2),  # among the smaller images
         (6, 5, 5),  # at the boundary of the sizes: `fit` was called for the next one
-        pytest.param(8, 1, 7, marks=pytest.mark.slow),  # among the larger ones
+        (8, 1, 7),  # among the larger ones
     ],
 )
+@pytest.mark.slow
 def test_progressive_sizes_stopped_and_resumed(
     straight_progressive, images, tmp_path, capsys, step, every, goes_on_after
 ):

@@ -298,6 +298,7 @@ def test_a_run_is_called_after_its_data(source, name):
 ORIGIN = Origin("theirs", "own", "https://example.org/own", "not on Mondays")
 
 
+@pytest.mark.slow
 def test_licences_of_weights_go_into_a_run_and_into_the_next(
     images, tmp_path, capsys, no_exports, untraced
 ):
