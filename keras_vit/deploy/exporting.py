@@ -23,8 +23,9 @@ from keras_vit.deploy.original import CheckImages, Original, Reference
 from keras_vit.errors import UserError
 from keras_vit.export import Metadata, to_onnx, to_saved_model, to_tflite
 from keras_vit.export.folding import Folded
-from keras_vit.export.quantization import layer_signal_to_noise
+from keras_vit.export.quantization import MODES, layer_signal_to_noise
 from keras_vit.export.runner import TENSORFLOW_FREE
+from keras_vit.export.value_means import without_value_means
 from keras_vit.files import size_in_bytes
 from keras_vit.progress import step
 from keras_vit.run_folder import EXPORT_NAMES
@@ -86,8 +87,12 @@ def export_answered(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".checking-") as scratch:
         planned = plan_exports(formats, options, Path(scratch))
         print("exporting, and running each export on the same images", file=sys.stderr)
+        folded = original.folded
+        if images.calibration is not None and any(MODES[e.mode].calibrated for e in planned):
+            # As `to_tflite` does for such a file: then its layers have counterparts in the others.
+            folded = without_value_means(folded, images.calibration)
         written = [
-            write(export, original.folded, original.metadata, options, images.calibration)
+            write(export, folded, original.metadata, options, images.calibration)
             for export in planned
         ]
         reference, exports = check(original, written, images, options, runners)

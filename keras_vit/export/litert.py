@@ -16,6 +16,7 @@ from keras_vit.export.merging import check_merge
 from keras_vit.export.metadata import Metadata
 from keras_vit.export.quantization import MODES
 from keras_vit.export.static_int8 import static_int8
+from keras_vit.export.value_means import without_value_means
 from keras_vit.files import replacing
 
 DTYPES = ("float32", "uint8")
@@ -64,6 +65,8 @@ def to_tflite(
     if MODES[quantize].calibrated and calibration is None:
         raise UserError(f"quantize={quantize!r} needs real images for calibration.")
     folded = folded_weights(model)
+    if MODES[quantize].calibrated:
+        folded = without_value_means(folded, calibration)
     check_merge(folded.merge, quantize, attention)
     content = _converted(folded, quantize, input_dtype, batch, attention, calibration, path)
     if quantize == "static_int8":
