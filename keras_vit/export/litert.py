@@ -65,9 +65,9 @@ def to_tflite(
     if MODES[quantize].calibrated and calibration is None:
         raise UserError(f"quantize={quantize!r} needs real images for calibration.")
     folded = folded_weights(model)
+    check_merge(folded.merge, quantize, attention)
     if MODES[quantize].calibrated:
         folded = without_value_means(folded, calibration)
-    check_merge(folded.merge, quantize, attention)
     content = _converted(folded, quantize, input_dtype, batch, attention, calibration, path)
     if quantize == "static_int8":
         content = static_int8(content, calibration.astype(input_dtype))
