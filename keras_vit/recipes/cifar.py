@@ -7,16 +7,17 @@ from keras_vit.recipes.schema import Augmentation, Data, Optimizer, Recipe, Sche
 
 
 def cifar10_seed() -> Recipe:
-    """CIFAR-10 with a model of 119 thousand parameters, in 20 minutes of one core.
+    """CIFAR-10 with a model of 119 thousand parameters, in 10 to 20 minutes of one core.
 
         keras-vit train tfds:cifar10 --recipe cifar10_seed
 
     The shape (patch 4, width 48, 4 blocks of 4 heads) is that of a well-known teaching notebook,
     which reached 65.8 % with Adam at a constant 1e-2 for 100 epochs and no augmentation, its
     training loss far below its test loss. The plan here is today's: flips and padded crops, Muon,
-    warm-up and a straight line down, clipping. Right about 76.6, 76.1 and 76.1 % of the whole test
-    split (seeds 0 to 2, each +- 0.8 at 95 %) after 17.6 to 19.0 CPU-minutes of the whole command on
-    a core of an AMD EPYC; 79.1 % with `--set epochs=40`, after 46. See docs/cifar10.md.
+    warm-up and a straight line down, clipping. Right about 75.5, 75.9 and 76.5 % of the whole test
+    split (seeds 0 to 2, each +- 0.8 at 95 %) after 9.0 to 9.6 CPU-minutes of the whole command on a
+    core of an AMD EPYC; 79.1 % with `--set epochs=40`, after 46 of a shared core, on which the
+    others take 19. See docs/cifar10.md.
     """
     return _with_muon(
         name="cifar10_seed",
@@ -66,7 +67,7 @@ def vit_cifar() -> Recipe:
     to 1e-5 along a cosine after 5 epochs of warm-up, padded crops, flips, AutoAugment, label
     smoothing. Its smoothing of 0.1 goes to the 9 wrong classes alone, which is 1/9 spread over
     all ten. Published: CIFAR-10 90.92 %, CIFAR-100 66.54 %, SVHN 97.31 %; CIFAR-10 took 2 h 14 min
-    on a V100 in half precision.
+    on a V100 in half precision. One core of a CPU would take 28 hours (docs/cifar10.md).
     """
     return Recipe(
         name="vit_cifar",
