@@ -87,20 +87,31 @@ def export_answered(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".checking-") as scratch:
         planned = plan_exports(formats, options, Path(scratch))
         print("exporting, and running each export on the same images", file=sys.stderr)
-        folded = original.folded
-        if images.calibration is not None and any(MODES[e.mode].calibrated for e in planned):
-            # As `to_tflite` does for such a file: then its layers have counterparts in the others.
-            folded = without_value_means(folded, images.calibration)
-        written = [
-            write(export, folded, original.metadata, options, images.calibration)
-            for export in planned
-        ]
+        written = _written(planned, original, images, options)
         reference, exports = check(original, written, images, options, runners)
         if options.lossy:
             exports = _timed_in_turns(exports, original.metadata, runners)
             exports = _with_worst_layers(exports, original.folded, reference, options)
         chosen = [_hand_over(choose(exports, format, options), folder) for format in formats]
     return _report(original, reference, exports, chosen, options), reference.logits
+
+
+def _written(
+    planned: Sequence[CheckedExport],
+    original: Original,
+    images: CheckImages,
+    options: ExportOptions,
+) -> list[CheckedExport]:
+    """The files, all of the same weights."""
+    if not planned:
+        return []
+    folded = original.folded
+    if images.calibration is not None and any(MODES[e.mode].calibrated for e in planned):
+        # As `to_tflite` does for such a file: then its layers have counterparts in the others.
+        folded = without_value_means(folded, images.calibration)
+    return [
+        write(export, folded, original.metadata, options, images.calibration) for export in planned
+    ]
 
 
 def write(
