@@ -16,7 +16,7 @@ from keras_vit.export.folding import Folded
 from keras_vit.export.forward import forward
 from keras_vit.export.numpy_ops import NumpyOps
 
-_IMAGES = 32  # each has a value for every token
+_IMAGES = 8  # each has a value for every token, and more images gain nothing
 
 
 def without_value_means(folded: Folded, images: np.ndarray) -> Folded:
@@ -25,7 +25,7 @@ def without_value_means(folded: Folded, images: np.ndarray) -> Folded:
     Args:
         folded: a model with a stem of convolutions, or with a norm between attention and the layer
             after it, is returned as it is.
-        images: real ones, `(n, height, width, channels)`, 0 to 255; 32 of them are taken.
+        images: real ones, `(n, height, width, channels)`, 0 to 255; 8 of them are taken.
     """
     config = folded.config
     if config.resnet_stages is not None or config.attention_inner_norm:
