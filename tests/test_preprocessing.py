@@ -20,7 +20,7 @@ def test_tensorflow_cuts_the_same_box(monkeypatch):
     cut = reading.cut
     monkeypatch.setattr(reading, "cut", lambda image, box: boxes.append(box) or cut(image, box))
     random = np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(200):
         height, width, *size = (int(side) for side in random.integers(1, 90, 4))
         crop = random.choice([1.0, 0.875, 0.95, 0.5, float(random.uniform(0.1, 1))])
         wanted = Preprocessing(tuple(size), 1, View(float(crop)))

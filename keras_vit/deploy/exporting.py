@@ -103,7 +103,7 @@ def _written(
     options: ExportOptions,
 ) -> list[CheckedExport]:
     """The files, all of the same weights."""
-    if not planned:
+    if not planned:  # then the model need not be one that can be folded
         return []
     folded = original.folded
     if images.calibration is not None and any(MODES[e.mode].calibrated for e in planned):

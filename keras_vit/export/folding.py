@@ -56,6 +56,7 @@ class Folded:
             `residual/epsilon`, `()`, belongs to the norms that read the residual stream.
         residual_scale: the power of two that the residual stream is multiplied by, at most 1.
         merge: how many patches the blocks compute less by merging, as a share; 0 for none.
+        values_have_mean_0: see `keras_vit.export.value_means`.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Folded:
     weights: dict[str, np.ndarray]
     residual_scale: float
     merge: float = 0.0
+    values_have_mean_0: bool = False
 
     def merging(self, merge: float) -> "Folded":
         """The same weights for a graph that merges patches that are alike.

@@ -54,7 +54,8 @@ if SETTINGS.confined:
     # Read by the libraries when they are imported.
     for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ[_variable] = str(SETTINGS.threads)
-if SETTINGS.path is None:  # the peak is that of this CPU, whose kernels a user may have changed
+if SETTINGS.path is None:
+    # The peak is this CPU's, not that of another one's kernels, which OpenBLAS may be told to take.
     for _variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         os.environ.pop(_variable, None)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

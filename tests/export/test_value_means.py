@@ -33,9 +33,9 @@ def folded_of(name):
     return fold(model)
 
 
-def logits_of(folded, merge=0.0):
+def logits_of(folded):
     ops = NumpyOps({name: np.asarray(a, "float64") for name, a in folded.weights.items()})
-    return forward(ops, folded.config, IMAGES.astype("float64"), merge=merge)["logits"]
+    return forward(ops, folded.config, IMAGES.astype("float64"), merge=folded.merge)["logits"]
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -46,6 +46,18 @@ def test_no_output_changes(name):
     assert signal_to_noise(logits_of(before), logits_of(after)) > 120
     moved = {n for n, a in after.weights.items() if not np.array_equal(a, before.weights.get(n))}
     assert {n.split("/", 1)[1] for n in moved} == {"qkv/bias", "attention_output/bias"}
+
+
+def test_merged_patches_weigh_one_together_too():
+    before = folded_of("the last block for all").merging(0.4)
+    after = without_value_means(before, IMAGES)
+    assert after.merge == 0.4
+    assert signal_to_noise(logits_of(before), logits_of(after)) > 120
+
+
+def test_it_is_measured_once():
+    after = without_value_means(folded_of("rotary"), IMAGES)
+    assert without_value_means(after, IMAGES) is after
 
 
 def test_models_that_are_left_alone():

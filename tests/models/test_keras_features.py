@@ -111,7 +111,7 @@ def test_every_option_is_read_back_quantized(option, tmp_path):
     assert_same(model, reloaded(model, tmp_path))
 
 
-@pytest.mark.parametrize("mode", slow_but(["int8"], ["int8", "int4"]))
+@pytest.mark.parametrize("mode", ["int8", "int4"])
 @pytest.mark.slow
 def test_quantized_models_are_copied(mode, tmp_path):
     model = quantize(make(), mode)

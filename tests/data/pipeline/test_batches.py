@@ -253,11 +253,11 @@ def test_a_cache_reads_files_once(tmp_path, files):
     paths = [shutil.copy(path, tmp_path) for path in files.paths]
     split = dataclasses.replace(files, paths=paths)
     runs = []
-    plan = Augmentation(crop="inception")
-    runs.append(training_batches(split, 3, SMALL, 4, 2, 0, plan, cache="memory")[0])
+    for plan in (Augmentation(), Augmentation(crop="inception")):
+        runs.append(training_batches(split, 3, SMALL, 4, 2, 0, plan, cache="memory")[0])
     runs.append(evaluation_batches(split, 3, SMALL, 4, cache="memory"))
     shutil.rmtree(tmp_path)
-    assert [len(list(run)) for run in runs] == [6, 3]
+    assert [len(list(run)) for run in runs] == [6, 6, 3]
 
 
 def test_whole_pixels_are_kept_in_one_byte(files, monkeypatch):
